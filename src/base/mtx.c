@@ -1,0 +1,59 @@
+#include "base/mtx.h"
+
+#include <assert.h>
+#include <errno.h>
+
+void mtx_init(struct mtx *m, const char *name)
+{
+	m->name = name;
+	pthread_mutex_init(&m->m, NULL);
+}
+
+void mtx_done(struct mtx *m)
+{
+	pthread_mutex_destroy(&m->m);
+}
+
+void mtx_lock(struct mtx *m) NO_TSA
+{
+	int r = pthread_mutex_lock(&m->m);
+	assert(r == 0);
+	(void)r;
+}
+
+void mtx_unlock(struct mtx *m) NO_TSA
+{
+	int r = pthread_mutex_unlock(&m->m);
+	assert(r == 0);
+	(void)r;
+}
+
+void cond_init(struct cond *c)
+{
+	pthread_condattr_t a;
+	pthread_condattr_init(&a);
+	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->c, &a);
+	pthread_condattr_destroy(&a);
+}
+
+void cond_done(struct cond *c)
+{
+	pthread_cond_destroy(&c->c);
+}
+
+void cond_signal(struct cond *c)
+{
+	pthread_cond_signal(&c->c);
+}
+
+void cond_broadcast(struct cond *c)
+{
+	pthread_cond_broadcast(&c->c);
+}
+
+bool cond_wait(struct cond *c, struct mtx *m, struct deadline d)
+{
+	struct timespec ts = deadline_timespec(d);
+	return pthread_cond_timedwait(&c->c, &m->m, &ts) != ETIMEDOUT;
+}

@@ -1,0 +1,54 @@
+/* The source's message queue behind a vtable: Kafka now, Pulsar next. A reader delivers one topic
+ * in order from an exact position. @thread an mq is used by any thread, a reader by one. */
+#pragma once
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/stop.h"
+#include "base/time.h"
+#include "model/position.h"
+
+struct mq;
+struct mq_reader;
+
+/* One message. payload and properties stay valid until mq_msg_free. */
+struct mq_msg {
+	struct slice payload;
+	struct mq_id id;
+	size_t cost_bytes;   /* what holding it costs */
+	struct mq_msg *next; /* for the holder's own lists */
+	const struct mq_ops *ops;
+};
+
+struct mq_ops {
+	const char *name;
+	/* Is the queue reachable? For start-up checks. */
+	enum err_code (*check)(struct mq *q, struct stop *s, struct err *e);
+	/* The id the topic's next message will have, as a start position. NOT_FOUND: no such topic. */
+	enum err_code (*latest)(struct mq *q, const char *topic, struct stop *s, struct mq_id *ret_id,
+		struct err *e);
+	/* Starts reading at `from`, inclusive. GONE (with the gap named) when it is older than what the
+	 * broker keeps or newer than its end; NOT_FOUND if there is no such topic. */
+	enum err_code (*open)(struct mq *q, const char *topic, const struct mq_id *from, struct stop *s,
+		struct mq_reader **ret_r, struct err *e);
+	/* The next message, to be freed by the caller; TIMEOUT when d passes first. UNAVAILABLE: broker
+	 * away, goes on by itself, call again. GONE, MALFORMED: call no more. */
+	enum err_code (*next)(struct mq_reader *r, struct deadline d, struct stop *s,
+		struct mq_msg **ret_m, struct err *e);
+	void (*close)(struct mq_reader *r);
+	void (*msg_free)(struct mq_msg *m);
+	/* The value of property key of m, n = 0 if it has none. */
+	struct slice (*property)(const struct mq_msg *m, const char *key);
+	/* <0, 0, >0; ids of one topic only. */
+	int (*compare)(const struct mq_id *a, const struct mq_id *b);
+};
+
+struct mq {
+	const struct mq_ops *ops;
+};
+
+static inline void mq_msg_free(struct mq_msg *m)
+{
+	if (m)
+		m->ops->msg_free(m);
+}
