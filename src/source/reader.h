@@ -1,0 +1,99 @@
+/* Reading the source's pchannels. One main reader thread a pchannel serves all subscriptions on it; a
+ * subscription that starts before the main reader's place gets a chaser, a short-lived reader from its own
+ * position, which merges into the main one when it has caught up. A reader cuts the topic into packs by time
+ * tick (source.md 2.6) and hands each subscriber group one pack per tick.
+ *
+ *   hub           all readers of one source queue
+ *   sub           one vchannel wanted by one consumer, from an exact position
+ *   group         what several subs deliver to together (a target channel); has lanes
+ *   lane          one reader x one group: an ordered sequence of packs
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/list.h"
+#include "base/stop.h"
+#include "model/channel.h"
+#include "model/dml.h"
+#include "source/mq.h"
+
+struct hub;
+struct sub;
+
+/* A message for one sub. Several pack_msgs may share one mq_msg (non-DML messages of a collection with several
+ * subs): raw is reference-counted by the reader; pack_free releases. dml's slices point into raw. */
+struct pack_msg {
+	struct pack_msg *next;
+	struct sub *sub;
+	struct dml dml;
+	struct hub_raw *raw;
+	size_t cost_bytes;
+};
+
+/* All messages with source time in (begin_ts, end_ts] for the subs of one lane, in topic order. */
+struct pack {
+	struct list link;        /* for the holder's queue */
+	uint64_t begin_ts, end_ts;
+	struct position end;     /* where reading goes on after this pack: exact */
+	struct pack_msg *msgs;   /* NULL: a bare tick */
+	size_t n_msgs, cost_bytes;
+	bool at_head;            /* the reader waited for this tick: nothing more is in the topic */
+	struct hub *hub;
+};
+
+void pack_free(struct pack *pk);
+
+/* What a group does; called by reader threads, one thread a lane at a time. */
+struct group_ops {
+	/* A reader starts to deliver; start_ts is where its first pack begins (0 unknown). */
+	void *(*lane_open)(void *group, const char *pchannel, uint64_t start_ts, bool chaser);
+	/* Takes pk (also on failure). Blocks while the lane is full; CANCELLED ends the reader's attempt. A bare tick
+	 * (no messages) may be merged into the newest queued bare tick by the callee. */
+	enum err_code (*push)(void *lane, struct pack *pk, struct stop *s, struct err *e);
+	/* From now on the subs of `from` come through `to`, in order behind what is queued in from; from is closed
+	 * by this. */
+	void (*move)(void *from, void *to);
+	/* No more packs; what is queued is still delivered. */
+	void (*lane_close)(void *lane);
+};
+
+/* Fields are set by the subscriber, private ones by the hub. Must stay until hub_unsubscribe returns. */
+struct sub {
+	char vchannel[CHANNEL_BYTES];
+	char pchannel[CHANNEL_BYTES];
+	int64_t collection_id;
+	struct position start;        /* rows with time <= start.ts are skipped */
+	const struct group_ops *ops;
+	void *group;
+	void *user;                   /* the stream */
+	/* Called (reader thread) when the sub can't go on: GONE, MALFORMED, UNSUPPORTED (`_v` messages), ... */
+	void (*failed)(void *user, const struct err *e);
+	/* Called by the reader thread when the sub's lane is known or changes (after lane_open / before move). */
+	void (*lane_set)(void *user, void *lane);
+	struct list link;             /* private */
+	struct reader *reader;        /* private, under the hub's lock */
+	bool dead;                    /* private: failed was called */
+};
+
+struct hub_opts {
+	struct mq *mq;
+	size_t budget_bytes;          /* all messages held, LIMIT_PROCESS_BUDGET */
+	/* Told of every message read (metrics); may be NULL. @thread reader */
+	void (*on_read)(void *arg, const struct sub *sub, const struct dml *d, size_t bytes);
+	void *arg;
+};
+
+NODISCARD enum err_code hub_new(const struct hub_opts *o, struct hub **ret_h, struct err *e);
+/* All subs must be gone. Joins all readers. */
+void hub_free(struct hub *h);
+
+/* Starts delivery soon; errors come through sub->failed. @thread any, does not block on the network */
+void hub_subscribe(struct hub *h, struct sub *s);
+/* When it returns, no callback of s runs any more and no further message of s is delivered; queued packs
+ * may still name it: the caller handles those. Blocks for at most the time of a push. @thread any but readers */
+void hub_unsubscribe(struct hub *h, struct sub *s);
+
+/* Bytes held now; number of open readers; "" or what a pchannel's readers wait for. */
+size_t hub_held_bytes(struct hub *h);
+int hub_readers(struct hub *h);
+void hub_status(struct hub *h, const char *pchannel, char *ret_text, size_t cap);
