@@ -10,6 +10,10 @@ enum {
 	LIMIT_GRPC_RECV = 256 << 20,      /* one answer: etcd ranges of big clusters */
 	LIMIT_GRPC_HEADERS = 64 << 10,
 	LIMIT_GRPC_WRITE_QUEUE = 512 << 10,
+	LIMIT_GRPC_STREAM_WINDOW = 4 << 20, /* what a peer may send ahead on one call */
+	LIMIT_GRPC_CONN_WINDOW = 16 << 20,  /* the same for all calls of a connection */
+	LIMIT_GRPC_STREAM_BACKLOG = 4 << 20, /* messages of a stream nobody has read yet */
+	LIMIT_GRPC_STREAM_SEND = 16 << 20,  /* written to a stream, not yet taken by the peer */
 	LIMIT_ETCD_TXN_OPS = 100,         /* count; etcd's own default is 128 */
 
 	/* Data plane */
@@ -20,6 +24,9 @@ enum {
 	LIMIT_MESSAGE = 64 << 20,         /* one source message */
 	LIMIT_LANE_BYTES = 24 << 20,      /* queued by one reader for one target channel */
 	LIMIT_CHASERS_PER_CHANNEL = 4,    /* catch-up readers besides the main one of a pchannel */
+	LIMIT_TOPIC_PREFETCH = 2 << 20,   /* fetched from Kafka ahead of the reader, per topic */
+	LIMIT_TOPIC_FETCH = 1 << 20,      /* asked of Kafka at once, per topic; one message may be more */
+	LIMIT_CONN_FETCH = 16 << 20,      /* the same for all topics of a connection */
 	LIMIT_DDL_WORKERS = 8,            /* threads */
 	LIMIT_OP_EVENTS = 1024,           /* operations read ahead per task */
 };

@@ -26,7 +26,7 @@ struct wire {
 
 static inline struct wire wire_open(struct slice in)
 {
-	return (struct wire){.p = in.p, .end = in.p + in.n};
+	return (struct wire){.p = in.p, .end = in.n ? in.p + in.n : in.p};
 }
 
 /* The next field; false at the end or on malformed input (then w->bad). Groups are malformed. */

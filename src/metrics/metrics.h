@@ -21,6 +21,7 @@ struct metric_series;
 struct metric_series *metrics_series(enum metric m, const char *const *values);
 /* The same with the values as arguments, ended by NULL. */
 struct metric_series *metrics_get(enum metric m, ...);
+/* NULL: nothing is counted. */
 void metrics_add(struct metric_series *s, int64_t n);
 void metrics_set(struct metric_series *s, int64_t v);
 /* One sample of a histogram. */

@@ -175,6 +175,11 @@ static bool read_fields(struct dml *d, const struct layout *l)
 
 enum err_code dml_read(struct dml *d, struct slice payload, struct err *e)
 {
+	return dml_read_as(d, payload, MSG_UNDEFINED, e);
+}
+
+enum err_code dml_read_as(struct dml *d, struct slice payload, int type, struct err *e)
+{
 	struct wire w = wire_open(payload);
 	struct wire_field f;
 
@@ -183,7 +188,7 @@ enum err_code dml_read(struct dml *d, struct slice payload, struct err *e)
 		return err_set(e, ERR_MALFORMED, "the message does not begin with a base (field 1)");
 	if (msg_base_read(&d->base, f.data, e))
 		return e->code;
-	d->type = d->base.type;
+	d->type = type ? type : d->base.type;
 	const struct layout *l = layout_of(d->type);
 	if (l && !read_fields(d, l))
 		return err_set(e, ERR_MALFORMED, "a %s message of %zu bytes can't be read",

@@ -81,3 +81,6 @@ struct dml {
 NODISCARD enum err_code msg_base_read(struct msg_base *b, struct slice raw, struct err *e);
 /* MALFORMED names what is wrong. Types without rows of their own need only field 1. */
 NODISCARD enum err_code dml_read(struct dml *d, struct slice payload, struct err *e);
+/* The same with the type from the message's header; MSG_UNDEFINED: the base's own. */
+NODISCARD enum err_code dml_read_as(
+	struct dml *d, struct slice payload, int type, struct err *e);

@@ -45,3 +45,7 @@ void api_free(struct api *a);
 /* Handles one request body; the answer (JSON and "\n") is appended to ret. Always HTTP 200.
  * @thread any, several at once; the engine's calls are serialised per task by the engine */
 void api_handle(struct api *a, const char *method, struct slice body, struct buf *ret);
+
+/* The answer to what never became a request: too large, unreadable. status is the label of the counter
+ * (type "unknown"). @thread any */
+void api_refuse(struct buf *ret, int code, const char *why, const char *status);

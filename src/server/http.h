@@ -14,6 +14,7 @@ struct http_opts {
 	/* Appends the body of GET path; false = 404. */
 	bool (*get)(void *arg, const char *path, struct buf *ret, const char **ret_content_type);
 	void *get_arg;
+	unsigned idle_s; /* a connection without a request is closed after it; 0 = 30 */
 };
 
 NODISCARD enum err_code http_start(const struct http_opts *o, struct http **ret_h, struct err *e);

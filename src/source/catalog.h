@@ -35,7 +35,8 @@ void catalog_poke(struct catalog *c);
 void catalog_status(struct catalog *c, char *ret_text, size_t cap);
 
 /* All collections known, in order of (db id, create time, id), those that are gone included until
- * catalog_forget: their state is OBJECT_GONE or DROPPED. The caller unrefs each and frees the array. */
+ * catalog_forget: their state is OBJECT_GONE or DROPPED. What was gone before the first snapshot was
+ * never known and is not listed. A collection whose fields can't be read yet is shown as CREATING. The caller unrefs each and frees the array. */
 size_t catalog_collections(struct catalog *c, struct collection ***ret_list);
 /* One by id, with a reference, or NULL. */
 struct collection *catalog_collection(struct catalog *c, int64_t id);
@@ -47,7 +48,10 @@ size_t catalog_databases(struct catalog *c, struct database **ret_list);
 void catalog_databases_free(struct database *list, size_t n);
 /* The name of a database id to name (CAP bytes incl. 0); false if unknown. Gone ones keep their name. */
 bool catalog_database_name(struct catalog *c, int64_t db_id, char *name, size_t cap);
-/* Every user of a gone collection has finished with it: it may leave the lists. */
+/* Every user of a gone collection has finished with it: it may leave the lists, with its partitions.
+ * Nothing happens to one that is not GONE or DROPPED. */
 void catalog_forget(struct catalog *c, int64_t collection_id);
-/* The source's clock upper edge (kv/gid/timestamp) as a TSO; 0 if never read. */
+/* The same for a gone partition of a collection that lives on. */
+void catalog_forget_partition(struct catalog *c, int64_t collection_id, int64_t id);
+/* The source's clock upper edge (kv/gid/timestamp) as a TSO, read with each snapshot; 0 if etcd has none. */
 uint64_t catalog_clock(struct catalog *c);

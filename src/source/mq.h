@@ -16,6 +16,7 @@ struct mq_msg {
 	struct slice payload;
 	struct mq_id id;
 	size_t cost_bytes;   /* what holding it costs */
+	bool more;           /* the topic is known to hold newer ones */
 	struct mq_msg *next; /* for the holder's own lists */
 	const struct mq_ops *ops;
 };

@@ -15,32 +15,14 @@
 #include "base/stop.h"
 #include "model/channel.h"
 #include "model/dml.h"
+#include "model/pack.h"
 #include "source/mq.h"
 
 struct hub;
 struct sub;
 
-/* A message for one sub. Several pack_msgs may share one mq_msg (non-DML messages of a collection with several
- * subs): raw is reference-counted by the reader; pack_free releases. dml's slices point into raw. */
-struct pack_msg {
-	struct pack_msg *next;
-	struct sub *sub;
-	struct dml dml;
-	struct hub_raw *raw;
-	size_t cost_bytes;
-};
-
-/* All messages with source time in (begin_ts, end_ts] for the subs of one lane, in topic order. */
-struct pack {
-	struct list link;        /* for the holder's queue */
-	uint64_t begin_ts, end_ts;
-	struct position end;     /* where reading goes on after this pack: exact */
-	struct pack_msg *msgs;   /* NULL: a bare tick */
-	size_t n_msgs, cost_bytes;
-	bool at_head;            /* the reader waited for this tick: nothing more is in the topic */
-	struct hub *hub;
-};
-
+/* Several pack_msgs may share one mq_msg (non-DML messages of a collection with several subs): raw is
+ * reference-counted; pack_free gives all references and the budget back. @thread any */
 void pack_free(struct pack *pk);
 
 /* What a group does; called by reader threads, one thread a lane at a time. */
@@ -70,9 +52,12 @@ struct sub {
 	void (*failed)(void *user, const struct err *e);
 	/* Called by the reader thread when the sub's lane is known or changes (after lane_open / before move). */
 	void (*lane_set)(void *user, void *lane);
-	struct list link;             /* private */
-	struct reader *reader;        /* private, under the hub's lock */
-	bool dead;                    /* private: failed was called */
+	struct list link;             /* private, as all below, under the channel's lock */
+	struct reader *reader;        /* NULL: waiting, dead or unsubscribed */
+	struct outlet *outlet;        /* NULL: its lane is not open yet */
+	struct sub *same;             /* next sub of the reader with the same vchannel */
+	bool calling;                 /* one of its callbacks runs */
+	bool dead;                    /* failed was called */
 };
 
 struct hub_opts {

@@ -24,7 +24,7 @@ NODISCARD enum err_code etcd_open(
 	struct grpc *g, const struct etcd_opts *o, struct etcd **ret_c, struct err *e);
 void etcd_close(struct etcd *c);
 
-/* Asks every endpoint; OK if at least one answers. The text names the dead ones. */
+/* Asks every endpoint; OK if at least one answers. The text names the dead ones, also beside OK. */
 NODISCARD enum err_code etcd_status(struct etcd *c, struct stop *s, struct err *e);
 
 /* key is 0-terminated behind key_n bytes. All memory belongs to the range. */
@@ -100,6 +100,8 @@ NODISCARD enum err_code etcd_watch_open(
  * GONE: the revision was compacted away; list again. UNAVAILABLE etc.: may be called again. */
 NODISCARD enum err_code etcd_watch_next(struct etcd_watch *w, struct deadline d, struct stop *s,
 	struct etcd_events *ev, struct err *e);
+/* Whether a server has confirmed the watch on the present connection. */
+bool etcd_watch_live(const struct etcd_watch *w);
 void etcd_watch_close(struct etcd_watch *w);
 
 NODISCARD enum err_code etcd_lease_grant(

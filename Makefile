@@ -1,0 +1,17 @@
+# One-line forwards; the work is in tools/ and CMakePresets.json.
+.PHONY: build run demo test check asan tsan fuzz bench lint fmt docs image clean install
+
+build: ; @tools/install build && cmake --preset release >/dev/null && ninja -C build/release && ln -sf build/release/milvus-cdc milvus-cdc
+run: build ; @./milvus-cdc server
+demo: ; @tools/demo
+test: ; @tools/test
+check: ; @tools/test unit lint
+asan tsan: ; @tools/install test && cmake --preset $@ >/dev/null && ninja -C build/$@ && ctest --test-dir build/$@ --output-on-failure
+fuzz: ; @tools/install test && cmake --preset fuzz >/dev/null && ninja -C build/fuzz && ctest --test-dir build/fuzz --output-on-failure
+bench: build ; @tools/bench
+lint: ; @tools/lint
+fmt: ; @tools/fmt
+docs: ; @tools/docs
+image: ; @./build_image.sh
+clean: ; @rm -rf build milvus-cdc
+install: ; @tools/install all

@@ -1,0 +1,378 @@
+/* The pool of connections, and what is known of their health. */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "client/kafka/kafka_priv.h"
+
+static enum err_code code_of(rd_kafka_resp_err_t code)
+{
+	switch ((int)code) {
+	case RD_KAFKA_RESP_ERR_NO_ERROR:
+		return ERR_OK;
+	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+		return ERR_NOT_FOUND;
+	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+	case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+		return ERR_DENIED;
+	case RD_KAFKA_RESP_ERR__BAD_MSG:
+	case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
+	case RD_KAFKA_RESP_ERR_INVALID_MSG:
+	case RD_KAFKA_RESP_ERR__UNDERFLOW:
+		return ERR_MALFORMED;
+	case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+	case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+		return ERR_GONE;
+	default:
+		return ERR_UNAVAILABLE;
+	}
+}
+
+enum err_code kafka_err(struct err *e, rd_kafka_resp_err_t code, const char *fmt, ...)
+{
+	char text[ERR_TEXT_BYTES / 2];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return err_set_origin(e, code_of(code), (int)code, "%s: %s", text, rd_kafka_err2str(code));
+}
+
+/* Called by rd_kafka_poll for the instance as a whole. @thread a part's or a caller's */
+static void on_error(rd_kafka_t *rk, int code, const char *why, void *opaque)
+{
+	struct kafka_conn *c = opaque;
+
+	(void)rk;
+	mtx_lock(&c->mtx);
+	c->doubt = true;
+	/* "All brokers are down" follows the line that says why. */
+	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || !c->why[0])
+		snprintf(c->why, sizeof(c->why), "%s", why);
+	if (code_of((rd_kafka_resp_err_t)code) == ERR_DENIED && !c->denied) {
+		c->denied = true;
+		c->denied_since_ms = time_mono_ms();
+	}
+	mtx_unlock(&c->mtx);
+}
+
+static void note_success(struct kafka_conn *c)
+{
+	mtx_lock(&c->mtx);
+	c->doubt = c->down = c->denied = false;
+	c->why[0] = '\0';
+	mtx_unlock(&c->mtx);
+}
+
+/* Puts what librdkafka last said about its connections into e. */
+static enum err_code with_reason(struct kafka_conn *c, struct err *e)
+{
+	rd_kafka_poll(c->rk, 0);
+	mtx_lock(&c->mtx);
+	if (c->why[0] && (e->code == ERR_UNAVAILABLE || e->code == ERR_NOT_FOUND)) {
+		enum err_code code = c->denied ? ERR_DENIED : e->code;
+		int origin = e->origin;
+		err_clear(e);
+		err_set_origin(e, code, origin, "Kafka: %s", c->why);
+	}
+	mtx_unlock(&c->mtx);
+	return e->code;
+}
+
+enum err_code kafka_new(const struct kafka_opts *o, struct kafka **ret_k, struct err *e)
+{
+	struct kafka *k = xcalloc(1, sizeof(*k));
+
+	k->log = (struct log_ctx){.comp = LOG_kafka};
+	if (kafka_settings(o, &k->log, &k->conf, e)) {
+		free(k);
+		return e->code;
+	}
+	rd_kafka_conf_set_log_cb(k->conf, kafka_log_line);
+	rd_kafka_conf_set_error_cb(k->conf, on_error);
+	k->username = xstrdup(o->sasl_username ? o->sasl_username : "");
+	k->password = xstrdup(o->sasl_password ? o->sasl_password : "");
+	mtx_init(&k->mtx, "kafka");
+	list_init(&k->conns);
+	*ret_k = k;
+	return ERR_OK;
+}
+
+static void conn_free(struct kafka_conn *c)
+{
+	assert(!c->users && !c->msgs);
+	if (c->rk)
+		rd_kafka_destroy(c->rk);
+	smap_done(&c->topics);
+	mtx_done(&c->mtx);
+	free(c);
+}
+
+void kafka_free(struct kafka *k)
+{
+	if (!k)
+		return;
+	list_foreach (it, &k->conns)
+		conn_free(LIST_ITEM(it, struct kafka_conn, link));
+	rd_kafka_conf_destroy(k->conf);
+	mtx_done(&k->mtx);
+	free(k->username);
+	free(k->password);
+	free(k);
+}
+
+static struct kafka_conn *conn_new(struct kafka *k, struct err *e)
+{
+	struct kafka_conn *c = xcalloc(1, sizeof(*c));
+	char why[ERR_TEXT_BYTES / 2];
+
+	c->k = k;
+	mtx_init(&c->mtx, "kafka conn");
+	list_init(&c->link);
+	rd_kafka_conf_t *conf = rd_kafka_conf_dup(k->conf);
+	rd_kafka_conf_set_opaque(conf, c);
+	c->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
+	if (c->rk)
+		return c;
+	rd_kafka_conf_destroy(conf);
+	conn_free(c);
+	err_set(e, ERR_INVALID, "Kafka settings: %s", why);
+	return NULL;
+}
+
+static void reserve_locked(struct kafka_conn *c, const char *topic)
+{
+	c->users++;
+	if (topic)
+		smap_put(&c->topics, topic, c);
+}
+
+static struct kafka_conn *find_locked(struct kafka *k, const char *topic) REQUIRES(k->mtx)
+{
+	list_foreach (it, &k->conns) {
+		struct kafka_conn *c = LIST_ITEM(it, struct kafka_conn, link);
+		if (c->retired || (topic && smap_get(&c->topics, topic)))
+			continue;
+		reserve_locked(c, topic);
+		return c;
+	}
+	return NULL;
+}
+
+enum err_code kafka_conn_get(
+	struct kafka *k, const char *topic, struct kafka_conn **ret_c, struct err *e)
+{
+	mtx_lock(&k->mtx);
+	*ret_c = find_locked(k, topic);
+	mtx_unlock(&k->mtx);
+	if (*ret_c)
+		return ERR_OK;
+	struct kafka_conn *c = conn_new(k, e);
+	if (!c)
+		return e->code;
+	mtx_lock(&k->mtx);
+	*ret_c = find_locked(k, topic); /* another thread may have been as fast */
+	if (!*ret_c) {
+		reserve_locked(c, topic);
+		list_push(&k->conns, &c->link);
+		*ret_c = TAKE(c);
+	}
+	mtx_unlock(&k->mtx);
+	if (c)
+		conn_free(c);
+	return ERR_OK;
+}
+
+/* Idle connections beyond the first, off the list. */
+static void collect_idle_locked(struct kafka *k, struct list *ret_idle) REQUIRES(k->mtx)
+{
+	bool keep = true;
+
+	list_foreach (it, &k->conns) {
+		struct kafka_conn *c = LIST_ITEM(it, struct kafka_conn, link);
+		if (c->users || c->msgs)
+			continue;
+		if (keep && !c->retired) {
+			keep = false;
+			continue;
+		}
+		list_del(&c->link);
+		list_push(ret_idle, &c->link);
+	}
+}
+
+void kafka_conn_put(struct kafka_conn *c, const char *topic, bool retire)
+{
+	struct kafka *k = c->k;
+	struct list idle;
+
+	list_init(&idle);
+	mtx_lock(&k->mtx);
+	c->users--;
+	c->retired = c->retired || retire;
+	if (topic)
+		smap_del(&c->topics, topic);
+	collect_idle_locked(k, &idle);
+	mtx_unlock(&k->mtx);
+	for (struct list *n; (n = list_pop(&idle));)
+		conn_free(LIST_ITEM(n, struct kafka_conn, link));
+}
+
+void kafka_conn_msg_taken(struct kafka_conn *c)
+{
+	mtx_lock(&c->k->mtx);
+	c->msgs++;
+	mtx_unlock(&c->k->mtx);
+}
+
+void kafka_msg_free(struct kafka_conn *owner, rd_kafka_message_t *m)
+{
+	struct kafka *k = owner->k;
+
+	rd_kafka_message_destroy(m);
+	mtx_lock(&k->mtx);
+	owner->msgs--;
+	mtx_unlock(&k->mtx);
+}
+
+/* Asked of the cluster, not of librdkafka's cache, and never creating the topic. */
+static enum err_code topic_exists(struct kafka_conn *c, const char *topic, struct err *e)
+{
+	const struct rd_kafka_metadata *md = NULL;
+	rd_kafka_topic_t *t = topic ? rd_kafka_topic_new(c->rk, topic, NULL) : NULL;
+
+	if (topic && !t)
+		return kafka_err(e, rd_kafka_last_error(), "topic %s", topic);
+	rd_kafka_resp_err_t code = rd_kafka_metadata(c->rk, 0, t, &md, KAFKA_CALL_MS);
+	if (!code && topic && md->topic_cnt == 1)
+		code = md->topics[0].err ? md->topics[0].err :
+			md->topics[0].partition_cnt == 0 ? RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE :
+							   RD_KAFKA_RESP_ERR_NO_ERROR;
+	if (md)
+		rd_kafka_metadata_destroy(md);
+	if (t)
+		rd_kafka_topic_destroy(t);
+	return code ? kafka_err(e, code, "topic %s", topic ? topic : "list") : ERR_OK;
+}
+
+enum err_code kafka_conn_ends(struct kafka_conn *c, const char *topic, int64_t *ret_first,
+	int64_t *ret_next, struct err *e)
+{
+	if (topic_exists(c, topic, e))
+		return with_reason(c, e);
+	rd_kafka_resp_err_t code =
+		rd_kafka_query_watermark_offsets(c->rk, topic, 0, ret_first, ret_next, KAFKA_CALL_MS);
+	if (code) {
+		kafka_err(e, code, "ends of topic %s", topic);
+		return with_reason(c, e);
+	}
+	note_success(c);
+	return ERR_OK;
+}
+
+/* The librdkafka of Debian 12 (2.0.2) sleeps up to a second when all its queues are full and does not notice
+ * when they are emptied. Setting credentials (the same ones) wakes all its broker threads: measured 12 us,
+ * no traffic. */
+void kafka_conn_wake(struct kafka_conn *c)
+{
+	rd_kafka_error_t *why = rd_kafka_sasl_set_credentials(c->rk, c->k->username, c->k->password);
+	if (why)
+		rd_kafka_error_destroy(why);
+}
+
+static bool begin_probe(struct kafka_conn *c)
+{
+	int64_t now = time_mono_ms();
+
+	mtx_lock(&c->mtx);
+	bool may = c->doubt && !c->probing && now - c->probed_ms >= KAFKA_PROBE_MS;
+	if (may)
+		c->probing = true;
+	mtx_unlock(&c->mtx);
+	return may;
+}
+
+static void probe(struct kafka_conn *c, const char *topic)
+{
+	struct err e = ERR_INIT;
+	int64_t first, next;
+
+	bool bad = kafka_conn_ends(c, topic, &first, &next, &e) != ERR_OK;
+	mtx_lock(&c->mtx);
+	c->probing = false;
+	c->probed_ms = time_mono_ms();
+	c->down = bad;
+	if (bad && !c->why[0])
+		snprintf(c->why, sizeof(c->why), "%.*s", (int)sizeof(c->why) - 1, e.text);
+	mtx_unlock(&c->mtx);
+}
+
+enum err_code kafka_conn_health(struct kafka_conn *c, const char *topic, struct err *e)
+{
+	enum err_code code = ERR_OK;
+
+	rd_kafka_poll(c->rk, 0);
+	if (begin_probe(c))
+		probe(c, topic);
+	mtx_lock(&c->mtx);
+	if (c->down) {
+		bool believe = c->denied && time_mono_ms() - c->denied_since_ms > KAFKA_DENIED_MS;
+		code = err_set(e, believe ? ERR_DENIED : ERR_UNAVAILABLE, "Kafka: %s", c->why);
+	}
+	mtx_unlock(&c->mtx);
+	return code;
+}
+
+/* One call may be in vain while the connection is being made. */
+static enum err_code ask_patiently(struct kafka_conn *c, const char *topic, struct stop *s,
+	int64_t *ret_first, int64_t *ret_next, struct err *e)
+{
+	struct deadline d = deadline_in(KAFKA_PATIENCE_MS);
+
+	for (;;) {
+		int64_t before = time_mono_ms();
+		err_clear(e);
+		enum err_code code = ERR_OK;
+		if (topic)
+			code = kafka_conn_ends(c, topic, ret_first, ret_next, e);
+		else if (topic_exists(c, NULL, e))
+			code = with_reason(c, e);
+		if (code != ERR_UNAVAILABLE || deadline_passed(d))
+			return code;
+		int64_t rest = KAFKA_CALL_MS / 4 - (time_mono_ms() - before);
+		if (stop_sleep(s, MAX(rest, 0))) {
+			err_clear(e);
+			return stop_err(e);
+		}
+	}
+}
+
+enum err_code kafka_check(struct kafka *k, struct stop *s, struct err *e)
+{
+	struct kafka_conn *c;
+
+	if (kafka_conn_get(k, NULL, &c, e))
+		return e->code;
+	enum err_code code = ask_patiently(c, NULL, s, NULL, NULL, e);
+	kafka_conn_put(c, NULL, false);
+	return code;
+}
+
+enum err_code kafka_ends(struct kafka *k, const char *topic, struct stop *s, int64_t *ret_first,
+	int64_t *ret_next, struct err *e)
+{
+	struct kafka_conn *c;
+
+	if (kafka_conn_get(k, NULL, &c, e))
+		return e->code;
+	enum err_code code = ask_patiently(c, topic, s, ret_first, ret_next, e);
+	kafka_conn_put(c, NULL, false);
+	return code;
+}

@@ -1,0 +1,73 @@
+/* ReplicateMessage, the one call that is not idempotent: here it is decided which refusals are
+ * definite, that is, come before the target wrote the first message to its queue. */
+#include "base/limits.h"
+#include "client/milvus/milvus_codec.h"
+#include "client/milvus/milvus_priv.h"
+
+enum { GRPC_UNAVAILABLE = 14, CODE_UNEXPECTED = 65535 };
+
+/* Statuses that Milvus 2.3-2.5 gives before it produces. */
+static bool status_is_definite(const struct err *e)
+{
+	static const int codes[] = {1 /* not ready */, 1100 /* no channel */, 1900, 1901, 1902, 1903};
+
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (e->origin == codes[i])
+			return true;
+	return e->origin == CODE_UNEXPECTED &&
+		(strstr(e->text, "getSegmentID failed") || strstr(e->text, "empty msgs"));
+}
+
+/* Errors below the Status. A proxy before the target may say 14 when it lost the target in the middle
+ * of a call, so only a peer that was never reached (no status: origin is not 14) is definite. */
+static bool call_is_definite(const struct err *e)
+{
+	switch (e->code) {
+	case ERR_UNAVAILABLE:
+		return e->origin != GRPC_UNAVAILABLE;
+	case ERR_OK:
+	case ERR_CANCELLED:
+	case ERR_BUSY:
+	case ERR_INVALID:
+	case ERR_DENIED:
+	case ERR_UNSUPPORTED:
+	case ERR_UNCERTAIN:
+		return true;
+	case ERR_TIMEOUT:
+	case ERR_NOT_FOUND:
+	case ERR_EXISTS:
+	case ERR_LIMIT:
+	case ERR_CONFLICT:
+	case ERR_GONE:
+	case ERR_MALFORMED:
+	case ERR_SYSTEM:
+	case ERR_COUNT:
+		return false;
+	}
+	return false;
+}
+
+enum err_code milvus_replicate(struct milvus *m, const struct slice *body, size_t n_body,
+	int64_t deadline_ms, struct stop *s, uint8_t *ret_position, size_t cap, size_t *ret_n,
+	struct err *e)
+{
+	CLEANUP(buf_done) struct buf answer = BUF_INIT(LIMIT_GRPC_RECV);
+	struct milvus_req r = {.method = "ReplicateMessage", .body = body, .n_body = n_body,
+		.deadline_ms = deadline_ms};
+	struct err unread = ERR_INIT;
+	bool definite = true;
+
+	*ret_n = 0;
+	if (milvus_send(m, &r, s, &answer, e))
+		definite = call_is_definite(e);
+	else if (milvus_status_read(buf_slice(&answer), e))
+		definite = status_is_definite(e);
+	if (!definite)
+		e->code = ERR_UNCERTAIN;
+	if (e->code)
+		return err_ctx(e, "%s", r.method);
+	/* It is done, whatever the position looks like. */
+	if (milvus_position_read(ret_position, cap, ret_n, buf_slice(&answer), &unread))
+		*ret_n = 0;
+	return ERR_OK;
+}

@@ -1,0 +1,52 @@
+/* Arguments and signals; no logic. */
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "server/cli.h"
+#include "server/docs.h"
+#include "server/server.h"
+
+enum { TEXT_BYTES = 1 << 20 };
+
+/* Signals are taken by the main thread alone; writes to closed connections are plain errors. */
+static void set_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int main(int argc, char **argv)
+{
+	static const char version[] = CDC_VERSION " (" CDC_COMMIT ")";
+	CLEANUP(buf_done) struct buf out = BUF_INIT(TEXT_BYTES);
+	struct cli cli;
+
+	int code = cli_parse(argc, argv, version, &cli, &out);
+	if (code) {
+		fputs(buf_cstr(&out), stderr);
+		return code;
+	}
+	switch (cli.command) {
+	case CLI_SERVER:
+		set_signals();
+		return server_main(cli.config_path, version);
+	case CLI_CHECK_CONFIG:
+		return server_check_config(cli.config_path);
+	case CLI_PRINT_DOCS:
+		if (!docs_write(cli.doc, &out)) {
+			fprintf(stderr, "there is no page named %s\n", cli.doc);
+			return CLI_USAGE_ERROR;
+		}
+		break;
+	case CLI_DONE:
+		break;
+	}
+	fputs(buf_cstr(&out), stdout);
+	return 0;
+}

@@ -1,0 +1,204 @@
+#include "net/tls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct tls {
+	SSL_CTX *ctx;
+	char *name;
+	bool name_is_ip;
+};
+
+static const char *last_reason(void)
+{
+	unsigned long code = ERR_peek_error();
+	const char *why = code ? ERR_reason_error_string(code) : NULL;
+	if (!why && code && ERR_SYSTEM_ERROR(code))
+		why = strerrordesc_np((int)ERR_GET_REASON(code));
+	return why ? why : "unknown reason";
+}
+
+static enum err_code set_min_version(SSL_CTX *ctx, const char *text, struct err *e)
+{
+	static const struct {
+		const char *text;
+		int version;
+	} known[] = {{"1.0", TLS1_VERSION}, {"1.1", TLS1_1_VERSION}, {"1.2", TLS1_2_VERSION},
+		{"1.3", TLS1_3_VERSION}};
+
+	if (!text || !*text)
+		text = "1.2";
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (strcmp(text, known[i].text) == 0) {
+			SSL_CTX_set_min_proto_version(ctx, known[i].version);
+			return ERR_OK;
+		}
+	}
+	return err_set(e, ERR_INVALID, "TLS version \"%s\" is none of 1.0 1.1 1.2 1.3", text);
+}
+
+static bool given(const char *path)
+{
+	return path && *path;
+}
+
+static enum err_code load_files(SSL_CTX *ctx, const struct grpc_tls *o, struct err *e)
+{
+	if (given(o->ca_path)) {
+		if (SSL_CTX_load_verify_locations(ctx, o->ca_path, NULL) != 1)
+			return err_set(e, ERR_INVALID, "CA file %s: %s", o->ca_path, last_reason());
+	} else if (SSL_CTX_set_default_verify_paths(ctx) != 1) {
+		return err_set(e, ERR_INVALID, "the system's CA roots: %s", last_reason());
+	}
+	if (given(o->cert_path) != given(o->key_path))
+		return err_set(e, ERR_INVALID, "a client certificate and its key go together");
+	if (!given(o->cert_path))
+		return ERR_OK;
+	if (SSL_CTX_use_certificate_chain_file(ctx, o->cert_path) != 1)
+		return err_set(e, ERR_INVALID, "certificate %s: %s", o->cert_path, last_reason());
+	if (SSL_CTX_use_PrivateKey_file(ctx, o->key_path, SSL_FILETYPE_PEM) != 1)
+		return err_set(e, ERR_INVALID, "key %s: %s", o->key_path, last_reason());
+	return ERR_OK;
+}
+
+enum err_code tls_new(
+	const struct grpc_tls *o, const char *host, struct tls **ret_t, struct err *e)
+{
+	static const uint8_t alpn[] = {2, 'h', '2'};
+	struct tls *t = xcalloc(1, sizeof(*t));
+	struct in6_addr a;
+
+	ERR_clear_error();
+	t->name = xstrdup(given(o->server_name) ? o->server_name : host);
+	t->name_is_ip = inet_pton(AF_INET, t->name, &a) == 1 || inet_pton(AF_INET6, t->name, &a) == 1;
+	t->ctx = SSL_CTX_new(TLS_client_method());
+	enum err_code code = ERR_OK;
+	if (!t->ctx)
+		code = err_set(e, ERR_SYSTEM, "TLS context: %s", last_reason());
+	if (!code)
+		code = set_min_version(t->ctx, o->min_version, e);
+	if (!code)
+		code = load_files(t->ctx, o, e);
+	if (code) {
+		tls_free(t);
+		return code;
+	}
+	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_alpn_protos(t->ctx, alpn, sizeof(alpn));
+	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
+			SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	*ret_t = t;
+	return ERR_OK;
+}
+
+void tls_free(struct tls *t)
+{
+	if (!t)
+		return;
+	SSL_CTX_free(t->ctx);
+	free(t->name);
+	free(t);
+}
+
+enum err_code tls_open(const struct tls *t, int fd, struct ssl_st **ret_ssl, struct err *e)
+{
+	ERR_clear_error();
+	SSL *ssl = SSL_new(t->ctx);
+	/* Go, which runs most of our peers' clients, never looks at a certificate's common name. */
+	if (ssl)
+		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	if (!ssl || !SSL_set_fd(ssl, fd) || !SSL_set1_host(ssl, t->name) ||
+		(!t->name_is_ip && !SSL_set_tlsext_host_name(ssl, t->name))) {
+		SSL_free(ssl);
+		return err_set(e, ERR_SYSTEM, "TLS session: %s", last_reason());
+	}
+	SSL_set_connect_state(ssl);
+	*ret_ssl = ssl;
+	return ERR_OK;
+}
+
+void tls_close(struct ssl_st *ssl)
+{
+	if (!ssl)
+		return;
+	ERR_clear_error();
+	if (SSL_is_init_finished(ssl))
+		SSL_shutdown(ssl);
+	SSL_free(ssl);
+}
+
+/* Alerts come with their name ("tlsv13 alert certificate required"), not as a bare end of file. */
+static enum tls_io result(struct ssl_st *ssl, int r, struct err *e)
+{
+	int saved = errno;
+	switch (SSL_get_error(ssl, r)) {
+	case SSL_ERROR_NONE:
+		return TLS_IO_OK;
+	case SSL_ERROR_WANT_READ:
+		return TLS_IO_READ;
+	case SSL_ERROR_WANT_WRITE:
+		return TLS_IO_WRITE;
+	case SSL_ERROR_ZERO_RETURN:
+		return TLS_IO_END;
+	default:
+		break;
+	}
+	if (ERR_peek_error())
+		err_set(e, ERR_UNAVAILABLE, "TLS: %s", last_reason());
+	else
+		err_set_origin(e, ERR_UNAVAILABLE, saved, "%s",
+			saved ? strerrordesc_np(saved) : "closed by the peer");
+	return TLS_IO_FAIL;
+}
+
+enum tls_io tls_handshake(struct ssl_st *ssl, struct err *e)
+{
+	const uint8_t *alpn = NULL;
+	unsigned n = 0;
+
+	ERR_clear_error();
+	errno = 0;
+	enum tls_io r = result(ssl, SSL_do_handshake(ssl), NULL);
+	if (r == TLS_IO_FAIL) {
+		long verify = SSL_get_verify_result(ssl);
+		if (verify != X509_V_OK)
+			err_set(e, ERR_UNAVAILABLE, "TLS: the peer's certificate: %s",
+				X509_verify_cert_error_string(verify));
+		else if (ERR_peek_error())
+			err_set(e, ERR_UNAVAILABLE, "TLS: %s", last_reason());
+		else
+			err_set(e, ERR_UNAVAILABLE, "TLS: closed by the peer during the handshake");
+	}
+	if (r == TLS_IO_END) {
+		err_set(e, ERR_UNAVAILABLE, "TLS: closed by the peer during the handshake");
+		return TLS_IO_FAIL;
+	}
+	if (r != TLS_IO_OK)
+		return r;
+	SSL_get0_alpn_selected(ssl, &alpn, &n);
+	if (n == 2 && memcmp(alpn, "h2", 2) == 0)
+		return TLS_IO_OK;
+	err_set(e, ERR_UNAVAILABLE, "TLS: the peer does not offer HTTP/2 (no ALPN h2)");
+	return TLS_IO_FAIL;
+}
+
+enum tls_io tls_read(struct ssl_st *ssl, void *p, size_t cap, size_t *ret_n, struct err *e)
+{
+	ERR_clear_error();
+	errno = 0;
+	return result(ssl, SSL_read_ex(ssl, p, cap, ret_n), e);
+}
+
+enum tls_io tls_write(struct ssl_st *ssl, const void *p, size_t n, size_t *ret_n, struct err *e)
+{
+	ERR_clear_error();
+	errno = 0;
+	return result(ssl, SSL_write_ex(ssl, p, n, ret_n), e);
+}

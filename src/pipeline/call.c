@@ -1,0 +1,197 @@
+#include "pipeline/call.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "model/ts.h"
+#include "pipeline/translate.h"
+
+void call_init(struct call *k)
+{
+	*k = (struct call){.tick = 0};
+}
+
+static void empty(struct call *k)
+{
+	arena_reset(&k->arena);
+	for (size_t i = 0; i < k->n_msgs; i++)
+		iov_reset(&k->msgs[i]);
+	k->n_msgs = k->rows = 0;
+	k->lowest = k->highest = k->tick = 0;
+	iov_reset(&k->request);
+}
+
+void call_done(struct call *k)
+{
+	for (size_t i = 0; i < k->cap_msgs; i++)
+		iov_done(&k->msgs[i]);
+	free(k->msgs);
+	arena_done(&k->arena);
+	iov_done(&k->request);
+}
+
+static struct iov *next_msg(struct call *k)
+{
+	size_t old = k->cap_msgs;
+	mem_grow(&k->msgs, &k->cap_msgs, k->n_msgs + 1, sizeof(*k->msgs));
+	for (size_t i = old; i < k->cap_msgs; i++)
+		k->msgs[i] = (struct iov){.n = 0};
+	return &k->msgs[k->n_msgs];
+}
+
+static void note_stamps(struct call *k, uint64_t lowest, uint64_t highest)
+{
+	k->lowest = k->lowest ? MIN(k->lowest, lowest) : lowest;
+	k->highest = MAX(k->highest, highest);
+}
+
+static void fail_stream(struct stream *st, const struct pack_msg *m, struct err *e)
+{
+	err_ctx(e, "%s message of %.*s", msg_type_name(m->dml.type), (int)m->dml.shard.n,
+		(const char *)m->dml.shard.p);
+	st->ops->failed(st, e);
+}
+
+/* Adds one message of rows, in a replay with a delete of its keys in front. */
+static enum err_code add_rows(struct call *k, struct stream *st, struct pack_msg *m,
+	const struct call_opts *o, struct err *e)
+{
+	bool again = o->replay_from || m->dml.max_ts <= st->replay_until;
+	uint64_t floor = MAX(o->floor, st->min_stamp);
+	struct stamped times;
+	struct translate t = {.db = st->db,
+		.collection = st->collection,
+		.shard = st->shard,
+		.collection_id = st->target_id,
+		.partition_id = m->target_partition};
+
+	if (o->replay_from)
+		floor = MAX(floor, o->replay_from - 1);
+	if (stamp_message(&st->stamp, &m->dml, floor, &k->arena, &times, e))
+		return e->code;
+	if (again && m->dml.type == MSG_INSERT) {
+		/* One time for all deletes of the replay: rows of it that share a key survive. */
+		t.msg_id = o->fresh_id(o->arg);
+		uint64_t at = o->replay_from ? MAX(o->replay_from, floor + 1) : times.lowest;
+		if (translate_replay_delete(&t, &m->dml, st->pk_field_id, st->pk_is_varchar, at,
+			    &k->arena, next_msg(k), e))
+			return e->code;
+		k->n_msgs++;
+		note_stamps(k, at, at);
+	}
+	t.msg_id = again ? o->fresh_id(o->arg) : 0;
+	t.stamps = (struct stamps){.change = times.change, .one = times.one, .rows = times.rows};
+	if (translate_dml(&t, &m->dml, &k->arena, next_msg(k), e))
+		return e->code;
+	k->n_msgs++;
+	k->rows += m->dml.rows;
+	note_stamps(k, times.lowest, times.highest);
+	if (times.change)
+		metrics_add(st->metrics.late, (int64_t)m->dml.rows);
+	return ERR_OK;
+}
+
+static void add_msg(struct call *k, struct pack_msg *m, const struct call_opts *o)
+{
+	struct stream *st = m->user;
+	struct err e = ERR_INIT;
+
+	if (!st || st->ended_ts)
+		return;
+	if (m->dml.type == MSG_DROP_COLLECTION || m->dml.type == MSG_DROP_PARTITION) {
+		if (m->dml.type == MSG_DROP_COLLECTION)
+			st->ended_ts = m->dml.min_ts;
+		m->user = NULL;
+		st->ops->drop(st, &m->dml);
+		return;
+	}
+	if (m->dml.type != MSG_INSERT && m->dml.type != MSG_DELETE) {
+		err_set(&e, ERR_UNSUPPORTED, "this server can't replicate it");
+		fail_stream(st, m, &e);
+		return;
+	}
+	size_t before = k->n_msgs;
+	if (add_rows(k, st, m, o, &e)) {
+		for (size_t i = before; i <= k->n_msgs && i < k->cap_msgs; i++)
+			iov_reset(&k->msgs[i]);
+		k->n_msgs = before;
+		fail_stream(st, m, &e);
+	}
+}
+
+static void add_note(struct call *k, const struct tchan_note *n, uint64_t floor)
+{
+	uint64_t ts = MAX(k->highest, floor) + 1;
+	struct translate t = {.db = n->db,
+		.collection = n->collection,
+		.collection_id = n->collection_id,
+		.partition_id = n->partition_id};
+
+	translate_drop(n->type, &t, n->partition, ts, &k->arena, next_msg(k));
+	k->n_msgs++;
+	note_stamps(k, ts, ts);
+}
+
+static void finish(struct call *k, const char *channel, struct slice start, struct slice end)
+{
+	struct replicate_request r = {.channel = channel,
+		.begin_ts = k->lowest ? k->lowest : k->tick,
+		.end_ts = MAX(k->highest, k->tick),
+		.start_id = start,
+		.end_id = end};
+
+	if (k->tick) {
+		translate_tick(k->tick, &k->arena, next_msg(k));
+		k->n_msgs++;
+	}
+	r.msgs = k->msgs;
+	r.n_msgs = k->n_msgs;
+	if (k->n_msgs)
+		translate_request(&r, &k->arena, &k->request);
+}
+
+void call_build(struct call *k, struct tchan *c, struct taken *t, const struct call_opts *o)
+{
+	struct slice end = slice_of("", 0);
+	bool notes = !list_empty(&t->notes);
+
+	empty(k);
+	list_foreach (it, &t->packs) {
+		struct pack *pk = LIST_ITEM(it, struct pack, link);
+		for (struct pack_msg *m = pk->msgs; m; m = m->next)
+			add_msg(k, m, o);
+		end = mq_id_slice(&pk->end.id);
+	}
+	list_foreach (it, &t->notes)
+		add_note(k, LIST_ITEM(it, struct tchan_note, link), o->floor);
+	k->tick = t->tick > o->floor ? t->tick : 0;
+	/* A drop message, a replay and rows without any lane in time are made visible by a tick of their own. */
+	if (k->highest > k->tick && (notes || t->raise_tick || o->replay_from))
+		k->tick = k->highest;
+	finish(k, tchan_name(c), end, end);
+}
+
+void call_build_tick(struct call *k, const char *channel, uint64_t tick)
+{
+	empty(k);
+	k->tick = tick;
+	finish(k, channel, slice_of("", 0), slice_of("", 0));
+}
+
+void call_count(const struct taken *t)
+{
+	list_foreach (it, &t->packs) {
+		const struct pack *pk = LIST_ITEM(it, struct pack, link);
+		for (const struct pack_msg *m = pk->msgs; m; m = m->next) {
+			struct stream *st = m->user;
+			if (!st)
+				continue;
+			bool ins = m->dml.type == MSG_INSERT;
+			metrics_add(ins ? st->metrics.rows_insert : st->metrics.rows_delete,
+				(int64_t)m->dml.rows);
+			metrics_add(ins ? st->metrics.bytes_insert : st->metrics.bytes_delete,
+				(int64_t)m->dml.payload.n);
+			metrics_set(st->metrics.tt_write, ts_ms(m->dml.max_ts));
+		}
+	}
+}

@@ -1,0 +1,34 @@
+/* One ReplicateMessage call, built from what was taken: translated messages, stamped rows, our own notes
+ * and the tick. Slices point into the packs and the call's arena; nothing is copied. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/iov.h"
+#include "pipeline/tchan.h"
+
+struct call {
+	struct arena arena;
+	struct iov *msgs;      /* complete messages */
+	size_t n_msgs, cap_msgs;
+	size_t rows;
+	uint64_t lowest, highest; /* stamps of rows and drop messages; lowest 0 = none */
+	uint64_t tick;            /* sent at the end; 0 = none */
+	struct iov request;
+};
+
+struct call_opts {
+	uint64_t floor;       /* every stamp and tick is above it */
+	uint64_t replay_from; /* not 0: all rows are a replay, from this stamp on; see settle.h */
+	int64_t (*fresh_id)(void *arg);
+	void *arg;
+};
+
+void call_init(struct call *k);
+void call_done(struct call *k);
+/* Builds k anew from t. A message that can't be translated fails its stream and is left out; drop messages are told
+ * to their streams once. */
+void call_build(struct call *k, struct tchan *c, struct taken *t, const struct call_opts *o);
+/* A call of one tick. */
+void call_build_tick(struct call *k, const char *channel, uint64_t tick);
+/* Adds what k carried to the metrics of its streams; after the ack. */
+void call_count(const struct taken *t);

@@ -1,0 +1,65 @@
+/* A stream is one task's replication of one source vchannel into one target vchannel: where its rows
+ * go, how far they are acknowledged, and whom to ask about partitions and drops.
+ *
+ * The owner (server/) fills the first part, attaches it to its target channel and keeps it until
+ * tchan_detach has returned. The second part belongs to the channel. */
+#pragma once
+
+#include "base/list.h"
+#include "base/log.h"
+#include "metrics/metrics.h"
+#include "model/channel.h"
+#include "model/dml.h"
+#include "model/position.h"
+#include "pipeline/stamp.h"
+
+struct stream;
+struct tchan;
+struct lane;
+
+enum stream_partition {
+	STREAM_PARTITION_OK,   /* *ret_target is valid */
+	STREAM_PARTITION_WAIT, /* being created: ask again after tchan_wake */
+	STREAM_PARTITION_SKIP, /* dropped at the source: the rows are not wanted */
+};
+
+/* Called by the channel's worker; none may block. */
+struct stream_ops {
+	/* The target partition of a source partition id (name: what the message calls it). */
+	enum stream_partition (*partition)(
+		struct stream *st, int64_t source_id, struct slice name, int64_t *ret_target);
+	/* A DropCollection or DropPartition message was reached; all before it is sent, not yet acked. */
+	void (*drop)(struct stream *st, const struct dml *d);
+	/* The stream can't go on. Its rows are skipped from now on, its position stands. */
+	void (*failed)(struct stream *st, const struct err *e);
+};
+
+struct stream_metrics {
+	struct metric_series *rows_insert, *rows_delete, *bytes_insert, *bytes_delete, *late, *skipped;
+	struct metric_series *tt_write;
+};
+
+struct stream {
+	const struct stream_ops *ops;
+	void *owner;
+	const struct log_ctx *log;
+	const char *db, *collection; /* on the target */
+	char shard[CHANNEL_BYTES];   /* target vchannel */
+	int64_t target_id;           /* collection id on the target */
+	int64_t pk_field_id;
+	bool pk_is_varchar;
+	uint64_t min_stamp;    /* rows must be above it: the target collection's create time */
+	uint64_t replay_until; /* rows at or below this source time may be there already */
+	struct stream_metrics metrics;
+
+	/* The channel's, under its lock */
+	struct tchan *chan;
+	struct lane *lane, *next_lane;
+	struct list link;       /* in lane->streams or chan->unlaned */
+	struct position acked;  /* all at or below acked.ts is on the target */
+	bool failed, stopped;
+	bool unclean;           /* a call of unknown fate was given up at detach */
+	/* The worker's */
+	struct stamp stamp;
+	uint64_t ended_ts; /* source time of the DropCollection reached, 0 = none */
+};

@@ -1,0 +1,406 @@
+/* What the next call carries.
+ *
+ *   in time   the lane is part of the minimum: the channel's watermark is the smallest of these lanes' ends
+ *   late      the lane is at or below the last tick, or it held the channel back for longer than the bound; its
+ *             packs go along with the next call and their rows get times above the last tick
+ *
+ * A lane becomes in time again when it is above the last tick and within a quarter of the bound of the most
+ * advanced lane. With no lane in time the tick follows the target's clock (less a margin). */
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "model/ts.h"
+#include "pipeline/tchan_priv.h"
+
+enum { STALL_CHECK_MS = 50, LATE_SHARE_PERCENT = 25 };
+
+void taken_init(struct taken *t)
+{
+	*t = (struct taken){.tick = 0};
+	list_init(&t->packs);
+	list_init(&t->notes);
+}
+
+void taken_done(struct taken *t)
+{
+	freep(&t->lanes);
+	t->n_lanes = t->cap_lanes = 0;
+}
+
+static void reset(struct taken *t, uint64_t floor)
+{
+	t->tick = 0;
+	t->floor = floor;
+	t->raise_tick = t->keepalive = false;
+	t->n_msgs = t->bytes = t->n_lanes = 0;
+}
+
+/* Can the first queued pack leave? All its rows need a target partition, and their streams must have arrived
+ * at this lane (a moving stream's older packs leave first). */
+static bool ready_locked(struct lane *l, struct pack *pk)
+{
+	for (struct pack_msg *m = pk->msgs; m; m = m->next) {
+		struct stream *st = m->user;
+		if (!st || st->stopped || st->failed)
+			continue;
+		if (st->lane != l)
+			return false;
+		m->target_partition = m->dml.partition_id;
+		if (m->dml.partition_id == -1 ||
+			(m->dml.type != MSG_INSERT && m->dml.type != MSG_DELETE))
+			continue;
+		switch (st->ops->partition(
+			st, m->dml.partition_id, m->dml.partition_name, &m->target_partition)) {
+		case STREAM_PARTITION_OK:
+			break;
+		case STREAM_PARTITION_WAIT:
+			return false;
+		case STREAM_PARTITION_SKIP:
+			metrics_add(st->metrics.skipped, (int64_t)m->dml.rows);
+			m->user = NULL;
+			break;
+		}
+	}
+	return true;
+}
+
+static struct pack *first(struct lane *l)
+{
+	return list_empty(&l->packs) ? NULL : LIST_ITEM(l->packs.next, struct pack, link);
+}
+
+/* How far a lane lets the channel go: the end of what it has queued, or, when its first pack can't leave,
+ * the end of what has left. */
+static void refresh_lane_locked(struct lane *l, int64_t now_ms)
+{
+	struct pack *pk = first(l);
+	l->blocked = pk && !ready_locked(l, pk);
+	uint64_t eff = l->blocked ? l->taken.ts : l->watermark;
+	if (eff != l->eff_ts) {
+		l->eff_ts = eff;
+		l->eff_mono_ms = now_ms;
+	}
+}
+
+static void refresh_late_locked(struct tchan *c, int64_t now_ms)
+{
+	uint64_t bound = ts_from_ms(c->opts.late_bound_ms), most = 0;
+
+	list_foreach (it, &c->lanes) {
+		struct lane *l = LIST_ITEM(it, struct lane, link);
+		refresh_lane_locked(l, now_ms);
+		most = MAX(most, l->eff_ts);
+	}
+	list_foreach (it, &c->lanes) {
+		struct lane *l = LIST_ITEM(it, struct lane, link);
+		if (l->eff_ts <= c->last_tick)
+			l->late = true;
+		else if (l->late)
+			l->late = l->eff_ts + bound / 4 < most;
+		else if (l->eff_ts + bound < most && now_ms - l->eff_mono_ms > c->opts.late_bound_ms)
+			l->late = true;
+	}
+}
+
+/* The smallest end of the lanes in time; 0 if there is none. */
+static uint64_t watermark_locked(const struct tchan *c)
+{
+	uint64_t w = 0;
+	list_foreach (it, &c->lanes) {
+		const struct lane *l = LIST_ITEM(it, struct lane, link);
+		bool over = l->closed && list_empty(&l->packs); /* waits only for its last ack */
+		if (!l->late && !over && (!w || l->eff_ts < w))
+			w = l->eff_ts;
+	}
+	return w;
+}
+
+/* Rows are never stamped ahead of the target's clock: what is newer waits for it. */
+static uint64_t hold_locked(struct tchan *c, uint64_t w, uint64_t now)
+{
+	c->held_ms = now && w > now ? ts_ms(w) - ts_ms(now) : 0;
+	return c->held_ms ? now : w;
+}
+
+static struct taken_lane *taken_lane(struct taken *t, struct lane *l)
+{
+	for (size_t i = 0; i < t->n_lanes; i++)
+		if (t->lanes[i].lane == l)
+			return &t->lanes[i];
+	mem_grow(&t->lanes, &t->cap_lanes, t->n_lanes + 1, sizeof(*t->lanes));
+	t->lanes[t->n_lanes] = (struct taken_lane){.lane = l};
+	l->in_flight = true;
+	return &t->lanes[t->n_lanes++];
+}
+
+static void count(struct taken *t, const struct pack *pk)
+{
+	t->n_msgs += pk->n_msgs;
+	t->bytes += pk->cost_bytes;
+}
+
+static void take_whole_locked(struct taken *t, struct lane *l, struct pack *pk)
+{
+	struct taken_lane *tl = taken_lane(t, l);
+	list_del(&pk->link);
+	l->queued_bytes -= MIN(l->queued_bytes, pk->cost_bytes);
+	l->taken = pk->end;
+	l->partial = false;
+	tl->end = pk->end;
+	tl->whole = true;
+	count(t, pk);
+	list_push(&t->packs, &pk->link);
+}
+
+/* A pack longer than a call leaves in parts: the first messages become a pack of their own, without a position. */
+static void take_part_locked(struct taken *t, struct lane *l, struct pack *pk, size_t room_bytes)
+{
+	struct pack *part = xmemdup(pk, sizeof(*pk));
+	struct pack_msg *last = pk->msgs;
+
+	list_init(&part->link);
+	part->n_msgs = 1;
+	part->cost_bytes = last->cost_bytes;
+	while (last->next && part->n_msgs < LIMIT_CALL_MSGS &&
+		part->cost_bytes + last->next->cost_bytes <= room_bytes) {
+		last = last->next;
+		part->n_msgs++;
+		part->cost_bytes += last->cost_bytes;
+	}
+	pk->msgs = last->next;
+	last->next = NULL;
+	pk->n_msgs -= part->n_msgs;
+	pk->cost_bytes -= MIN(pk->cost_bytes, part->cost_bytes);
+	l->queued_bytes -= MIN(l->queued_bytes, part->cost_bytes);
+	l->partial = true;
+	taken_lane(t, l);
+	count(t, part);
+	list_push(&t->packs, &part->link);
+}
+
+/* The lane (of the late or of the others) whose first pack has the smallest end <= limit. */
+static struct lane *next_lane_locked(struct tchan *c, bool late, uint64_t limit)
+{
+	struct lane *best = NULL;
+	list_foreach (it, &c->lanes) {
+		struct lane *l = LIST_ITEM(it, struct lane, link);
+		struct pack *pk = first(l);
+		if (!pk || l->late != late || pk->end_ts > limit)
+			continue;
+		if (best && first(best)->end_ts <= pk->end_ts)
+			continue;
+		if (!ready_locked(l, pk))
+			continue;
+		best = l;
+	}
+	return best;
+}
+
+static void take_lanes_locked(
+	struct tchan *c, struct taken *t, bool late, uint64_t limit, size_t max_bytes)
+{
+	struct lane *l;
+
+	while (t->n_msgs < LIMIT_CALL_MSGS && t->bytes < max_bytes &&
+		(l = next_lane_locked(c, late, limit))) {
+		struct pack *pk = first(l);
+		bool fits = t->bytes + pk->cost_bytes <= max_bytes &&
+			t->n_msgs + pk->n_msgs <= LIMIT_CALL_MSGS;
+		if (fits || pk->n_msgs == 1)
+			take_whole_locked(t, l, pk);
+		else
+			take_part_locked(t, l, pk, max_bytes - t->bytes);
+		if (!fits)
+			break;
+	}
+}
+
+static bool late_waits_locked(struct tchan *c)
+{
+	return next_lane_locked(c, true, UINT64_MAX) != NULL;
+}
+
+/* Below which time a lane holds no row: the begin of its first queued pack that has rows. */
+static uint64_t row_free_until(struct lane *l)
+{
+	uint64_t until = l->taken.ts;
+	list_foreach (it, &l->packs) {
+		const struct pack *pk = LIST_ITEM(it, struct pack, link);
+		if (pk->msgs)
+			return MAX(until, pk->begin_ts);
+		until = pk->end_ts;
+	}
+	return UINT64_MAX;
+}
+
+/* The tick a call may carry: below every row that an in-time lane still holds. */
+static uint64_t tick_after_locked(struct tchan *c, uint64_t w)
+{
+	list_foreach (it, &c->lanes) {
+		struct lane *l = LIST_ITEM(it, struct lane, link);
+		if (!l->late)
+			w = MIN(w, row_free_until(l));
+	}
+	return w > c->last_tick ? w : 0;
+}
+
+static uint64_t clock_tick_locked(const struct tchan *c, uint64_t now)
+{
+	uint64_t margin = ts_from_ms(tchan_margin_ms_locked(c));
+	return now > margin && now - margin > c->last_tick ? now - margin : 0;
+}
+
+/* Fills t; false if there is nothing to send now. */
+static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
+{
+	uint64_t now = c->opts.clock(c->opts.clock_arg);
+
+	reset(t, c->last_tick);
+	refresh_late_locked(c, now_ms);
+	uint64_t w = hold_locked(c, watermark_locked(c), now);
+	if (w > c->last_tick) {
+		size_t share = late_waits_locked(c) ? LIMIT_CALL_BYTES / 100 * (100 - LATE_SHARE_PERCENT)
+						    : LIMIT_CALL_BYTES;
+		take_lanes_locked(c, t, false, w, share);
+		take_lanes_locked(c, t, true, w, LIMIT_CALL_BYTES);
+		t->tick = tick_after_locked(c, w);
+	} else if (!watermark_locked(c)) {
+		take_lanes_locked(c, t, true, now ? now : UINT64_MAX, LIMIT_CALL_BYTES);
+		t->raise_tick = true;
+		if (t->n_msgs)
+			t->tick = clock_tick_locked(c, now);
+	}
+	bool silent = now_ms - c->last_tick_mono_ms >= c->opts.keepalive_ms;
+	if (!t->tick && silent) {
+		t->tick = clock_tick_locked(c, now);
+		t->keepalive = t->tick && !t->n_msgs;
+	}
+	list_splice(&t->notes, &c->notes);
+	return t->n_lanes || t->tick || !list_empty(&t->notes);
+}
+
+static int64_t wait_ms_locked(const struct tchan *c, int64_t now_ms)
+{
+	int64_t ms = c->opts.keepalive_ms - (now_ms - c->last_tick_mono_ms);
+	ms = MAX(ms, STALL_CHECK_MS);
+	list_foreach (it, &c->lanes)
+		if (!list_empty(&LIST_ITEM(it, struct lane, link)->packs))
+			ms = STALL_CHECK_MS; /* something waits: for a partition, the bound or the clock */
+	return ms;
+}
+
+static void mark_notes_sent(struct taken *t)
+{
+	list_foreach (it, &t->notes)
+		LIST_ITEM(it, struct tchan_note, link)->sent = true;
+}
+
+enum err_code tchan_take(struct tchan *c, struct taken *t, struct stop *s, struct err *e)
+{
+	struct stop_watch w;
+	bool got = false;
+
+	stop_watch_add(s, &w, &c->mtx, &c->work);
+	mtx_lock(&c->mtx);
+	while (!stop_is_set(s)) {
+		int64_t now_ms = time_mono_ms();
+		got = choose_locked(c, t, now_ms);
+		if (got)
+			break;
+		cond_wait(&c->work, &c->mtx, deadline_in(wait_ms_locked(c, now_ms)));
+	}
+	if (got) {
+		mark_notes_sent(t);
+		c->taken = t;
+	}
+	mtx_unlock(&c->mtx);
+	stop_watch_del(s, &w);
+	return got ? ERR_OK : stop_err(e);
+}
+
+static void release_packs(struct list *packs)
+{
+	for (struct list *n; (n = list_pop(packs));) {
+		struct pack *pk = LIST_ITEM(n, struct pack, link);
+		pk->release(pk);
+	}
+}
+
+static void move_positions_locked(struct lane *l, const struct position *end)
+{
+	list_foreach (it, &l->streams) {
+		struct stream *st = LIST_ITEM(it, struct stream, link);
+		if (!st->failed && end->ts > st->acked.ts)
+			st->acked = *end;
+	}
+}
+
+void tchan_acked(struct tchan *c, struct taken *t, uint64_t sent_tick)
+{
+	struct list packs;
+
+	list_init(&packs);
+	mtx_lock(&c->mtx);
+	if (sent_tick) {
+		c->last_tick = sent_tick;
+		c->last_tick_mono_ms = time_mono_ms();
+	}
+	for (size_t i = 0; i < t->n_lanes; i++) {
+		t->lanes[i].lane->in_flight = false;
+		if (t->lanes[i].whole)
+			move_positions_locked(t->lanes[i].lane, &t->lanes[i].end);
+	}
+	for (struct list *n; (n = list_pop(&t->notes));)
+		LIST_ITEM(n, struct tchan_note, link)->acked = true;
+	list_splice(&packs, &t->packs);
+	t->n_lanes = 0;
+	c->taken = NULL;
+	tchan_sweep_locked(c);
+	mtx_unlock(&c->mtx);
+	release_packs(&packs); /* gives budget back: may wake readers, so not under the lock */
+}
+
+static void leave_locked(struct tchan *c, struct taken *t, bool all, bool may_have_landed)
+{
+	(void)c;
+	list_foreach (it, &t->packs) {
+		struct pack *pk = LIST_ITEM(it, struct pack, link);
+		for (struct pack_msg *m = pk->msgs; m; m = m->next) {
+			struct stream *st = m->user;
+			if (!st || !(all || st->stopped || st->failed))
+				continue;
+			st->unclean = st->unclean || may_have_landed;
+			m->user = NULL;
+		}
+	}
+}
+
+void tchan_prune(struct tchan *c, struct taken *t, bool may_have_landed)
+{
+	mtx_lock(&c->mtx);
+	leave_locked(c, t, false, may_have_landed);
+	cond_broadcast(&c->room);
+	mtx_unlock(&c->mtx);
+}
+
+void tchan_given_up(struct tchan *c, struct taken *t, bool may_have_landed)
+{
+	struct list packs;
+
+	list_init(&packs);
+	mtx_lock(&c->mtx);
+	leave_locked(c, t, true, may_have_landed);
+	for (size_t i = 0; i < t->n_lanes; i++)
+		t->lanes[i].lane->in_flight = false;
+	for (struct list *n; (n = list_pop(&t->notes));) {
+		LIST_ITEM(n, struct tchan_note, link)->sent = false;
+		list_push(&c->notes, n);
+	}
+	list_splice(&packs, &t->packs);
+	t->n_lanes = 0;
+	c->taken = NULL;
+	tchan_sweep_locked(c);
+	mtx_unlock(&c->mtx);
+	release_packs(&packs);
+}

@@ -1,0 +1,269 @@
+#include "pipeline/tchan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "pipeline/tchan_priv.h"
+
+enum { MARGIN_MS = 1000, MARGIN_MOST_MS = 60000, MARGIN_EXTRA_MS = 300 };
+
+enum err_code tchan_new(const struct tchan_opts *o, struct tchan **ret_c, struct err *e)
+{
+	struct tchan *c = xcalloc(1, sizeof(*c));
+
+	if (strlen(o->name) >= sizeof(c->name)) {
+		free(c);
+		return err_set(e, ERR_LIMIT, "the channel name %.40s... is longer than %d bytes", o->name,
+			CHANNEL_BYTES - 1);
+	}
+	snprintf(c->name, sizeof(c->name), "%s", o->name);
+	c->opts = *o;
+	c->log = o->log;
+	c->last_tick = o->floor_ts;
+	c->last_tick_mono_ms = time_mono_ms();
+	mtx_init(&c->mtx, "target channel");
+	cond_init(&c->work);
+	cond_init(&c->room);
+	list_init(&c->lanes);
+	list_init(&c->unlaned);
+	list_init(&c->notes);
+	*ret_c = c;
+	return ERR_OK;
+}
+
+static void lane_free(struct lane *l)
+{
+	for (struct list *n; (n = list_pop(&l->packs));) {
+		struct pack *pk = LIST_ITEM(n, struct pack, link);
+		pk->release(pk);
+	}
+	free(l);
+}
+
+void tchan_free(struct tchan *c)
+{
+	if (!c)
+		return;
+	for (struct list *n; (n = list_pop(&c->lanes));)
+		lane_free(LIST_ITEM(n, struct lane, link));
+	cond_done(&c->work);
+	cond_done(&c->room);
+	mtx_done(&c->mtx);
+	free(c);
+}
+
+const char *tchan_name(const struct tchan *c)
+{
+	return c->name;
+}
+
+int64_t tchan_margin_ms_locked(const struct tchan *c)
+{
+	int64_t margin = MARGIN_MS;
+	list_foreach (it, &c->lanes) {
+		const struct lane *l = LIST_ITEM(it, struct lane, link);
+		if (l->head_lag_ms >= 0)
+			margin = MAX(margin, l->head_lag_ms + MARGIN_EXTRA_MS);
+	}
+	return MIN(margin, (int64_t)MARGIN_MOST_MS);
+}
+
+static bool drained(const struct lane *l)
+{
+	return l->closed && list_empty(&l->packs) && !l->in_flight;
+}
+
+static void move_streams(struct lane *from)
+{
+	for (struct list *n; (n = list_pop(&from->streams));) {
+		struct stream *st = LIST_ITEM(n, struct stream, link);
+		struct lane *to = st->next_lane ? st->next_lane : from->moved_to;
+		st->lane = to;
+		st->next_lane = NULL;
+		list_push(to ? &to->streams : &from->chan->unlaned, &st->link);
+	}
+}
+
+/* A lane that moves may itself be the goal of another move: those wait for it, so one pass a sweep in list
+ * order (older lanes first) is enough, and a lane that others point to is kept. */
+void tchan_sweep_locked(struct tchan *c)
+{
+	list_foreach (it, &c->lanes) {
+		struct lane *l = LIST_ITEM(it, struct lane, link);
+		bool pointed_to = false;
+		if (!drained(l))
+			continue;
+		list_foreach (it2, &c->lanes)
+			pointed_to |= LIST_ITEM(it2, struct lane, link)->moved_to == l;
+		if (pointed_to)
+			continue;
+		move_streams(l);
+		list_del(&l->link);
+		lane_free(l);
+	}
+	cond_broadcast(&c->room);
+}
+
+void tchan_attach(struct tchan *c, struct stream *st)
+{
+	mtx_lock(&c->mtx);
+	st->chan = c;
+	st->lane = st->next_lane = NULL;
+	st->failed = st->stopped = st->unclean = false;
+	list_push(&c->unlaned, &st->link);
+	c->streams++;
+	mtx_unlock(&c->mtx);
+}
+
+static size_t forget_in(struct list *packs, const struct stream *st)
+{
+	size_t found = 0;
+	list_foreach (it, packs) {
+		struct pack *pk = LIST_ITEM(it, struct pack, link);
+		for (struct pack_msg *m = pk->msgs; m; m = m->next) {
+			if (m->user != st)
+				continue;
+			m->user = NULL;
+			found++;
+		}
+	}
+	return found;
+}
+
+static bool in_flight_locked(const struct tchan *c, const struct stream *st)
+{
+	if (!c->taken)
+		return false;
+	list_foreach (it, &c->taken->packs) {
+		const struct pack *pk = LIST_ITEM(it, struct pack, link);
+		for (const struct pack_msg *m = pk->msgs; m; m = m->next)
+			if (m->user == st)
+				return true;
+	}
+	return false;
+}
+
+/* Waits until the worker holds no row of st; an impatient caller cancels the call, and the worker leaves the
+ * stopped stream's rows out when it builds the call again (tchan_prune). */
+static void leave_call_locked(struct tchan *c, struct stream *st, struct deadline d) REQUIRES(c->mtx)
+{
+	while (in_flight_locked(c, st)) {
+		if (cond_wait(&c->room, &c->mtx, d))
+			continue;
+		if (c->call)
+			stop_set(c->call);
+		d = deadline_in(100);
+	}
+}
+
+void tchan_detach(struct stream *st, int64_t patience_ms)
+{
+	struct tchan *c = st->chan;
+
+	if (!c)
+		return;
+	mtx_lock(&c->mtx);
+	st->stopped = true;
+	list_foreach (it, &c->lanes) {
+		struct lane *l = LIST_ITEM(it, struct lane, link);
+		bool partial = l->partial;
+		if (forget_in(&l->packs, st) && partial)
+			st->unclean = true; /* the first part of a pack is there, its position is not */
+	}
+	cond_signal(&c->work);
+	leave_call_locked(c, st, deadline_in(patience_ms));
+	list_del(&st->link);
+	c->streams--;
+	st->chan = NULL;
+	st->lane = st->next_lane = NULL;
+	tchan_sweep_locked(c);
+	mtx_unlock(&c->mtx);
+}
+
+struct position tchan_position(struct stream *st)
+{
+	struct tchan *c = st->chan;
+	if (!c)
+		return st->acked;
+	mtx_lock(&c->mtx);
+	struct position p = st->acked;
+	mtx_unlock(&c->mtx);
+	return p;
+}
+
+void tchan_note(struct tchan *c, struct tchan_note *n)
+{
+	mtx_lock(&c->mtx);
+	n->sent = n->acked = false;
+	list_push(&c->notes, &n->link);
+	cond_signal(&c->work);
+	mtx_unlock(&c->mtx);
+}
+
+bool tchan_note_done(struct tchan *c, struct tchan_note *n)
+{
+	mtx_lock(&c->mtx);
+	bool done = n->acked;
+	mtx_unlock(&c->mtx);
+	return done;
+}
+
+void tchan_note_cancel(struct tchan *c, struct tchan_note *n)
+{
+	mtx_lock(&c->mtx);
+	while (n->sent && !n->acked) {
+		if (c->call)
+			stop_set(c->call);
+		cond_wait(&c->room, &c->mtx, deadline_in(100));
+	}
+	if (!n->acked)
+		list_del(&n->link);
+	mtx_unlock(&c->mtx);
+}
+
+void tchan_wake(struct tchan *c)
+{
+	mtx_lock(&c->mtx);
+	cond_signal(&c->work);
+	mtx_unlock(&c->mtx);
+}
+
+void tchan_call_begin(struct tchan *c, struct stop *call)
+{
+	mtx_lock(&c->mtx);
+	c->call = call;
+	mtx_unlock(&c->mtx);
+}
+
+void tchan_call_end(struct tchan *c)
+{
+	mtx_lock(&c->mtx);
+	c->call = NULL;
+	mtx_unlock(&c->mtx);
+}
+
+uint64_t tchan_last_tick(struct tchan *c)
+{
+	mtx_lock(&c->mtx);
+	uint64_t t = c->last_tick;
+	mtx_unlock(&c->mtx);
+	return t;
+}
+
+void tchan_stats(struct tchan *c, struct tchan_stats *ret)
+{
+	*ret = (struct tchan_stats){0};
+	mtx_lock(&c->mtx);
+	list_foreach (it, &c->lanes) {
+		const struct lane *l = LIST_ITEM(it, struct lane, link);
+		ret->queued_bytes += l->queued_bytes;
+		ret->lanes++;
+		ret->late_lanes += l->late;
+	}
+	ret->streams = c->streams;
+	ret->last_tick = c->last_tick;
+	ret->held_ms = c->held_ms;
+	mtx_unlock(&c->mtx);
+}

@@ -1,0 +1,230 @@
+#include "pipeline/worker.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/retry.h"
+#include "base/thread.h"
+#include "model/ts.h"
+#include "pipeline/call.h"
+#include "pipeline/settle.h"
+
+enum {
+	CALL_MS = 60000,
+	PER_MSG_FACTOR = 10,
+	GRACE_MS = 2000,
+	FIRST_MS = 100,
+	MOST_MS = 5000,
+	STOP_CHECK_MS = 20,
+};
+
+struct worker {
+	struct tchan *chan;
+	struct chan_sink sink;
+	struct worker_metrics metrics;
+	struct stop stop; /* end after the call in flight */
+	struct stop hard; /* end now */
+	struct thread thread;
+	bool done; /* atomic */
+	bool cut;  /* a call was given up */
+	struct taken taken;
+	struct call call;
+	struct mq_id last;       /* position of the last acknowledged message */
+	int64_t longest_call_ms;
+	bool waiting;            /* the sink was told of trouble */
+	bool pruned;             /* messages left the call after it was built */
+};
+
+/* What is known of the present call's fate. */
+enum fate { FATE_UNSENT, FATE_ACKED, FATE_UNKNOWN };
+
+static int64_t deadline_ms(const struct worker *w)
+{
+	return CALL_MS + PER_MSG_FACTOR * (int64_t)w->call.n_msgs;
+}
+
+static void build(struct worker *w, uint64_t floor, uint64_t replay_from)
+{
+	struct call_opts o = {.floor = floor,
+		.replay_from = replay_from,
+		.fresh_id = w->sink.fresh_id,
+		.arg = w->sink.arg};
+
+	call_build(&w->call, w->chan, &w->taken, &o);
+	w->pruned = false;
+}
+
+static void told_waiting(struct worker *w, const struct err *e, int64_t delay)
+{
+	w->waiting = true;
+	w->sink.waiting(w->sink.arg, w->chan, e, delay);
+}
+
+static enum fate send_once(struct worker *w, struct stop *call, struct err *e)
+{
+	int64_t start = time_mono_ms();
+	struct mq_id pos = {.n = 0};
+	enum err_code code =
+		w->sink.send(w->sink.arg, &w->call.request, deadline_ms(w), call, &pos, e);
+
+	w->longest_call_ms = MAX(w->longest_call_ms, time_mono_ms() - start);
+	if (code == ERR_OK) {
+		w->last = pos;
+		metrics_add(w->metrics.calls, 1);
+		metrics_add(w->metrics.bytes, (int64_t)w->call.request.bytes);
+		return FATE_ACKED;
+	}
+	return code == ERR_UNCERTAIN || code == ERR_CANCELLED ? FATE_UNKNOWN : FATE_UNSENT;
+}
+
+/* After a call of unknown fate: settles it and builds what is to be sent next. */
+static enum err_code settle(struct worker *w, struct stop *call, struct err *e)
+{
+	enum settle how = SETTLE_REPLAY;
+	struct settle_opts o = {.chan = w->chan,
+		.sink = &w->sink,
+		.grace_ms = MAX((int64_t)GRACE_MS, 2 * w->longest_call_ms),
+		.last = &w->last};
+
+	if (settle_run(&o, call, &how, e))
+		return e->code;
+	uint64_t used = MAX(w->call.highest, w->call.tick);
+	if (!w->call.rows)
+		return ERR_OK;
+	if (how == SETTLE_RESEND) {
+		if (w->pruned)
+			build(w, MAX(used, w->taken.floor), 0);
+		return ERR_OK;
+	}
+	metrics_add(w->metrics.replayed, (int64_t)w->call.n_msgs);
+	build(w, MAX(used, w->taken.floor), used + 1);
+	return ERR_OK;
+}
+
+static enum err_code wait_retry(struct worker *w, struct retry *backoff, struct stop *call, const struct err *why)
+{
+	int64_t delay = retry_next_ms(backoff);
+	told_waiting(w, why, delay);
+	return stop_sleep(call, delay) ? ERR_CANCELLED : ERR_OK;
+}
+
+/* Sends the built call until it is acknowledged; false when the worker must end first. */
+static bool deliver_under(struct worker *w, struct stop *call, bool *unknown)
+{
+	struct retry backoff = RETRY_INIT(FIRST_MS, MOST_MS);
+
+	while (!stop_is_set(call)) {
+		struct err e = ERR_INIT;
+		if (*unknown) {
+			if (settle(w, call, &e))
+				return false;
+			*unknown = false;
+		}
+		if (!w->call.n_msgs)
+			return true; /* all that it carried has left */
+		enum fate fate = send_once(w, call, &e);
+		if (fate == FATE_ACKED)
+			return true;
+		*unknown = fate == FATE_UNKNOWN;
+		if (wait_retry(w, &backoff, call, &e))
+			return false;
+	}
+	return false;
+}
+
+/* A detach may cut the call: then the streams that left are taken out, and the rest is settled like any lost call. */
+static bool deliver(struct worker *w)
+{
+	bool unknown = false;
+
+	for (;;) {
+		struct stop call;
+		stop_init(&call, &w->hard);
+		tchan_call_begin(w->chan, &call);
+		bool sent = deliver_under(w, &call, &unknown);
+		tchan_call_end(w->chan);
+		stop_done(&call);
+		if (sent)
+			return true;
+		if (stop_is_set(&w->hard)) {
+			tchan_given_up(w->chan, &w->taken, unknown);
+			return false;
+		}
+		tchan_prune(w->chan, &w->taken, unknown);
+		w->pruned = true;
+		if (!unknown)
+			build(w, w->taken.floor, 0);
+	}
+}
+
+static void acknowledge(struct worker *w)
+{
+	if (w->waiting) {
+		struct err none = ERR_INIT;
+		w->waiting = false;
+		w->sink.waiting(w->sink.arg, w->chan, &none, -1);
+	}
+	if (w->call.tick) {
+		metrics_set(w->metrics.center_tt, ts_ms(w->call.tick));
+		metrics_add(w->metrics.keepalive, w->taken.keepalive);
+	}
+	call_count(&w->taken);
+	tchan_acked(w->chan, &w->taken, w->call.tick);
+}
+
+static void run(void *arg)
+{
+	struct worker *w = arg;
+	struct err e = ERR_INIT;
+
+	while (!tchan_take(w->chan, &w->taken, &w->stop, &e)) {
+		tchan_prune(w->chan, &w->taken, false);
+		build(w, w->taken.floor, 0);
+		w->cut = w->call.n_msgs && !deliver(w);
+		if (w->cut)
+			break;
+		acknowledge(w);
+	}
+	__atomic_store_n(&w->done, true, __ATOMIC_RELEASE);
+}
+
+enum err_code worker_start(struct tchan *c, const struct chan_sink *sink,
+	const struct worker_metrics *metrics, struct stop *parent, struct worker **ret_w,
+	struct err *e)
+{
+	struct worker *w = xcalloc(1, sizeof(*w));
+
+	w->chan = c;
+	w->sink = *sink;
+	w->metrics = *metrics;
+	stop_init(&w->stop, parent);
+	stop_init(&w->hard, NULL);
+	taken_init(&w->taken);
+	call_init(&w->call);
+	if (thread_start(&w->thread, "sink", run, w, e)) {
+		worker_stop(w, 0);
+		return e->code;
+	}
+	*ret_w = w;
+	return ERR_OK;
+}
+
+bool worker_stop(struct worker *w, int64_t patience_ms)
+{
+	if (!w)
+		return true;
+	struct deadline d = deadline_in(patience_ms);
+	stop_set(&w->stop);
+	while (w->thread.started && !__atomic_load_n(&w->done, __ATOMIC_ACQUIRE) &&
+		!deadline_passed(d))
+		stop_sleep(&w->hard, STOP_CHECK_MS);
+	stop_set(&w->hard);
+	thread_join(&w->thread);
+	bool clean = !w->cut;
+	taken_done(&w->taken);
+	call_done(&w->call);
+	stop_done(&w->hard);
+	stop_done(&w->stop);
+	free(w);
+	return clean;
+}

@@ -1,0 +1,38 @@
+/* The worker thread of a target channel: take, build, send, settle, acknowledge. It never ends on a remote
+ * condition; it repeats with backoff and says what it waits for.
+ *
+ *   take ──▶ build ──▶ send ──ok──────────────────────────────▶ ack
+ *              ▲         ├──refused before production──wait──▶ send the same bytes
+ *              └──fence──┴──fate unknown: see settle.h */
+#pragma once
+
+#include "base/err.h"
+#include "base/iov.h"
+#include "base/stop.h"
+#include "model/position.h"
+#include "pipeline/tchan.h"
+
+/* Where calls go. */
+struct chan_sink {
+	void *arg;
+	/* One ReplicateMessageRequest; the position the target gave to the last message. Errors as
+	 * milvus_replicate's: UNCERTAIN = some of it may have been appended. */
+	enum err_code (*send)(void *arg, const struct iov *request, int64_t deadline_ms, struct stop *s,
+		struct mq_id *ret_position, struct err *e);
+	/* A fresh message id, unique on every channel, never one of Milvus' own. */
+	int64_t (*fresh_id)(void *arg);
+	/* An attempt failed with e; the next one follows in delay_ms. delay_ms < 0: working again. For state, metrics, log. */
+	void (*waiting)(void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms);
+};
+
+struct worker_metrics {
+	struct metric_series *center_tt, *calls, *bytes, *replayed, *keepalive;
+};
+
+struct worker;
+
+NODISCARD enum err_code worker_start(struct tchan *c, const struct chan_sink *sink,
+	const struct worker_metrics *metrics, struct stop *parent, struct worker **ret_w, struct err *e);
+/* Finishes the call in flight (up to patience_ms), joins, frees. False: a call was cut, its fate is unknown.
+ * NULL is fine. */
+bool worker_stop(struct worker *w, int64_t patience_ms);

@@ -1,0 +1,52 @@
+#include "server/address.h"
+
+#include <string.h>
+
+#include "base/str.h"
+
+static const char *skip_scheme(const char *text)
+{
+	if (strncmp(text, "http://", 7) == 0)
+		return text + 7;
+	return strncmp(text, "https://", 8) == 0 ? text + 8 : text;
+}
+
+static bool host_ok(const char *host, size_t n, bool bracketed)
+{
+	if (n >= ADDRESS_HOST_BYTES)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)host[i] <= ' ' || strchr("/[]@,", host[i]) ||
+			(host[i] == ':' && !bracketed))
+			return false;
+	return true;
+}
+
+static bool port_ok(struct slice s, int *ret_port)
+{
+	int64_t port;
+
+	if (s.n && s.p[s.n - 1] == '/')
+		s.n--;
+	if (!s.n || s.p[0] == '-' || !slice_to_i64(s, &port) || port > 65535)
+		return false;
+	*ret_port = (int)port;
+	return true;
+}
+
+bool address_split(const char *text, char host[ADDRESS_HOST_BYTES], int *ret_port)
+{
+	text = skip_scheme(text);
+	const char *colon = strrchr(text, ':');
+	if (!colon || !port_ok(slice_str(colon + 1), ret_port))
+		return false;
+	size_t n = (size_t)(colon - text);
+	bool bracketed = n >= 2 && text[0] == '[' && colon[-1] == ']';
+	text += bracketed;
+	n -= bracketed ? 2 : 0;
+	if (!host_ok(text, n, bracketed))
+		return false;
+	memcpy(host, text, n);
+	host[n] = '\0';
+	return true;
+}

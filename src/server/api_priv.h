@@ -1,0 +1,47 @@
+/* What the files of the API share. */
+#pragma once
+
+#include "base/json.h"
+#include "base/mtx.h"
+#include "server/api.h"
+#include "server/api_schema.h"
+#include "server/config.h"
+
+struct api {
+	const struct config *c;
+	struct api_engine engine;
+	struct mtx mtx;
+	struct cond cond; /* creating became false */
+	bool creating;    /* under mtx: a create is between its look at the tasks and its end */
+};
+
+/* One decoded request. */
+struct api_call {
+	struct api *a;
+	struct api_args args; /* all requests but create */
+	struct task *task;    /* create; the handler may take it */
+	struct json_out *ret; /* the members of "data" go here */
+};
+
+/* Handlers fill ret; an error's text is what stands behind "error: ". */
+NODISCARD enum err_code api_create(struct api_call *call, struct err *e);
+NODISCARD enum err_code api_delete(struct api_call *call, struct err *e);
+NODISCARD enum err_code api_pause(struct api_call *call, struct err *e);
+NODISCARD enum err_code api_resume(struct api_call *call, struct err *e);
+NODISCARD enum err_code api_get(struct api_call *call, struct err *e);
+NODISCARD enum err_code api_position(struct api_call *call, struct err *e);
+NODISCARD enum err_code api_list(struct api_call *call, struct err *e);
+NODISCARD enum err_code api_maintenance(struct api_call *call, struct err *e);
+
+/* server.md 2.2.1, steps 1 to 16. */
+NODISCARD enum err_code api_create_validate(const struct task *t, const struct config *c,
+	struct err *e);
+/* The request's start positions as records of task id, which must be set; the task's own copy of the replicate
+ * channel's position is emptied, lest it win over later checkpoints. Freed by store_positions_free. */
+NODISCARD enum err_code api_create_positions(struct task *t, const struct config *c,
+	struct store_positions **ret_list, size_t *ret_n, struct err *e);
+
+/* A task as get (names sorted) or list (names as declared) show it; secrets stay out. extra is a JSON
+ * object or "". */
+void api_view_task(struct json_out *o, const char *key, const struct task *t, const char *extra,
+	bool sorted);

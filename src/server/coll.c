@@ -1,0 +1,239 @@
+#include "server/coll.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "model/ts.h"
+#include "server/config.h"
+#include "server/run_priv.h"
+#include "store/writer.h"
+
+enum { FIRST_MS = 200, MOST_MS = 10000 };
+
+static const char *const state_names[] = {
+#define COLL_NAME(id, text) text,
+	COLL_STATES(COLL_NAME)
+#undef COLL_NAME
+};
+
+/* Legal edges: bit t of edges[s] = s may become t. */
+#define TO(x) (1u << COLL_##x)
+static const unsigned edges[COLL_STATE_COUNT] = {
+	[COLL_WAITING] = TO(CREATING) | TO(DROPPED) | TO(FAILED),
+	[COLL_CREATING] = TO(RUNNING) | TO(DROPPED) | TO(FAILED) | TO(DROP_READY),
+	[COLL_RUNNING] = TO(DROPPING) | TO(DROP_READY) | TO(FAILED),
+	[COLL_DROPPING] = TO(DROP_READY) | TO(FAILED),
+	[COLL_DROP_READY] = TO(DROPPED) | TO(FAILED),
+	[COLL_DROPPED] = 0,
+	[COLL_FAILED] = 0,
+};
+
+const char *coll_state_name(enum coll_state s)
+{
+	return state_names[s];
+}
+
+enum coll_state coll_get_state(struct coll *c)
+{
+	mtx_lock(&c->mtx);
+	enum coll_state s = c->state;
+	mtx_unlock(&c->mtx);
+	return s;
+}
+
+void coll_set_state(struct coll *c, enum coll_state s, const char *why)
+{
+	mtx_lock(&c->mtx);
+	enum coll_state old = c->state;
+	assert(edges[old] & 1u << s);
+	c->state = s;
+	snprintf(c->reason, sizeof(c->reason), "%s", s == COLL_FAILED ? why : "");
+	mtx_unlock(&c->mtx);
+	retry_reset(&c->backoff);
+	log_at(&c->log, s == COLL_FAILED ? LOG_ERROR : LOG_INFO, "%s -> %s: %s", state_names[old],
+		state_names[s], why);
+	if (s == COLL_DROPPED || s == COLL_RUNNING)
+		run_wake_all(c->run);
+}
+
+void coll_fail(struct coll *c, const char *fmt, ...)
+{
+	char why[COLL_REASON_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	coll_set_state(c, COLL_FAILED, why);
+}
+
+void coll_waits(struct coll *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	mtx_lock(&c->mtx);
+	va_start(ap, fmt);
+	vsnprintf(c->reason, sizeof(c->reason), fmt, ap);
+	va_end(ap);
+	mtx_unlock(&c->mtx);
+}
+
+int64_t coll_error(struct coll *c, const char *what, const struct err *e)
+{
+	if (e->code == ERR_CANCELLED)
+		return JOB_IDLE;
+	if (!retry_may(e->code, true)) {
+		coll_fail(c, "%s: %s", what, e->text);
+		return JOB_IDLE;
+	}
+	bool first = c->backoff.failed == 0;
+	int64_t delay = retry_next_ms(&c->backoff);
+	coll_waits(c, "%s: %s", what, e->text);
+	if (first)
+		log_warn(&c->log, "%s: %s; retry in %" PRId64 " ms and so on until it works", what,
+			e->text, delay);
+	return delay;
+}
+
+static struct coll *coll_base(struct run *r, int64_t id)
+{
+	struct coll *c = xcalloc(1, sizeof(*c));
+
+	c->run = r;
+	c->id = id;
+	c->backoff = (struct retry)RETRY_INIT(FIRST_MS, MOST_MS);
+	mtx_init(&c->mtx, "collection");
+	job_init(&c->job, r->sv.jobs, coll_step, c);
+	return c;
+}
+
+static void set_log(struct coll *c)
+{
+	snprintf(c->log_fields, sizeof(c->log_fields), "db=%.80s collection=%.120s id=%" PRId64, c->db,
+		c->name, c->id);
+	c->log = (struct log_ctx){
+		.parent = &c->run->log, .comp = LOG_task, .fields = c->log_fields};
+}
+
+struct coll *coll_new(struct run *r, const struct collection *src, const char *db)
+{
+	struct coll *c = coll_base(r, src->id);
+	char target_db[NAME_BYTES], target_name[NAME_BYTES];
+
+	c->db_id = src->db_id;
+	c->create_ts = src->create_ts;
+	c->db = xstrdup(db);
+	c->name = xstrdup(src->name);
+	task_map_name(r->task, db, src->name, target_db, target_name, NAME_BYTES);
+	c->target_db = xstrdup(target_db);
+	c->target_name = xstrdup(target_name);
+	set_log(c);
+	return c;
+}
+
+struct coll *coll_from_record(struct run *r, int64_t id, const char *json)
+{
+	struct coll *c = coll_base(r, id);
+
+	if (!coll_record_read(c, json)) {
+		coll_free(c);
+		return NULL;
+	}
+	set_log(c);
+	return c;
+}
+
+void coll_stop(struct coll *c, int64_t patience_ms)
+{
+	job_stop(&c->job);
+	if (c->started)
+		coll_stop_streams(c, patience_ms);
+}
+
+void coll_free(struct coll *c)
+{
+	if (!c)
+		return;
+	for (int i = 0; i < c->n_shards; i++) {
+		free(c->shards[i].target_vchannel);
+		free(c->shards[i].target_pchannel);
+		free(c->shards[i].vchannel);
+		free(c->shards[i].pchannel);
+	}
+	free(c->shards);
+	coll_parts_free(c);
+	collection_unref(c->src);
+	free(c->db);
+	free(c->name);
+	free(c->target_db);
+	free(c->target_name);
+	mtx_done(&c->mtx);
+	free(c);
+}
+
+uint64_t coll_acked_ts(struct coll *c)
+{
+	uint64_t least = UINT64_MAX;
+
+	if (!c->started)
+		return least;
+	for (int i = 0; i < c->n_shards; i++) {
+		uint64_t ts = tchan_position(&c->shards[i].stream).ts;
+		least = MIN(least, ts);
+	}
+	return least;
+}
+
+bool coll_reached(struct coll *c, uint64_t ts)
+{
+	enum coll_state s = coll_get_state(c);
+	if (s == COLL_DROPPED || s == COLL_FAILED || s == COLL_DROP_READY)
+		return true;
+	return c->started && coll_acked_ts(c) >= ts;
+}
+
+static void put_position(struct store_position *p, const char *channel, struct position pos)
+{
+	*p = (struct store_position){
+		.pos = pos, .time_ms = ts_ms(pos.ts) ? ts_ms(pos.ts) - 1 : 0, .exact = true};
+	snprintf(p->channel, sizeof(p->channel), "%s", channel);
+}
+
+/* Shards may share a source pchannel (more shards than channels): the smaller place counts. */
+static void add_position(struct store_positions *d, const char *channel, struct position pos)
+{
+	for (size_t i = 0; i < d->n_source; i++) {
+		if (strcmp(d->source[i].channel, channel))
+			continue;
+		if (pos.ts < d->source[i].pos.ts)
+			put_position(&d->source[i], channel, pos);
+		return;
+	}
+	put_position(&d->source[d->n_source++], channel, pos);
+}
+
+bool coll_positions(struct coll *c, struct store_positions *ret)
+{
+	mtx_lock(&c->mtx);
+	enum coll_state s = c->state;
+	bool still = c->drop_pending;
+	mtx_unlock(&c->mtx);
+	bool dropped = s == COLL_DROPPED && c->recorded;
+	if (!c->n_shards || (!c->started && !dropped) || (still && !dropped))
+		return false;
+
+	*ret = (struct store_positions){.task_id = xstrdup(c->run->task->id),
+		.collection_id = c->id,
+		.collection_name = xstrdup(c->name),
+		.source = xcalloc((size_t)c->n_shards, sizeof(*ret->source))};
+	for (int i = 0; i < c->n_shards; i++)
+		add_position(ret, c->shards[i].pchannel, tchan_position(&c->shards[i].stream));
+	for (size_t i = 0; i < ret->n_source; i++)
+		ret->source[i].dropped = dropped;
+	return true;
+}

@@ -1,0 +1,150 @@
+/* One source collection of a running task: its life cycle on the target.
+ *
+ *                    ┌───────────────────────────────────────────────┐ never created: dropped meanwhile
+ *   Waiting ──▶ Creating ──▶ Running ──▶ Dropping ──▶ DropReady ──▶ Dropped
+ *      │            │           │   all shards saw       │ durable, then RPC, then
+ *      └────────────┴───────────┴──▶ Failed              │ the drop message on every channel
+ *
+ * Waiting: for an earlier generation of the name, or for the database. Failed carries a reason and stays until the
+ * task is resumed. One job (jobs.h) does all steps, one at a time; readers and channel workers only set flags under
+ * coll->mtx and wake it. (design.md 5) */
+#pragma once
+
+#include "base/defs.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mtx.h"
+#include "base/retry.h"
+#include "client/milvus/milvus.h"
+#include "model/collection.h"
+#include "pipeline/tchan.h"
+#include "server/jobs.h"
+#include "source/reader.h"
+#include "store/store.h"
+
+struct run;
+
+#define COLL_STATES(X)                                                                             \
+	X(WAITING, "Waiting") X(CREATING, "Creating") X(RUNNING, "Running") X(DROPPING, "Dropping")     \
+	X(DROP_READY, "DropReady") X(DROPPED, "Dropped") X(FAILED, "Failed")
+
+enum coll_state {
+#define COLL_ENUM(id, text) COLL_##id,
+	COLL_STATES(COLL_ENUM)
+#undef COLL_ENUM
+	COLL_STATE_COUNT
+};
+
+enum part_state { PART_WANTED, PART_OK, PART_DROPPING, PART_DROPPED };
+
+/* A partition by source id. A name may come back with a new id: both are here. */
+struct part {
+	int64_t source_id, target_id;
+	char *name;
+	enum part_state state;
+	uint64_t drop_ts;     /* source time of its drop, once seen */
+	bool *drop_seen;      /* per shard */
+	int64_t wanted_ms;    /* since when rows wait for it */
+};
+
+struct coll_shard {
+	struct coll *coll;
+	int index;
+	struct stream stream;
+	struct sub sub;
+	struct tchan *chan;
+	bool attached;
+	struct metric_series *read_rows_insert, *read_rows_delete;
+	struct metric_series *read_bytes_insert, *read_bytes_delete, *read_tt;
+	uint64_t drop_ts;     /* DropCollection reached at this source time */
+	char *target_vchannel, *target_pchannel;
+	char *vchannel, *pchannel; /* at the source */
+	struct tchan_note note;
+	bool note_out;
+};
+
+enum { COLL_REASON_BYTES = 400 };
+
+struct coll {
+	struct run *run;
+	int64_t id, db_id;
+	uint64_t create_ts;
+	char *db, *name;               /* at the source */
+	char *target_db, *target_name;
+	char log_fields[320];
+	struct log_ctx log;
+	struct job job;
+	struct retry backoff;
+	struct collection *src;        /* newest snapshot, job only */
+	int64_t target_id;             /* 0 = not yet */
+	int64_t pk_field_id;           /* of the source's schema */
+	bool pk_is_varchar;
+	struct coll_shard *shards;
+	int n_shards;
+	bool recorded;                 /* created or adopted by us: a record exists */
+	bool unclean;                  /* earlier calls may have landed beyond the position */
+	bool started;                  /* streams are attached */
+
+	struct mtx mtx;                /* a leaf: callbacks of readers and workers take it */
+	enum coll_state state;
+	char reason[COLL_REASON_BYTES]; /* why Failed, or what it waits for */
+	struct umap parts;             /* source id -> struct part */
+	bool drop_pending;             /* a drop was seen and is not done: positions stand still */
+	char failure[COLL_REASON_BYTES]; /* set by a stream that can't go on */
+};
+
+const char *coll_state_name(enum coll_state s);
+
+/* A collection known by the catalog, or (src NULL) only by its record. Takes nothing. */
+struct coll *coll_new(struct run *r, const struct collection *src, const char *db);
+struct coll *coll_from_record(struct run *r, int64_t id, const char *json);
+/* Stops its job and streams (calls in flight get patience_ms) and keeps its last positions. */
+void coll_stop(struct coll *c, int64_t patience_ms);
+void coll_free(struct coll *c);
+
+enum coll_state coll_get_state(struct coll *c);
+/* True when every live stream has acknowledged source time ts, or has ended. */
+bool coll_reached(struct coll *c, uint64_t ts);
+/* Smallest acknowledged source time of its live streams; UINT64_MAX if it has none. */
+uint64_t coll_acked_ts(struct coll *c);
+/* The position document as it may be stored now; false if there is none or it must stand still. Strings are
+ * owned by the document (store_positions_done). */
+bool coll_positions(struct coll *c, struct store_positions *ret);
+
+/* Counts a message read for the subscription of one of a collection's shards. @thread reader */
+void coll_count_read(const struct sub *sub, const struct dml *d, size_t bytes);
+
+/* ---- inside: coll.c, coll_step.c, coll_parts.c, coll_drop.c, coll_record.c ---- */
+
+void coll_set_state(struct coll *c, enum coll_state s, const char *why);
+void coll_fail(struct coll *c, const char *fmt, ...) PRINTF(2, 3);
+void coll_waits(struct coll *c, const char *fmt, ...) PRINTF(2, 3);
+/* Handles the error of a step: transient = delay for the next try; permanent = Failed. */
+int64_t coll_error(struct coll *c, const char *what, const struct err *e);
+int64_t coll_step(void *arg);
+
+/* Starts the streams; the target's shards are known. */
+NODISCARD enum err_code coll_start_streams(struct coll *c, struct err *e);
+void coll_stop_streams(struct coll *c, int64_t patience_ms);
+
+/* Maps and creates partitions the catalog holds and rows ask for; job only. */
+NODISCARD enum err_code coll_parts_sync(
+	struct coll *c, const struct milvus_collection *known, struct err *e);
+/* Drops partitions whose drop was reached on all shards; job only. *ret_pending: some still wait. */
+NODISCARD enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e);
+enum stream_partition coll_part_find(
+	struct stream *st, int64_t source_id, struct slice name, int64_t *ret_target);
+void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64_t ts);
+void coll_parts_free(struct coll *c);
+
+/* The DropReady step: RPC, then the drop message on every channel. Returns the next delay. */
+int64_t coll_drop_step(struct coll *c);
+/* Sends a drop message on all channels of the collection: false while not all are acknowledged. part may be NULL. */
+bool coll_notes(struct coll *c, int type, const struct part *p);
+
+/* Puts the record into the write-behind store. */
+void coll_record_put(struct coll *c);
+/* The record's JSON, heap. */
+char *coll_record_json(struct coll *c);
+/* Fills c from a record; false if it can't be read. */
+bool coll_record_read(struct coll *c, const char *json);

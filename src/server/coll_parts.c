@@ -1,0 +1,279 @@
+/* Partitions of a collection. Rows bind by the source partition id through the map in coll->parts, never by name
+ * alone, so that rows of a dropped partition can't reach a later one of its name. (design.md 5) */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "model/ts.h"
+#include "server/coll.h"
+#include "server/config.h"
+#include "server/run_priv.h"
+#include "source/catalog.h"
+
+enum { UNKNOWN_MS = 3000 };
+
+static struct part *part_add_locked(struct coll *c, int64_t source_id, const char *name)
+{
+	struct part *p = xcalloc(1, sizeof(*p));
+	p->source_id = source_id;
+	p->name = xstrdup(name);
+	p->drop_seen = xcalloc((size_t)MAX(c->n_shards, 1), sizeof(bool));
+	umap_put(&c->parts, (uint64_t)source_id, p);
+	return p;
+}
+
+void coll_parts_free(struct coll *c)
+{
+	size_t pos = 0;
+	void *v;
+
+	while (umap_next(&c->parts, &pos, NULL, &v)) {
+		struct part *p = v;
+		free(p->name);
+		free(p->drop_seen);
+		free(p);
+	}
+	umap_done(&c->parts);
+}
+
+enum stream_partition coll_part_find(
+	struct stream *st, int64_t source_id, struct slice name, int64_t *ret_target)
+{
+	struct coll *c = st->owner;
+	enum stream_partition answer = STREAM_PARTITION_WAIT;
+
+	(void)name;
+	mtx_lock(&c->mtx);
+	struct part *p = umap_get(&c->parts, (uint64_t)source_id);
+	if (!p) {
+		p = part_add_locked(c, source_id, "");
+		p->wanted_ms = time_mono_ms();
+	}
+	if (p->state == PART_OK || (p->state == PART_DROPPING && p->target_id)) {
+		*ret_target = p->target_id;
+		answer = STREAM_PARTITION_OK;
+	} else if (p->state == PART_DROPPED) {
+		answer = STREAM_PARTITION_SKIP;
+	}
+	mtx_unlock(&c->mtx);
+	if (answer == STREAM_PARTITION_WAIT)
+		job_wake(&c->job, 0);
+	return answer;
+}
+
+void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64_t ts)
+{
+	mtx_lock(&c->mtx);
+	struct part *p = umap_get(&c->parts, (uint64_t)partition_id);
+	if (p && p->state != PART_DROPPED && shard < c->n_shards) {
+		p->state = PART_DROPPING;
+		p->drop_ts = ts;
+		p->drop_seen[shard] = true;
+		c->drop_pending = true;
+	}
+	mtx_unlock(&c->mtx);
+	job_wake(&c->job, 0);
+}
+
+static int64_t target_partition(const struct milvus_collection *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_partitions; i++)
+		if (strcmp(m->partitions[i].name, name) == 0)
+			return m->partitions[i].id;
+	return 0;
+}
+
+/* An older partition of the name must be gone before this one can be. */
+static bool name_taken_locked(struct coll *c, const struct partition *p)
+{
+	size_t pos = 0;
+	void *v;
+
+	while (umap_next(&c->parts, &pos, NULL, &v)) {
+		const struct part *o = v;
+		if (o->source_id != p->id && o->state != PART_DROPPED && o->target_id &&
+			strcmp(o->name, p->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void bind(struct coll *c, const struct partition *p, int64_t target_id)
+{
+	mtx_lock(&c->mtx);
+	struct part *mine = umap_get(&c->parts, (uint64_t)p->id);
+	if (!mine)
+		mine = part_add_locked(c, p->id, p->name);
+	if (!mine->name[0]) {
+		free(mine->name);
+		mine->name = xstrdup(p->name);
+	}
+	mine->target_id = target_id;
+	mine->state = PART_OK;
+	mtx_unlock(&c->mtx);
+}
+
+static bool is_bound(struct coll *c, int64_t source_id)
+{
+	mtx_lock(&c->mtx);
+	const struct part *p = umap_get(&c->parts, (uint64_t)source_id);
+	bool bound = p && p->state != PART_WANTED;
+	mtx_unlock(&c->mtx);
+	return bound;
+}
+
+static void wake_channels(struct coll *c)
+{
+	for (int i = 0; i < c->n_shards; i++)
+		if (c->shards[i].attached)
+			tchan_wake(c->shards[i].chan);
+}
+
+static enum err_code describe(struct coll *c, struct milvus_collection *m, struct err *e)
+{
+	milvus_collection_done(m);
+	return milvus_describe(target_milvus(c->run->target), c->target_db, c->target_name,
+		&c->run->stop, m, e);
+}
+
+/* Binds p to the target's partition of its name, creating that when it is missing. */
+static enum err_code bind_one(
+	struct coll *c, const struct partition *p, struct milvus_collection *m, struct err *e)
+{
+	if (is_bound(c, p->id))
+		return ERR_OK;
+	mtx_lock(&c->mtx);
+	bool taken = name_taken_locked(c, p);
+	mtx_unlock(&c->mtx);
+	if (taken)
+		return ERR_OK; /* bound after the older one's drop */
+	if (!m->id && describe(c, m, e))
+		return e->code;
+	int64_t id = target_partition(m, p->name);
+	if (!id && !c->run->task->milvus.ignore_partition) {
+		if (milvus_create_partition(target_milvus(c->run->target), c->target_db,
+			    c->target_name, p->name, p->create_ts, &c->run->stop, e))
+			return err_ctx(e, "create partition %s", p->name);
+		metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id,
+				    "CreatePartition", NULL), 1);
+		log_info(&c->log, "partition %s created on the target", p->name);
+		if (describe(c, m, e))
+			return e->code;
+		id = target_partition(m, p->name);
+	}
+	if (!id)
+		return err_set(e, ERR_UNAVAILABLE, "partition %s is not on the target yet", p->name);
+	bind(c, p, id);
+	return ERR_OK;
+}
+
+/* Rows ask for an id that the catalog, being in order, does not hold: the partition was dropped. */
+static void settle_unknown(struct coll *c)
+{
+	char status[128];
+	size_t pos = 0;
+	void *v;
+
+	catalog_status(c->run->sv.catalog, status, sizeof(status));
+	mtx_lock(&c->mtx);
+	while (!status[0] && umap_next(&c->parts, &pos, NULL, &v)) {
+		struct part *p = v;
+		if (p->state == PART_WANTED && !p->name[0] && p->wanted_ms &&
+			time_mono_ms() - p->wanted_ms > UNKNOWN_MS)
+			p->state = PART_DROPPED;
+	}
+	mtx_unlock(&c->mtx);
+}
+
+enum err_code coll_parts_sync(
+	struct coll *c, const struct milvus_collection *known, struct err *e)
+{
+	struct milvus_collection m = {.id = 0};
+	struct partition *list = NULL;
+	size_t n = catalog_partitions(c->run->sv.catalog, c->id, &list);
+	size_t bound_before = 0, bound_after = 0;
+	enum err_code code = ERR_OK;
+
+	for (size_t i = 0; i < n; i++)
+		bound_before += is_bound(c, list[i].id);
+	if (known)
+		code = describe(c, &m, e); /* the caller's may be from before a create */
+	for (size_t i = 0; i < n && !code; i++)
+		if (list[i].state == OBJECT_CREATED)
+			code = bind_one(c, &list[i], &m, e);
+	for (size_t i = 0; i < n; i++)
+		bound_after += is_bound(c, list[i].id);
+	catalog_partitions_free(list, n);
+	milvus_collection_done(&m);
+	settle_unknown(c);
+	if (bound_after != bound_before && c->started)
+		coll_record_put(c);
+	wake_channels(c);
+	return code;
+}
+
+static struct part *next_drop(struct coll *c, bool *ret_pending)
+{
+	size_t pos = 0;
+	void *v;
+	struct part *found = NULL;
+
+	mtx_lock(&c->mtx);
+	while (!found && umap_next(&c->parts, &pos, NULL, &v)) {
+		struct part *p = v;
+		bool all = p->state == PART_DROPPING;
+		if (all)
+			*ret_pending = true;
+		for (int i = 0; all && i < c->n_shards; i++)
+			all = p->drop_seen[i];
+		found = all ? p : NULL;
+	}
+	mtx_unlock(&c->mtx);
+	return found;
+}
+
+static void finish_drop(struct coll *c, struct part *p)
+{
+	bool more = false;
+	size_t pos = 0;
+	void *v;
+
+	mtx_lock(&c->mtx);
+	p->state = PART_DROPPED;
+	while (umap_next(&c->parts, &pos, NULL, &v))
+		more = more || ((struct part *)v)->state == PART_DROPPING;
+	for (int i = 0; i < c->n_shards; i++)
+		more = more || c->shards[i].drop_ts;
+	c->drop_pending = more;
+	mtx_unlock(&c->mtx);
+	metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id, "DropPartition", NULL), 1);
+	log_info(&c->log, "partition %s dropped on the target", p->name);
+	coll_record_put(c);
+	job_wake(&c->job, 0); /* a later one of the name may follow */
+}
+
+enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
+{
+	struct milvus_collection m = {.id = 0};
+	struct part *p = next_drop(c, ret_pending);
+
+	if (!p || !coll_reached(c, p->drop_ts))
+		return ERR_OK;
+	enum err_code code = describe(c, &m, e);
+	bool there = !code && target_partition(&m, p->name) == p->target_id;
+	milvus_collection_done(&m);
+	if (code)
+		return code;
+	if (there && !c->run->task->milvus.ignore_partition &&
+		milvus_drop_partition(target_milvus(c->run->target), c->target_db, c->target_name,
+			p->name, p->drop_ts, &c->run->stop, e)) {
+		/* The release that came before at the source is on its way through the replicate channel. */
+		e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;
+		return e->code;
+	}
+	if (coll_notes(c, MSG_DROP_PARTITION, p))
+		finish_drop(c, p);
+	*ret_pending = true;
+	return ERR_OK;
+}

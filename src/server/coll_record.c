@@ -1,0 +1,172 @@
+/* The record of a collection, "object/<task>/<source id>": what a restart needs beside the positions. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "server/coll.h"
+#include "server/run_priv.h"
+#include "store/keys.h"
+#include "store/writer.h"
+
+/* Ids and times are decimal strings: they must survive tools that read numbers as doubles. */
+static void put_id(json_t *o, const char *key, uint64_t v)
+{
+	char text[24];
+	snprintf(text, sizeof(text), "%" PRId64, (int64_t)v);
+	json_object_set_new(o, key, json_string(text));
+}
+
+static int64_t get_id(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	int64_t v = 0;
+	return s && str_to_i64(s, &v) ? v : 0;
+}
+
+static char *get_text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	return xstrdup(s ? s : "");
+}
+
+static json_t *shards_json(const struct coll *c)
+{
+	json_t *l = json_array();
+	for (int i = 0; i < c->n_shards; i++) {
+		const struct coll_shard *s = &c->shards[i];
+		json_t *o = json_object();
+		json_object_set_new(o, "source", json_string(s->vchannel));
+		json_object_set_new(o, "source_pchannel", json_string(s->pchannel));
+		json_object_set_new(o, "target", json_string(s->target_vchannel ? s->target_vchannel : ""));
+		json_object_set_new(
+			o, "target_pchannel", json_string(s->target_pchannel ? s->target_pchannel : ""));
+		put_id(o, "drop_ts", s->drop_ts);
+		json_array_append_new(l, o);
+	}
+	return l;
+}
+
+static json_t *parts_json(const struct coll *c)
+{
+	json_t *l = json_array();
+	size_t pos = 0;
+	void *v;
+
+	while (umap_next(&c->parts, &pos, NULL, &v)) {
+		const struct part *p = v;
+		if (p->state == PART_WANTED)
+			continue;
+		json_t *o = json_object();
+		put_id(o, "source_id", (uint64_t)p->source_id);
+		put_id(o, "target_id", (uint64_t)p->target_id);
+		json_object_set_new(o, "name", json_string(p->name));
+		json_object_set_new(o, "dropped", json_boolean(p->state == PART_DROPPED));
+		json_array_append_new(l, o);
+	}
+	return l;
+}
+
+char *coll_record_json(struct coll *c)
+{
+	json_t *o = json_object();
+
+	mtx_lock(&c->mtx);
+	json_object_set_new(o, "format", json_integer(1));
+	json_object_set_new(o, "state", json_string(coll_state_name(c->state)));
+	put_id(o, "db_id", (uint64_t)c->db_id);
+	json_object_set_new(o, "db", json_string(c->db));
+	json_object_set_new(o, "name", json_string(c->name));
+	json_object_set_new(o, "target_db", json_string(c->target_db));
+	json_object_set_new(o, "target_name", json_string(c->target_name));
+	put_id(o, "target_id", (uint64_t)c->target_id);
+	put_id(o, "create_ts", c->create_ts);
+	put_id(o, "pk_field_id", (uint64_t)c->pk_field_id);
+	json_object_set_new(o, "pk_is_varchar", json_boolean(c->pk_is_varchar));
+	json_object_set_new(o, "unclean", json_boolean(c->unclean || c->drop_pending));
+	json_object_set_new(o, "shards", shards_json(c));
+	json_object_set_new(o, "partitions", parts_json(c));
+	mtx_unlock(&c->mtx);
+	char *text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	return text;
+}
+
+void coll_record_put(struct coll *c)
+{
+	CLEANUP(freep) char *text = coll_record_json(c);
+	CLEANUP(freep) char *id = xasprintf("%" PRId64, c->id);
+	CLEANUP(freep) char *key = keys_ext_task("object", c->run->task->id, id);
+	writer_put_ext(c->run->sv.writer, key, text);
+}
+
+static bool read_shards(struct coll *c, const json_t *l)
+{
+	size_t n = json_array_size(l);
+	if (n > COLLECTION_SHARDS_MAX)
+		return false;
+	c->shards = xcalloc(MAX(n, 1), sizeof(*c->shards));
+	for (size_t i = 0; i < n; i++) {
+		const json_t *o = json_array_get(l, i);
+		struct coll_shard *s = &c->shards[i];
+		s->coll = c;
+		s->index = (int)i;
+		s->vchannel = get_text(o, "source");
+		s->pchannel = get_text(o, "source_pchannel");
+		s->target_vchannel = get_text(o, "target");
+		s->target_pchannel = get_text(o, "target_pchannel");
+		c->n_shards++;
+	}
+	return true;
+}
+
+static void read_parts(struct coll *c, const json_t *l)
+{
+	for (size_t i = 0; i < json_array_size(l); i++) {
+		const json_t *o = json_array_get(l, i);
+		struct part *p = xcalloc(1, sizeof(*p));
+		p->source_id = get_id(o, "source_id");
+		p->target_id = get_id(o, "target_id");
+		p->name = get_text(o, "name");
+		p->state = json_is_true(json_object_get(o, "dropped")) ? PART_DROPPED : PART_OK;
+		p->drop_seen = xcalloc((size_t)MAX(c->n_shards, 1), sizeof(bool));
+		struct part *old = umap_put(&c->parts, (uint64_t)p->source_id, p);
+		if (old) {
+			free(old->name);
+			free(old->drop_seen);
+			free(old);
+		}
+	}
+}
+
+bool coll_record_read(struct coll *c, const char *json)
+{
+	json_t *o = json_loads(json, 0, NULL);
+	if (!json_is_object(o)) {
+		json_decref(o);
+		return false;
+	}
+	const char *state = json_string_value(json_object_get(o, "state"));
+	c->db_id = get_id(o, "db_id");
+	c->db = get_text(o, "db");
+	c->name = get_text(o, "name");
+	c->target_db = get_text(o, "target_db");
+	c->target_name = get_text(o, "target_name");
+	c->target_id = get_id(o, "target_id");
+	c->create_ts = (uint64_t)get_id(o, "create_ts");
+	c->pk_field_id = get_id(o, "pk_field_id");
+	c->pk_is_varchar = json_is_true(json_object_get(o, "pk_is_varchar"));
+	c->unclean = json_is_true(json_object_get(o, "unclean"));
+	c->recorded = true;
+	bool good = state && c->name[0] && read_shards(c, json_object_get(o, "shards"));
+	if (good)
+		read_parts(c, json_object_get(o, "partitions"));
+	if (good && strcmp(state, coll_state_name(COLL_DROPPED)) == 0)
+		c->state = COLL_DROPPED;
+	else if (good && strcmp(state, coll_state_name(COLL_DROP_READY)) == 0)
+		c->state = COLL_DROP_READY;
+	json_decref(o);
+	return good;
+}

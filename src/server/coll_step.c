@@ -1,0 +1,279 @@
+/* The steps of a collection's life, each short: at most a few calls to the target. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "model/ts.h"
+#include "server/coll.h"
+#include "server/compare.h"
+#include "server/config.h"
+#include "server/run_priv.h"
+#include "source/catalog.h"
+
+enum { AGAIN_MS = 50, PARTS_MS = 20, IDLE_MS = 5000, DETACH_MS = 5000 };
+
+static bool gone(const struct coll *c)
+{
+	return !c->src || c->src->state == OBJECT_GONE || c->src->state == OBJECT_DROPPED ||
+		c->src->state == OBJECT_DROPPING;
+}
+
+static void refresh(struct coll *c)
+{
+	struct collection *now = catalog_collection(c->run->sv.catalog, c->id);
+	if (!now)
+		return;
+	collection_unref(c->src);
+	c->src = now;
+	if (now->pk_field_id) {
+		c->pk_field_id = now->pk_field_id;
+		c->pk_is_varchar = now->pk_is_varchar;
+	}
+}
+
+static int64_t step_waiting(struct coll *c)
+{
+	char why[COLL_REASON_BYTES / 2];
+
+	if (!c->recorded && gone(c)) {
+		coll_set_state(c, COLL_DROPPED, "dropped at the source before it was replicated");
+		return JOB_IDLE;
+	}
+	if (!c->recorded && c->src->state != OBJECT_CREATED) {
+		coll_waits(c, "being created at the source");
+		return JOB_IDLE;
+	}
+	if (!run_turn_of(c->run, c, why, sizeof(why)) ||
+		!run_db_ready(c->run, c->db_id, why, sizeof(why))) {
+		coll_waits(c, "%s", why);
+		return IDLE_MS; /* woken earlier by run_wake_all */
+	}
+	coll_set_state(c, COLL_CREATING, c->recorded ? "known from an earlier run" : "its turn");
+	return 0;
+}
+
+static enum err_code create(struct coll *c, struct err *e)
+{
+	struct partition *parts = NULL;
+	size_t n = catalog_partitions(c->run->sv.catalog, c->id, &parts);
+	catalog_partitions_free(parts, n);
+	struct milvus_create req = {.db = c->target_db,
+		.name = c->target_name,
+		.schema = c->src->schema,
+		.properties = c->src->properties,
+		.shards_num = c->src->shards_num,
+		.consistency_level = c->src->consistency_level,
+		.num_partitions = c->src->has_partition_key ? (int64_t)n : 0,
+		.ts = c->create_ts};
+
+	enum err_code code = milvus_create_collection(
+		target_milvus(c->run->target), &req, &c->run->stop, e);
+	if (code == ERR_OK) {
+		metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id,
+				    "CreateCollection", NULL), 1);
+		log_info(&c->log, "created on the target as %s.%s", c->target_db, c->target_name);
+	}
+	return code;
+}
+
+static void take_shards(struct coll *c, const struct milvus_collection *m)
+{
+	c->target_id = m->id;
+	for (int i = 0; i < c->n_shards; i++) {
+		struct coll_shard *s = &c->shards[i];
+		free(s->target_vchannel);
+		free(s->target_pchannel);
+		s->target_vchannel = xstrdup(m->shards[i].vchannel);
+		s->target_pchannel = xstrdup(m->shards[i].pchannel);
+		s->stream.min_stamp = m->created_ts;
+	}
+}
+
+static void source_shards(struct coll *c)
+{
+	if (c->n_shards || !c->src)
+		return;
+	c->shards = xcalloc((size_t)c->src->shards_num, sizeof(*c->shards));
+	for (int i = 0; i < c->src->shards_num; i++) {
+		c->shards[i].vchannel = xstrdup(c->src->shards[i].vchannel);
+		c->shards[i].pchannel = xstrdup(c->src->shards[i].pchannel);
+		c->shards[i].index = i;
+		c->shards[i].coll = c;
+	}
+	c->n_shards = c->src->shards_num;
+}
+
+/* The target's collection of this name is ours, or may become ours. */
+static bool acceptable(struct coll *c, const struct milvus_collection *m)
+{
+	char diff[COLL_REASON_BYTES / 2];
+
+	if (c->recorded && c->target_id && c->target_id != m->id) {
+		coll_fail(c,
+			"the target's %s.%s has id %" PRId64 ", this task made id %" PRId64
+			": it was replaced there. Drop it on the target or exclude it, then pause and resume",
+			c->target_db, c->target_name, m->id, c->target_id);
+		return false;
+	}
+	if (m->shards_num != c->n_shards) {
+		coll_fail(c, "the target's %s.%s has %d shards, the source %d: drop it on the target or "
+			"map the name elsewhere", c->target_db, c->target_name, m->shards_num, c->n_shards);
+		return false;
+	}
+	if (!c->recorded && c->src && !compare_schema(c->src->schema, m->schema, diff, sizeof(diff))) {
+		coll_fail(c, "the target's %s.%s has another schema: %s", c->target_db, c->target_name,
+			diff);
+		return false;
+	}
+	return true;
+}
+
+static int64_t step_creating(struct coll *c)
+{
+	struct milvus_collection m = {.id = 0};
+	struct err e = ERR_INIT;
+
+	source_shards(c);
+	enum err_code code = milvus_describe(target_milvus(c->run->target), c->target_db,
+		c->target_name, &c->run->stop, &m, &e);
+	if (code == ERR_NOT_FOUND && gone(c)) {
+		coll_set_state(c, COLL_DROPPED, "gone on both sides");
+		coll_record_put(c);
+		return JOB_IDLE;
+	}
+	if (code == ERR_NOT_FOUND) {
+		if (c->recorded && c->target_id) {
+			coll_fail(c, "%s.%s has vanished from the target. Its rows are lost there: copy it "
+				"anew, then delete and create the task", c->target_db, c->target_name);
+			return JOB_IDLE;
+		}
+		err_clear(&e);
+		if (create(c, &e))
+			return coll_error(c, "create collection", &e);
+		return 0;
+	}
+	if (code)
+		return coll_error(c, "describe collection", &e);
+	if (!acceptable(c, &m)) {
+		milvus_collection_done(&m);
+		return JOB_IDLE;
+	}
+	take_shards(c, &m);
+	c->recorded = true;
+	code = coll_parts_sync(c, &m, &e);
+	milvus_collection_done(&m);
+	coll_record_put(c);
+	if (code == ERR_OK)
+		code = coll_start_streams(c, &e);
+	if (code)
+		return coll_error(c, "start", &e);
+	coll_set_state(c, COLL_RUNNING, "streams started");
+	return AGAIN_MS;
+}
+
+static bool all_shards_at_drop(struct coll *c)
+{
+	bool all = true;
+	mtx_lock(&c->mtx);
+	for (int i = 0; i < c->n_shards; i++)
+		all = all && c->shards[i].drop_ts;
+	mtx_unlock(&c->mtx);
+	return all;
+}
+
+static bool any_shard_at_drop(struct coll *c)
+{
+	bool any = false;
+	mtx_lock(&c->mtx);
+	for (int i = 0; i < c->n_shards; i++)
+		any = any || c->shards[i].drop_ts;
+	mtx_unlock(&c->mtx);
+	return any;
+}
+
+static bool drops_acked(struct coll *c)
+{
+	for (int i = 0; i < c->n_shards; i++)
+		if (tchan_position(&c->shards[i].stream).ts < c->shards[i].drop_ts)
+			return false;
+	return true;
+}
+
+static bool take_failure(struct coll *c)
+{
+	char why[COLL_REASON_BYTES];
+
+	mtx_lock(&c->mtx);
+	memcpy(why, c->failure, sizeof(why));
+	mtx_unlock(&c->mtx);
+	if (!why[0])
+		return false;
+	coll_stop_streams(c, DETACH_MS);
+	coll_fail(c, "%s", why);
+	return true;
+}
+
+static int64_t step_running(struct coll *c)
+{
+	struct err e = ERR_INIT;
+	bool pending = false;
+
+	if (take_failure(c))
+		return JOB_IDLE;
+	if (any_shard_at_drop(c)) {
+		coll_set_state(c, COLL_DROPPING, "the source dropped it");
+		return 0;
+	}
+	if (coll_parts_sync(c, NULL, &e))
+		return coll_error(c, "partitions", &e);
+	if (coll_parts_drop(c, &pending, &e))
+		return coll_error(c, "drop partition", &e);
+	retry_reset(&c->backoff);
+	coll_waits(c, "%s", "");
+	return pending ? PARTS_MS : JOB_IDLE;
+}
+
+static int64_t step_dropping(struct coll *c)
+{
+	if (take_failure(c))
+		return JOB_IDLE;
+	if (!all_shards_at_drop(c)) {
+		coll_waits(c, "the drop message of all shards");
+		return IDLE_MS; /* woken by each */
+	}
+	if (!drops_acked(c)) {
+		coll_waits(c, "the acknowledgement of its last rows");
+		return AGAIN_MS;
+	}
+	coll_stop_streams(c, DETACH_MS);
+	coll_set_state(c, COLL_DROP_READY, "all shards are done");
+	coll_record_put(c);
+	return 0;
+}
+
+int64_t coll_step(void *arg)
+{
+	struct coll *c = arg;
+
+	if (stop_is_set(&c->run->stop))
+		return JOB_IDLE;
+	refresh(c);
+	switch (coll_get_state(c)) {
+	case COLL_WAITING:
+		return step_waiting(c);
+	case COLL_CREATING:
+		return step_creating(c);
+	case COLL_RUNNING:
+		return step_running(c);
+	case COLL_DROPPING:
+		return step_dropping(c);
+	case COLL_DROP_READY:
+		return coll_drop_step(c);
+	case COLL_DROPPED:
+	case COLL_FAILED:
+	case COLL_STATE_COUNT:
+		break;
+	}
+	return JOB_IDLE;
+}

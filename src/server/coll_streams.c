@@ -1,0 +1,222 @@
+/* The streams of a collection: one a shard, source shard i to target shard i. The glue between the readers'
+ * group vtable and the target channel's lanes is here too. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "model/ts.h"
+#include "server/coll.h"
+#include "server/run_priv.h"
+
+static void *glue_lane_open(void *group, const char *pchannel, uint64_t start_ts, bool chaser)
+{
+	return lane_open(group, pchannel, start_ts, chaser);
+}
+
+static struct coll_shard *shard_of_sub(struct sub *s)
+{
+	return CONTAINER_OF(s, struct coll_shard, sub);
+}
+
+static enum err_code glue_push(void *lane, struct pack *pk, struct stop *s, struct err *e)
+{
+	pk->release = pack_free;
+	for (struct pack_msg *m = pk->msgs; m; m = m->next)
+		m->user = &shard_of_sub(m->sub)->stream;
+	return lane_push(lane, pk, s, e);
+}
+
+static void glue_move(void *from, void *to)
+{
+	lane_move(from, to);
+}
+
+static void glue_close(void *lane)
+{
+	lane_close(lane);
+}
+
+static const struct group_ops group_ops = {.lane_open = glue_lane_open,
+	.push = glue_push,
+	.move = glue_move,
+	.lane_close = glue_close};
+
+static void fail(struct coll *c, const struct err *e)
+{
+	mtx_lock(&c->mtx);
+	if (!c->failure[0])
+		snprintf(c->failure, sizeof(c->failure), "%.300s (%.80s)", e->text, err_meaning(e->code));
+	mtx_unlock(&c->mtx);
+	job_wake(&c->job, 0);
+}
+
+static void sub_failed(void *user, const struct err *e)
+{
+	struct coll_shard *s = user;
+	fail(s->coll, e);
+}
+
+static void sub_lane_set(void *user, void *lane)
+{
+	struct coll_shard *s = user;
+	lane_set(&s->stream, lane);
+}
+
+/* The worker's callback: st's rows are skipped from now on and its position stands still. */
+static void stream_failed(struct stream *st, const struct err *e)
+{
+	st->failed = true;
+	fail(st->owner, e);
+}
+
+static void stream_drop(struct stream *st, const struct dml *d)
+{
+	struct coll_shard *s = CONTAINER_OF(st, struct coll_shard, stream);
+	struct coll *c = s->coll;
+
+	if (d->type == MSG_DROP_PARTITION) {
+		coll_part_drop_seen(c, s->index, d->partition_id, d->min_ts);
+		return;
+	}
+	mtx_lock(&c->mtx);
+	s->drop_ts = d->min_ts;
+	c->drop_pending = true;
+	mtx_unlock(&c->mtx);
+	job_wake(&c->job, 0);
+}
+
+static const struct stream_ops stream_ops = {
+	.partition = coll_part_find, .drop = stream_drop, .failed = stream_failed};
+
+static struct metric_series *rows_metric(struct coll *c, const char *op, const char *api_type)
+{
+	char id[24];
+	snprintf(id, sizeof(id), "%" PRId64, c->id);
+	return metrics_get(
+		METRIC_replicate_data_cnt, c->run->task->id, id, c->name, op, api_type, NULL);
+}
+
+static struct metric_series *bytes_metric(
+	struct coll *c, const struct coll_shard *s, const char *op, const char *type)
+{
+	return metrics_get(
+		METRIC_replicate_data_size, c->run->task->id, s->pchannel, op, type, NULL);
+}
+
+void coll_count_read(const struct sub *sub, const struct dml *d, size_t bytes)
+{
+	const struct coll_shard *s = sub->user;
+	bool ins = d->type == MSG_INSERT;
+
+	if (!ins && d->type != MSG_DELETE)
+		return;
+	metrics_add(ins ? s->read_rows_insert : s->read_rows_delete, (int64_t)d->rows);
+	metrics_add(ins ? s->read_bytes_insert : s->read_bytes_delete, (int64_t)bytes);
+	metrics_set(s->read_tt, ts_ms(d->max_ts));
+}
+
+static void set_metrics(struct coll *c, struct coll_shard *s)
+{
+	const char *task = c->run->task->id;
+
+	s->stream.metrics = (struct stream_metrics){
+		.rows_insert = rows_metric(c, "write", "insert"),
+		.rows_delete = rows_metric(c, "write", "delete"),
+		.bytes_insert = bytes_metric(c, s, "write", "Insert"),
+		.bytes_delete = bytes_metric(c, s, "write", "Delete"),
+		.late = metrics_get(METRIC_late_rows, task, NULL),
+		.skipped = metrics_get(METRIC_skipped_rows, task, "dropped", NULL),
+		.tt_write = metrics_get(METRIC_replicate_tt, task, s->pchannel, "write", NULL)};
+	s->read_rows_insert = rows_metric(c, "read", "insert");
+	s->read_rows_delete = rows_metric(c, "read", "delete");
+	s->read_bytes_insert = bytes_metric(c, s, "read", "Insert");
+	s->read_bytes_delete = bytes_metric(c, s, "read", "Delete");
+	s->read_tt = metrics_get(METRIC_replicate_tt, task, s->pchannel, "read", NULL);
+}
+
+/* Where the shard starts: its record, else the collection's creation. */
+static enum err_code start_position(
+	struct coll *c, struct coll_shard *s, struct position *ret, struct err *e)
+{
+	const struct store_position *p = run_start_position(c->run, c->id, s->pchannel);
+
+	if (p && p->pos.id.n) {
+		*ret = p->pos;
+		if (!p->exact && p->time_ms)
+			ret->ts = ts_from_ms(p->time_ms); /* a reference's record: never later than true */
+		return ERR_OK;
+	}
+	if (c->src && s->index < c->src->shards_num && c->src->shards[s->index].start.n) {
+		*ret = (struct position){.id = c->src->shards[s->index].start, .ts = c->create_ts};
+		return ERR_OK;
+	}
+	return err_set(e, ERR_INVALID,
+		"no start position for channel %s: neither a stored one nor one in the source's etcd; give one "
+		"in the create request", s->pchannel);
+}
+
+static enum err_code prepare(struct coll *c, struct coll_shard *s, struct err *e)
+{
+	struct stream *st = &s->stream;
+	struct position start;
+
+	if (start_position(c, s, &start, e) ||
+		target_chan(c->run->target, s->target_pchannel, &s->chan, e))
+		return e->code;
+	st->ops = &stream_ops;
+	st->owner = c;
+	st->log = &c->log;
+	st->db = c->target_db;
+	st->collection = c->target_name;
+	snprintf(st->shard, sizeof(st->shard), "%s", s->target_vchannel);
+	st->target_id = c->target_id;
+	st->pk_field_id = c->pk_field_id;
+	st->pk_is_varchar = c->pk_is_varchar;
+	st->replay_until = c->unclean ? run_head_ts(c->run) : c->run->replay_until;
+	c->unclean = false;
+	st->acked = start;
+	set_metrics(c, s);
+	s->sub = (struct sub){.collection_id = c->id,
+		.start = start,
+		.ops = &group_ops,
+		.group = s->chan,
+		.user = s,
+		.failed = sub_failed,
+		.lane_set = sub_lane_set};
+	snprintf(s->sub.vchannel, sizeof(s->sub.vchannel), "%s", s->vchannel);
+	snprintf(s->sub.pchannel, sizeof(s->sub.pchannel), "%s", s->pchannel);
+	return ERR_OK;
+}
+
+enum err_code coll_start_streams(struct coll *c, struct err *e)
+{
+	for (int i = 0; i < c->n_shards; i++)
+		if (prepare(c, &c->shards[i], e))
+			return err_ctx(e, "shard %d", i);
+	for (int i = 0; i < c->n_shards; i++) {
+		struct coll_shard *s = &c->shards[i];
+		tchan_attach(s->chan, &s->stream);
+		s->attached = true;
+	}
+	c->started = true;
+	for (int i = 0; i < c->n_shards; i++)
+		hub_subscribe(c->run->sv.hub, &c->shards[i].sub);
+	return ERR_OK;
+}
+
+void coll_stop_streams(struct coll *c, int64_t patience_ms)
+{
+	for (int i = 0; i < c->n_shards; i++)
+		if (c->shards[i].attached)
+			hub_unsubscribe(c->run->sv.hub, &c->shards[i].sub);
+	for (int i = 0; i < c->n_shards; i++) {
+		struct coll_shard *s = &c->shards[i];
+		if (!s->attached)
+			continue;
+		tchan_detach(&s->stream, patience_ms);
+		s->attached = false;
+		if (s->stream.unclean)
+			c->unclean = true;
+	}
+}

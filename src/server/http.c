@@ -1,0 +1,266 @@
+/* The listener over libmicrohttpd: its thread accepts, a thread a connection serves. The handler is
+ * entered several times a request (headers, pieces of the body, end); the request's state hangs on
+ * *state from the first to the completion callback. While a request is in the API the connection's
+ * idle timeout is off: creating a task may take longer than an idle client is allowed to. */
+#include "server/http.h"
+
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/mtx.h"
+#include "base/str.h"
+#include "server/api.h"
+#include "server/http_listen.h"
+
+enum {
+	IDLE_S = 30,
+	STOP_WAIT_MS = 5000,
+	STACK_BYTES = 2 << 20,
+	PAGE_BYTES = 64 << 20,
+	ANSWER_BYTES = 256 << 20,
+	DISCARD_BYTES = 64 << 20, /* of a body that is too large, so that its sender reads our answer */
+};
+
+static const struct log_ctx log_http = {.comp = LOG_api};
+
+struct http {
+	struct http_opts o;
+	struct MHD_Daemon *daemon;
+	int fd, port;
+	struct mtx mtx;
+	struct cond idle; /* running became 0 */
+	int running;      /* under mtx: requests being handled */
+};
+
+struct request {
+	struct buf body;
+	size_t seen; /* bytes of the body, kept or not */
+	bool too_large;
+};
+
+static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const char *type,
+	struct buf *body)
+{
+	size_t n = body->n;
+	char *text = buf_take(body);
+
+	struct MHD_Response *r = MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE);
+	if (!r) {
+		free(text);
+		return MHD_NO;
+	}
+	MHD_add_response_header(r, "Content-Type", type);
+	MHD_add_response_header(r, "Cache-Control", "no-store");
+	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	enum MHD_Result ok = MHD_queue_response(c, status, r);
+	MHD_destroy_response(r);
+	return ok;
+}
+
+static enum MHD_Result answer_text(struct MHD_Connection *c, unsigned status, const char *text)
+{
+	struct buf b = BUF_INIT(PAGE_BYTES);
+
+	buf_put_str(&b, text);
+	return answer(c, status, "text/plain; charset=utf-8", &b);
+}
+
+static enum MHD_Result answer_too_large(struct MHD_Connection *c)
+{
+	struct buf b = BUF_INIT(PAGE_BYTES);
+
+	api_refuse(&b, 413, "the request body is larger than 4 MiB", "read_error");
+	return answer(c, MHD_HTTP_CONTENT_TOO_LARGE, "application/json", &b);
+}
+
+static enum MHD_Result serve_page(struct http *h, struct MHD_Connection *c, const char *path,
+	const char *method)
+{
+	struct buf b = BUF_INIT(PAGE_BYTES);
+	const char *type = "text/plain; charset=utf-8";
+
+	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+		return answer_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, "405 method not allowed\n");
+	if (h->o.get && h->o.get(h->o.get_arg, path, &b, &type))
+		return answer(c, MHD_HTTP_OK, type, &b);
+	buf_done(&b);
+	return answer_text(c, MHD_HTTP_NOT_FOUND, "404 page not found\n");
+}
+
+static void set_timeout(struct MHD_Connection *c, unsigned seconds)
+{
+	MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
+}
+
+static enum MHD_Result serve_api(struct http *h, struct MHD_Connection *c, const char *method,
+	const struct request *rq)
+{
+	struct buf b = BUF_INIT(ANSWER_BYTES);
+
+	if (rq->too_large)
+		return answer_too_large(c);
+	set_timeout(c, 0);
+	api_handle(h->o.api, method, buf_slice(&rq->body), &b);
+	set_timeout(c, h->o.idle_s ? h->o.idle_s : IDLE_S);
+	return answer(c, MHD_HTTP_OK, "application/json", &b);
+}
+
+/* The size a client announces; 0 if it does not. */
+static uint64_t announced(struct MHD_Connection *c)
+{
+	const char *text = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Length");
+	uint64_t n = 0;
+
+	if (text && !str_to_u64(text, &n))
+		n = UINT64_MAX;
+	return n;
+}
+
+/* Keeps a piece; beyond the limit pieces are read and dropped, to a limit again. */
+static enum MHD_Result take_piece(struct request *rq, const char *data, size_t *size)
+{
+	size_t n = *size;
+
+	*size = 0;
+	rq->seen += n;
+	if (rq->seen > DISCARD_BYTES)
+		return MHD_NO;
+	if (rq->seen > LIMIT_HTTP_BODY) {
+		rq->too_large = true;
+		buf_done(&rq->body);
+		return MHD_YES;
+	}
+	buf_put(&rq->body, data, n);
+	return MHD_YES;
+}
+
+static struct request *request_new(struct http *h)
+{
+	struct request *rq = xcalloc(1, sizeof(*rq));
+
+	buf_init(&rq->body, LIMIT_HTTP_BODY);
+	mtx_lock(&h->mtx);
+	h->running++;
+	mtx_unlock(&h->mtx);
+	return rq;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const char *path,
+	const char *method, const char *version, const char *data, size_t *size, void **state)
+{
+	struct http *h = arg;
+
+	(void)version;
+	if (!*state) {
+		*state = request_new(h);
+		/* An answer before the body closes the connection: only for what is not worth reading. */
+		return announced(c) > DISCARD_BYTES ? answer_too_large(c) : MHD_YES;
+	}
+	if (*size)
+		return take_piece(*state, data, size);
+	if (strcmp(path, "/cdc") == 0)
+		return serve_api(h, c, method, *state);
+	return serve_page(h, c, path, method);
+}
+
+static void on_done(void *arg, struct MHD_Connection *c, void **state,
+	enum MHD_RequestTerminationCode why)
+{
+	struct http *h = arg;
+	struct request *rq = *state;
+
+	(void)c;
+	(void)why;
+	*state = NULL;
+	if (!rq)
+		return;
+	buf_done(&rq->body);
+	free(rq);
+	mtx_lock(&h->mtx);
+	if (--h->running == 0)
+		cond_broadcast(&h->idle);
+	mtx_unlock(&h->mtx);
+}
+
+static void PRINTF(2, 0) on_log(void *arg, const char *fmt, va_list ap)
+{
+	char text[256];
+
+	(void)arg;
+	if (log_enabled(LOG_api, LOG_DEBUG) && vsnprintf(text, sizeof(text), fmt, ap) > 0)
+		log_debug(&log_http, "listener: %s", text);
+}
+
+static struct MHD_Daemon *start_daemon(struct http *h)
+{
+	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+		MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, h,
+		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+		MHD_OPTION_LISTEN_SOCKET, h->fd,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIMIT_HTTP_CONNECTIONS,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(h->o.idle_s ? h->o.idle_s : IDLE_S),
+		MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES,
+		MHD_OPTION_NOTIFY_COMPLETED, on_done, h, MHD_OPTION_END);
+}
+
+enum err_code http_start(const struct http_opts *o, struct http **ret_h, struct err *e)
+{
+	int fd = -1, port = 0;
+
+	enum err_code code = http_listen(o->address, &fd, &port, e);
+	if (code)
+		return code;
+	struct http *h = xcalloc(1, sizeof(*h));
+	h->o = *o;
+	h->fd = fd;
+	h->port = port;
+	mtx_init(&h->mtx, "http");
+	cond_init(&h->idle);
+	h->daemon = start_daemon(h);
+	if (!h->daemon) {
+		http_stop(h);
+		return err_set(e, ERR_SYSTEM, "the HTTP listener on %s can't start its thread",
+			o->address);
+	}
+	*ret_h = h;
+	return ERR_OK;
+}
+
+int http_port(const struct http *h)
+{
+	return h->port;
+}
+
+static void wait_idle(struct http *h)
+{
+	struct deadline d = deadline_in(STOP_WAIT_MS);
+
+	mtx_lock(&h->mtx);
+	while (h->running && cond_wait(&h->idle, &h->mtx, d))
+		continue;
+	mtx_unlock(&h->mtx);
+}
+
+void http_stop(struct http *h)
+{
+	if (!h)
+		return;
+	if (h->daemon) {
+		/* No new connections; what runs may end; then the rest is closed and joined. */
+		MHD_quiesce_daemon(h->daemon);
+		wait_idle(h);
+		MHD_stop_daemon(h->daemon);
+	}
+	close(h->fd);
+	cond_done(&h->idle);
+	mtx_done(&h->mtx);
+	free(h);
+}

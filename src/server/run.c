@@ -1,0 +1,456 @@
+#include "server/run.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "model/ts.h"
+#include "server/config.h"
+#include "server/run_priv.h"
+#include "source/catalog.h"
+#include "store/keys.h"
+#include "store/writer.h"
+
+enum {
+	FLUSH_MS = 10000,
+	RETRY_FIRST_MS = 200,
+	RETRY_MOST_MS = 5000,
+	COLLS_PER_INTERVAL = 500, /* so many documents may be saved an interval */
+	AHEAD_MS = 5000,          /* slack between our clock and the source's */
+};
+
+/* ---- look-ups for the parts ---- */
+
+const struct store_position *run_start_position(
+	const struct run *r, int64_t collection_id, const char *pchannel)
+{
+	for (size_t i = 0; i < r->n_start; i++) {
+		const struct store_positions *d = &r->start[i];
+		if (d->collection_id != collection_id)
+			continue;
+		for (size_t k = 0; k < d->n_source; k++)
+			if (strcmp(d->source[k].channel, pchannel) == 0)
+				return &d->source[k];
+	}
+	return NULL;
+}
+
+uint64_t run_head_ts(const struct run *r)
+{
+	return MAX(catalog_clock(r->sv.catalog), ts_from_ms(time_wall_ms() + AHEAD_MS));
+}
+
+struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint64_t ts)
+{
+	struct coll *best = NULL;
+	size_t pos = 0;
+	void *v;
+
+	mtx_lock(&r->mtx);
+	while (umap_next(&r->colls, &pos, NULL, &v)) {
+		struct coll *c = v;
+		if (strcmp(c->db, db) || strcmp(c->name, name) || c->create_ts > ts)
+			continue;
+		if (!best || c->create_ts > best->create_ts)
+			best = c;
+	}
+	mtx_unlock(&r->mtx);
+	return best;
+}
+
+bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap)
+{
+	bool turn = true;
+	size_t pos = 0;
+	void *v;
+
+	mtx_lock(&r->mtx);
+	while (turn && umap_next(&r->colls, &pos, NULL, &v)) {
+		struct coll *o = v;
+		if (o == c || o->create_ts >= c->create_ts || strcmp(o->target_name, c->target_name) ||
+			strcmp(o->target_db, c->target_db))
+			continue;
+		if (coll_get_state(o) == COLL_DROPPED)
+			continue;
+		snprintf(ret_why, cap, "the drop of the earlier %.100s.%.100s (source id %" PRId64 ")",
+			o->target_db, o->target_name, o->id);
+		turn = false;
+	}
+	mtx_unlock(&r->mtx);
+	return turn;
+}
+
+void run_wake_all(struct run *r)
+{
+	size_t pos = 0;
+	void *v;
+
+	mtx_lock(&r->mtx);
+	while (umap_next(&r->colls, &pos, NULL, &v)) {
+		struct coll *c = v;
+		enum coll_state s = coll_get_state(c);
+		if (s == COLL_WAITING || s == COLL_RUNNING || s == COLL_CREATING)
+			job_wake(&c->job, 0);
+	}
+	mtx_unlock(&r->mtx);
+}
+
+bool run_db_empty(struct run *r, int64_t db_id)
+{
+	bool empty = true;
+	size_t pos = 0;
+	void *v;
+
+	mtx_lock(&r->mtx);
+	while (umap_next(&r->colls, &pos, NULL, &v)) {
+		struct coll *c = v;
+		empty = empty && (c->db_id != db_id || coll_get_state(c) == COLL_DROPPED);
+	}
+	mtx_unlock(&r->mtx);
+	return empty;
+}
+
+void run_skip_op(struct run *r, const char *type, const char *fmt, ...)
+{
+	char text[sizeof(r->skipped[0].text)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	mtx_lock(&r->mtx);
+	struct skipped_op *s = &r->skipped[r->n_skipped++ % SKIPPED_KEPT];
+	memcpy(s->text, text, sizeof(text));
+	s->wall_ms = time_wall_ms();
+	mtx_unlock(&r->mtx);
+	metrics_add(metrics_get(METRIC_skipped_ops, r->task->id, type, NULL), 1);
+	log_error(&r->log, "operation skipped: %s", text);
+}
+
+/* ---- the catalog becomes collections ---- */
+
+static void add_coll(struct run *r, struct coll *c)
+{
+	mtx_lock(&r->mtx);
+	umap_put(&r->colls, (uint64_t)c->id, c);
+	mtx_unlock(&r->mtx);
+	job_wake(&c->job, 0);
+}
+
+static void sync_one(struct run *r, const struct collection *src)
+{
+	char db[NAME_BYTES];
+
+	mtx_lock(&r->mtx);
+	bool known = umap_get(&r->colls, (uint64_t)src->id) != NULL;
+	mtx_unlock(&r->mtx);
+	if (known || src->state == OBJECT_GONE || src->state == OBJECT_DROPPED)
+		return;
+	if (!catalog_database_name(r->sv.catalog, src->db_id, db, sizeof(db)) ||
+		!task_selects(r->task, db, src->name, NULL))
+		return;
+	add_coll(r, coll_new(r, src, db));
+}
+
+static void sync_catalog(struct run *r)
+{
+	struct collection **list = NULL;
+
+	run_db_sync(r);
+	size_t n = catalog_collections(r->sv.catalog, &list);
+	for (size_t i = 0; i < n; i++) {
+		sync_one(r, list[i]);
+		collection_unref(list[i]);
+	}
+	free(list);
+	run_wake_all(r);
+}
+
+/* ---- positions ---- */
+
+static uint64_t fingerprint(const struct store_positions *d)
+{
+	uint64_t h = 1469598103934665603ULL;
+	for (size_t i = 0; i < d->n_source; i++)
+		h = (h ^ d->source[i].pos.ts ^ (uint64_t)d->source[i].dropped) * 1099511628211ULL;
+	return h | 1;
+}
+
+static void save_one(struct run *r, const struct store_positions *d)
+{
+	uint64_t now = fingerprint(d);
+	uint64_t key = (uint64_t)d->collection_id;
+	if ((uint64_t)(uintptr_t)umap_get(&r->saved, key) == now)
+		return;
+	umap_put(&r->saved, key, (void *)(uintptr_t)now);
+	writer_put_position(r->sv.writer, d);
+}
+
+static void save_positions(struct run *r)
+{
+	struct store_positions *list = NULL;
+	size_t n = 0;
+
+	run_positions(r, &list, &n);
+	for (size_t i = 0; i < n; i++)
+		save_one(r, &list[i]);
+	store_positions_free(list, n);
+	r->saved_mono_ms = time_mono_ms();
+}
+
+static void append_doc(struct store_positions **list, size_t *n, size_t *cap, struct store_positions d)
+{
+	mem_grow(list, cap, *n + 1, sizeof(**list));
+	(*list)[(*n)++] = d;
+}
+
+void run_positions(struct run *r, struct store_positions **ret_list, size_t *ret_n)
+{
+	size_t cap = 0, pos = 0, n_colls = 0;
+	void *v;
+	struct store_positions d;
+
+	*ret_list = NULL;
+	*ret_n = 0;
+	mtx_lock(&r->mtx);
+	struct coll **colls = xcalloc(umap_count(&r->colls) + 1, sizeof(struct coll *));
+	while (umap_next(&r->colls, &pos, NULL, &v))
+		colls[n_colls++] = v;
+	mtx_unlock(&r->mtx);
+	/* Collections stay until run_stop, so they may be used without the lock. */
+	for (size_t i = 0; i < n_colls; i++)
+		if (coll_positions(colls[i], &d))
+			append_doc(ret_list, ret_n, &cap, d);
+	free(colls);
+	if (r->oplog && oplog_position(r->oplog, &d))
+		append_doc(ret_list, ret_n, &cap, d);
+}
+
+static int64_t save_interval_ms(struct run *r)
+{
+	mtx_lock(&r->mtx);
+	size_t n = umap_count(&r->colls);
+	mtx_unlock(&r->mtx);
+	return r->sv.config->checkpoint_interval_ms * (int64_t)(1 + n / COLLS_PER_INTERVAL);
+}
+
+/* ---- the thread ---- */
+
+static void put_run_record(struct run *r, bool clean)
+{
+	CLEANUP(freep) char *key = keys_ext_task("object", r->task->id, "run");
+	writer_put_ext(r->sv.writer, key, clean ? "{\"clean\":true}" : "{\"clean\":false}");
+}
+
+/* "<prefix>/<id>", "<prefix>/db-<id>" or "<prefix>/run". */
+static void take_record(struct run *r, const char *name, const char *json)
+{
+	int64_t id;
+
+	if (strcmp(name, "run") == 0) {
+		if (!strstr(json, "\"clean\":true"))
+			r->replay_until = run_head_ts(r);
+	} else if (str_starts(name, "db-") && str_to_i64(name + 3, &id)) {
+		struct run_db *d = run_db_from_record(r, id, json);
+		if (d)
+			umap_put(&r->dbs, (uint64_t)id, d);
+		else
+			log_error(&r->log, "stored record of database %" PRId64 " is damaged and ignored", id);
+	} else if (str_to_i64(name, &id)) {
+		struct coll *c = coll_from_record(r, id, json);
+		if (c)
+			umap_put(&r->colls, (uint64_t)id, c);
+		else
+			log_error(&r->log, "stored record of collection %" PRId64 " is damaged and ignored", id);
+	}
+}
+
+static enum err_code load_records(void *arg, struct err *e)
+{
+	struct run *r = arg;
+	CLEANUP(freep) char *prefix = keys_ext_task("object", r->task->id, "");
+	struct store_ext_kv *kv = NULL;
+	size_t n = 0;
+	bool run_seen = false;
+
+	if (r->sv.store->ops->exts(r->sv.store, prefix, &r->stop, &kv, &n, e))
+		return e->code;
+	for (size_t i = 0; i < n; i++) {
+		const char *name = kv[i].key + strlen(prefix);
+		run_seen = run_seen || strcmp(name, "run") == 0;
+		take_record(r, name, kv[i].value);
+	}
+	/* Positions without a run record were written by the reference, which has no clean stop. */
+	for (size_t i = 0; i < r->n_start && !run_seen; i++)
+		for (size_t k = 0; k < r->start[i].n_source; k++)
+			if (r->start[i].collection_id > 0 && !r->start[i].source[k].exact)
+				r->replay_until = run_head_ts(r);
+	store_exts_free(kv, n);
+	return ERR_OK;
+}
+
+static enum err_code mark_started(void *arg, struct err *e)
+{
+	struct run *r = arg;
+	put_run_record(r, false);
+	enum err_code code = writer_flush(r->sv.writer, deadline_in(FLUSH_MS), &r->stop, e);
+	r->marked = code == ERR_OK;
+	return code;
+}
+
+static void note_retry(void *arg, const struct err *e, int64_t delay_ms)
+{
+	struct run *r = arg;
+	log_warn(&r->log, "metastore: %s; retry in %" PRId64 " ms", e->text, delay_ms);
+}
+
+static bool persist(struct run *r, enum err_code (*fn)(void *, struct err *))
+{
+	struct err e = ERR_INIT;
+	struct retry_call call = {.policy = RETRY_INIT(RETRY_FIRST_MS, RETRY_MOST_MS),
+		.until = DEADLINE_NEVER,
+		.idempotent = true,
+		.note = note_retry};
+	enum err_code code = retry_run(&call, &r->stop, fn, r, &e);
+
+	if (code && code != ERR_CANCELLED)
+		log_error(&r->log, "the task can't start: %s", e.text);
+	return code == ERR_OK;
+}
+
+static void wake_recorded(struct run *r)
+{
+	size_t pos = 0;
+	void *v;
+
+	mtx_lock(&r->mtx);
+	while (umap_next(&r->colls, &pos, NULL, &v))
+		job_wake(&((struct coll *)v)->job, 0);
+	mtx_unlock(&r->mtx);
+}
+
+static void main_loop(void *arg)
+{
+	struct run *r = arg;
+	struct err e = ERR_INIT;
+	uint64_t seen = catalog_wait(r->sv.catalog, 0, DEADLINE_NEVER, &r->stop);
+
+	if (stop_is_set(&r->stop) || !persist(r, load_records) || !persist(r, mark_started))
+		return;
+	if (r->replay_until)
+		log_warn(&r->log, "the last run ended uncleanly: rows up to now are replayed with deletes "
+				  "of their keys in front");
+	if (oplog_start(r, &r->oplog, &e))
+		log_error(&r->log, "replicate channel: %s", e.text);
+	sync_catalog(r);
+	wake_recorded(r);
+	while (!stop_is_set(&r->stop)) {
+		int64_t next = r->saved_mono_ms + save_interval_ms(r) - time_mono_ms();
+		uint64_t now = catalog_wait(
+			r->sv.catalog, seen, deadline_in(MAX(next, (int64_t)1)), &r->stop);
+		if (stop_is_set(&r->stop))
+			break;
+		if (now != seen)
+			sync_catalog(r);
+		seen = now;
+		if (time_mono_ms() - r->saved_mono_ms >= save_interval_ms(r))
+			save_positions(r);
+	}
+}
+
+enum err_code run_start(const struct services *sv, const struct task *t,
+	const struct store_positions *pos, size_t n_pos, struct run **ret_r, struct err *e)
+{
+	struct run *r = xcalloc(1, sizeof(*r));
+
+	r->sv = *sv;
+	r->task = task_copy(t);
+	snprintf(r->log_fields, sizeof(r->log_fields), "task=%.150s", t->id);
+	r->log = (struct log_ctx){.parent = sv->log, .comp = LOG_task, .fields = r->log_fields};
+	r->start = xcalloc(n_pos + 1, sizeof(*r->start));
+	for (size_t i = 0; i < n_pos; i++)
+		store_positions_copy(&r->start[r->n_start++], &pos[i]);
+	r->saved_mono_ms = time_mono_ms();
+	mtx_init(&r->mtx, "run");
+	stop_init(&r->stop, NULL);
+	if (target_get(sv->targets, t, &r->target, e) ||
+		thread_start(&r->thread, "task", main_loop, r, e)) {
+		run_stop(r, 0);
+		return e->code;
+	}
+	*ret_r = r;
+	return ERR_OK;
+}
+
+/* ---- the end ---- */
+
+static bool stop_colls(struct run *r, int64_t patience_ms)
+{
+	struct deadline d = deadline_in(patience_ms);
+	size_t pos = 0;
+	void *v;
+	bool clean = true;
+
+	while (umap_next(&r->colls, &pos, NULL, &v))
+		job_stop(&((struct coll *)v)->job);
+	for (pos = 0; umap_next(&r->colls, &pos, NULL, &v);) {
+		struct coll *c = v;
+		coll_stop(c, deadline_left_ms(d));
+		if (!c->recorded)
+			continue;
+		coll_record_put(c);
+		clean = clean && !c->unclean;
+	}
+	for (pos = 0; umap_next(&r->dbs, &pos, NULL, &v);)
+		job_stop(&((struct run_db *)v)->job);
+	return clean;
+}
+
+static void free_all(struct run *r)
+{
+	size_t pos = 0;
+	void *v;
+
+	while (umap_next(&r->colls, &pos, NULL, &v))
+		coll_free(v);
+	umap_done(&r->colls);
+	for (pos = 0; umap_next(&r->dbs, &pos, NULL, &v);)
+		run_db_free(v);
+	umap_done(&r->dbs);
+	umap_done(&r->saved);
+	for (size_t i = 0; i < r->n_start; i++)
+		store_positions_done(&r->start[i]);
+	free(r->start);
+	task_free(r->task);
+	stop_done(&r->stop);
+	mtx_done(&r->mtx);
+	free(r);
+}
+
+void run_stop(struct run *r, int64_t patience_ms)
+{
+	struct err e = ERR_INIT;
+	struct stop none;
+
+	if (!r)
+		return;
+	stop_set(&r->stop);
+	thread_join(&r->thread);
+	oplog_stop(r->oplog);
+	stop_colls(r, patience_ms);
+	if (r->marked) {
+		save_positions(r);
+		put_run_record(r, true);
+		stop_init(&none, NULL);
+		if (writer_flush(r->sv.writer, deadline_in(FLUSH_MS), &none, &e))
+			log_error(&r->log, "last positions are not stored: %s; the next start replays",
+				e.text);
+		stop_done(&none);
+	}
+	oplog_free(r->oplog);
+	target_put(r->target, patience_ms);
+	free_all(r);
+}

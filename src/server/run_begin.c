@@ -1,0 +1,127 @@
+/* Where a new task starts. "Latest" is resolved once, when the task is created, and stored with it: what is written
+ * to the source after the create call was answered is replicated, whatever happens in between. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "server/config.h"
+#include "server/run_priv.h"
+#include "source/catalog.h"
+#include "source/mq.h"
+
+enum { CATALOG_MS = 10000 };
+
+struct begin {
+	const struct services *sv;
+	const struct task *task;
+	struct stop stop;
+	struct store_positions **list;
+	size_t *n;
+	size_t cap;
+};
+
+static struct store_positions *add_doc(struct begin *b, int64_t id, const char *name, size_t channels)
+{
+	mem_grow(b->list, &b->cap, *b->n + 1, sizeof(**b->list));
+	struct store_positions *d = &(*b->list)[(*b->n)++];
+	*d = (struct store_positions){.task_id = xstrdup(b->task->id),
+		.collection_id = id,
+		.collection_name = xstrdup(name),
+		.source = xcalloc(channels + 1, sizeof(*d->source))};
+	return d;
+}
+
+static bool has_doc(const struct begin *b, int64_t id)
+{
+	for (size_t i = 0; i < *b->n; i++)
+		if ((*b->list)[i].collection_id == id)
+			return true;
+	return false;
+}
+
+static enum err_code put_latest(
+	struct begin *b, struct store_positions *d, const char *channel, struct err *e)
+{
+	for (size_t i = 0; i < d->n_source; i++)
+		if (strcmp(d->source[i].channel, channel) == 0)
+			return ERR_OK;
+	struct store_position *p = &d->source[d->n_source];
+	*p = (struct store_position){.exact = true};
+	snprintf(p->channel, sizeof(p->channel), "%s", channel);
+	if (b->sv->mq->ops->latest(b->sv->mq, channel, &b->stop, &p->pos.id, e))
+		return err_ctx(e, "fail to find the end of channel %s", channel);
+	d->n_source++;
+	return ERR_OK;
+}
+
+static enum err_code begin_collection(struct begin *b, const struct collection *c, struct err *e)
+{
+	const struct task_collection *info = NULL;
+	char db[NAME_BYTES];
+
+	if (c->state != OBJECT_CREATED || has_doc(b, c->id) ||
+		!catalog_database_name(b->sv->catalog, c->db_id, db, sizeof(db)) ||
+		!task_selects(b->task, db, c->name, &info) || info->use_start_position)
+		return ERR_OK;
+	struct store_positions *d = add_doc(b, c->id, c->name, (size_t)c->shards_num);
+	for (int i = 0; i < c->shards_num; i++)
+		if (put_latest(b, d, c->shards[i].pchannel, e))
+			return e->code;
+	return ERR_OK;
+}
+
+static enum err_code begin_ops(struct begin *b, struct err *e)
+{
+	if (has_doc(b, STORE_ID_OPS))
+		return ERR_OK;
+	struct store_positions *d = add_doc(b, STORE_ID_OPS, "-10", 1);
+	return put_latest(b, d, b->sv->config->replicate_channel, e);
+}
+
+/* The documented example `collection_infos: [{name: "*"}]` covers the database default only. */
+static void warn_uncovered(struct begin *b, struct buf *warnings)
+{
+	struct database *list = NULL;
+	size_t n = catalog_databases(b->sv->catalog, &list);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!b->task->has_collection_infos || b->task->n_collection_infos == 0 ||
+			list[i].state != OBJECT_CREATED || task_covers_db(b->task, list[i].name))
+			continue;
+		buf_putf(warnings,
+			"database %s of the source is not covered: collection_infos selects collections of "
+			"default only. To replicate it, use db_collections, e.g. {\"*\":[{\"name\":\"*\"}]} for all\n",
+			list[i].name);
+	}
+	catalog_databases_free(list, n);
+}
+
+enum err_code run_resolve_start(const struct services *sv, const struct task *t,
+	struct store_positions **list, size_t *n, struct buf *warnings, struct err *e)
+{
+	struct begin b = {.sv = sv, .task = t, .list = list, .n = n, .cap = *n};
+	struct collection **colls = NULL;
+	char why[COLL_REASON_BYTES];
+
+	stop_init(&b.stop, NULL);
+	if (!catalog_wait(sv->catalog, 0, deadline_in(CATALOG_MS), &b.stop)) {
+		catalog_status(sv->catalog, why, sizeof(why));
+		stop_done(&b.stop);
+		return err_set(e, ERR_SYSTEM, "fail to read the source's metadata: %s", why);
+	}
+	enum err_code code = begin_ops(&b, e);
+	size_t n_colls = catalog_collections(sv->catalog, &colls);
+	for (size_t i = 0; i < n_colls; i++) {
+		if (!code)
+			code = begin_collection(&b, colls[i], e);
+		collection_unref(colls[i]);
+	}
+	free(colls);
+	if (code)
+		e->code = ERR_SYSTEM;
+	else
+		warn_uncovered(&b, warnings);
+	stop_done(&b.stop);
+	return code ? ERR_SYSTEM : ERR_OK;
+}

@@ -1,0 +1,258 @@
+/* Databases of a task, by source id. A database is created on demand from the catalog and dropped after all its
+ * collections; the operations of the replicate channel are only hints. (design-review B2) */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "server/run_priv.h"
+#include "source/catalog.h"
+#include "store/keys.h"
+#include "store/writer.h"
+
+enum { FIRST_MS = 200, MOST_MS = 10000, EMPTY_MS = 200 };
+
+static const char default_db[] = "default";
+/* Stands for "any collection": no real name holds a control character. */
+static const char any_collection[] = "\001";
+
+static void record_put(struct run_db *d)
+{
+	json_t *o = json_object();
+	json_object_set_new(o, "format", json_integer(1));
+	json_object_set_new(o, "database", json_string(d->name));
+	json_object_set_new(o, "target", json_string(d->target_name));
+	json_object_set_new(o, "dropped", json_boolean(d->dropped));
+	CLEANUP(freep) char *text = json_dumps(o, JSON_COMPACT);
+	CLEANUP(freep) char *rest = xasprintf("db-%" PRId64, d->id);
+	CLEANUP(freep) char *key = keys_ext_task("object", d->run->task->id, rest);
+	json_decref(o);
+	writer_put_ext(d->run->sv.writer, key, text);
+}
+
+static int64_t error(struct run_db *d, const char *what, const struct err *e)
+{
+	if (e->code == ERR_CANCELLED)
+		return JOB_IDLE;
+	bool first = d->backoff.failed == 0;
+	int64_t delay = retry_next_ms(&d->backoff);
+	mtx_lock(&d->run->mtx);
+	snprintf(d->reason, sizeof(d->reason), "%s %.100s: %.200s", what, d->target_name, e->text);
+	mtx_unlock(&d->run->mtx);
+	if (first)
+		log_warn(&d->run->log, "%s %s: %s; retry in %" PRId64 " ms and so on until it works",
+			what, d->target_name, e->text, delay);
+	return delay;
+}
+
+static enum err_code exists(struct run_db *d, bool *ret, struct err *e)
+{
+	struct milvus_names l = {.n = 0};
+	enum err_code code =
+		milvus_list_databases(target_milvus(d->run->target), &d->run->stop, &l, e);
+
+	*ret = false;
+	for (size_t i = 0; i < l.n; i++)
+		*ret = *ret || strcmp(l.names[i], d->target_name) == 0;
+	milvus_names_done(&l);
+	return code;
+}
+
+static void done(struct run_db *d, bool created, bool dropped)
+{
+	mtx_lock(&d->run->mtx);
+	d->created = created;
+	d->dropped = dropped;
+	d->reason[0] = '\0';
+	mtx_unlock(&d->run->mtx);
+	retry_reset(&d->backoff);
+	d->recorded = true;
+	record_put(d);
+	run_wake_all(d->run);
+}
+
+/* An older database of the name goes first. */
+static bool older_left(struct run_db *d)
+{
+	size_t pos = 0;
+	void *v;
+	bool left = false;
+
+	mtx_lock(&d->run->mtx);
+	while (umap_next(&d->run->dbs, &pos, NULL, &v)) {
+		const struct run_db *o = v;
+		left = left || (o->id < d->id && !o->dropped && o->recorded &&
+			strcmp(o->target_name, d->target_name) == 0);
+	}
+	mtx_unlock(&d->run->mtx);
+	return left;
+}
+
+static int64_t step_create(struct run_db *d)
+{
+	struct err e = ERR_INIT;
+	bool there = false;
+
+	if (older_left(d))
+		return EMPTY_MS;
+	if (exists(d, &there, &e))
+		return error(d, "look for database", &e);
+	if (!there) {
+		struct slice props = slice_of(d->properties, d->properties_n);
+		enum err_code code = milvus_create_database(target_milvus(d->run->target),
+			d->target_name, props, 0, &d->run->stop, &e);
+		if (code && code != ERR_EXISTS)
+			return error(d, "create database", &e);
+		log_info(&d->run->log, "database %s created on the target", d->target_name);
+		metrics_add(metrics_get(METRIC_api_execute_total, d->run->task->id,
+				    "CreateDatabase", NULL), 1);
+	}
+	done(d, true, false);
+	return JOB_IDLE;
+}
+
+static int64_t step_drop(struct run_db *d)
+{
+	struct err e = ERR_INIT;
+	bool there = false;
+
+	if (!run_db_empty(d->run, d->id))
+		return EMPTY_MS;
+	if (exists(d, &there, &e))
+		return error(d, "look for database", &e);
+	if (there) {
+		enum err_code code = milvus_drop_database(
+			target_milvus(d->run->target), d->target_name, 0, &d->run->stop, &e);
+		if (code && code != ERR_NOT_FOUND)
+			return error(d, "drop database", &e);
+		log_info(&d->run->log, "database %s dropped on the target", d->target_name);
+		metrics_add(metrics_get(METRIC_api_execute_total, d->run->task->id, "DropDatabase",
+				    NULL), 1);
+	}
+	done(d, false, true);
+	return JOB_IDLE;
+}
+
+static int64_t step(void *arg)
+{
+	struct run_db *d = arg;
+
+	mtx_lock(&d->run->mtx);
+	bool created = d->created, gone = d->gone, dropped = d->dropped, mine = d->recorded;
+	mtx_unlock(&d->run->mtx);
+	if (stop_is_set(&d->run->stop) || dropped)
+		return JOB_IDLE;
+	if (gone && d->managed && (created || mine))
+		return step_drop(d);
+	if (gone && !created) {
+		mtx_lock(&d->run->mtx);
+		d->dropped = true; /* came and went before we looked */
+		mtx_unlock(&d->run->mtx);
+		return JOB_IDLE;
+	}
+	return created || gone ? JOB_IDLE : step_create(d);
+}
+
+static struct run_db *db_new(struct run *r, int64_t id, const char *name)
+{
+	struct run_db *d = xcalloc(1, sizeof(*d));
+	char target[NAME_BYTES];
+
+	d->run = r;
+	d->id = id;
+	d->name = xstrdup(name);
+	task_map_name(r->task, name, NULL, target, NULL, sizeof(target));
+	d->target_name = xstrdup(target);
+	d->managed = strcmp(target, default_db) != 0 && strcmp(name, default_db) != 0 &&
+		task_selects(r->task, name, any_collection, NULL);
+	d->created = strcmp(target, default_db) == 0;
+	d->backoff = (struct retry)RETRY_INIT(FIRST_MS, MOST_MS);
+	job_init(&d->job, r->sv.jobs, step, d);
+	return d;
+}
+
+struct run_db *run_db_from_record(struct run *r, int64_t id, const char *json)
+{
+	json_t *o = json_loads(json, 0, NULL);
+	const char *name = json_string_value(json_object_get(o, "database"));
+	struct run_db *d = name ? db_new(r, id, name) : NULL;
+
+	if (d) {
+		d->recorded = true;
+		d->dropped = json_is_true(json_object_get(o, "dropped"));
+		d->gone = true; /* until the catalog shows it */
+	}
+	json_decref(o);
+	return d;
+}
+
+void run_db_free(struct run_db *d)
+{
+	free(d->name);
+	free(d->target_name);
+	free(d->properties);
+	free(d);
+}
+
+static struct run_db *db_of(struct run *r, const struct database *src)
+{
+	mtx_lock(&r->mtx);
+	struct run_db *d = umap_get(&r->dbs, (uint64_t)src->id);
+	mtx_unlock(&r->mtx);
+	if (d || src->state == OBJECT_GONE || !task_covers_db(r->task, src->name))
+		return d;
+	d = db_new(r, src->id, src->name);
+	d->properties = xmemdup(src->properties.p ? src->properties.p : (const uint8_t *)"",
+		src->properties.n);
+	d->properties_n = src->properties.n;
+	mtx_lock(&r->mtx);
+	umap_put(&r->dbs, (uint64_t)src->id, d);
+	mtx_unlock(&r->mtx);
+	return d;
+}
+
+void run_db_sync(struct run *r)
+{
+	struct database *list = NULL;
+	size_t n = catalog_databases(r->sv.catalog, &list);
+
+	for (size_t i = 0; i < n; i++) {
+		struct run_db *d = db_of(r, &list[i]);
+		if (!d)
+			continue;
+		bool is_gone = list[i].state == OBJECT_GONE || list[i].state == OBJECT_DROPPED;
+		mtx_lock(&r->mtx);
+		d->gone = is_gone;
+		bool work = !d->dropped && (is_gone || (d->managed && !d->created));
+		mtx_unlock(&r->mtx);
+		if (work)
+			job_wake(&d->job, 0);
+	}
+	catalog_databases_free(list, n);
+	/* Recorded ones that the catalog does not know at all. */
+	size_t pos = 0;
+	void *v;
+	mtx_lock(&r->mtx);
+	while (umap_next(&r->dbs, &pos, NULL, &v)) {
+		struct run_db *d = v;
+		if (d->gone && d->recorded && !d->dropped)
+			job_wake(&d->job, 0);
+	}
+	mtx_unlock(&r->mtx);
+}
+
+bool run_db_ready(struct run *r, int64_t db_id, char *ret_why, size_t cap)
+{
+	mtx_lock(&r->mtx);
+	struct run_db *d = umap_get(&r->dbs, (uint64_t)db_id);
+	bool ready = !d || d->created;
+	if (!ready)
+		snprintf(ret_why, cap, "database %.100s: %s", d->target_name,
+			d->reason[0] ? d->reason : "being created on the target");
+	mtx_unlock(&r->mtx);
+	if (!ready)
+		job_wake(&d->job, 0);
+	return ready;
+}

@@ -1,0 +1,89 @@
+/* The inside of a running task, shared by run*.c and coll*.c. */
+#pragma once
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mtx.h"
+#include "base/stop.h"
+#include "base/thread.h"
+#include "server/coll.h"
+#include "server/run.h"
+#include "server/target.h"
+
+enum { NAME_BYTES = 1024, SKIPPED_KEPT = 50 };
+
+/* A source database of the task, by source id. */
+struct run_db {
+	struct run *run;
+	int64_t id;
+	char *name, *target_name;
+	bool managed;   /* the task covers the whole database: its drop is ours too */
+	bool created;   /* exists on the target */
+	bool recorded;
+	bool gone;      /* dropped at the source */
+	bool dropped;   /* dropped on the target, or never to be created */
+	char *properties; /* raw bytes */
+	size_t properties_n;
+	struct job job;
+	struct retry backoff;
+	char reason[COLL_REASON_BYTES];
+};
+
+struct skipped_op {
+	char text[200];
+	int64_t wall_ms;
+};
+
+struct run {
+	struct services sv;
+	struct task *task;
+	char log_fields[192];
+	struct log_ctx log;
+	struct stop stop;
+	struct target *target;
+	struct thread thread;
+	struct oplog *oplog;
+	uint64_t replay_until;    /* the last run ended uncleanly: what may have landed up to here */
+	struct store_positions *start; /* records at start */
+	size_t n_start;
+	int64_t saved_mono_ms;
+	bool marked;              /* the store says that we run */
+
+	struct mtx mtx;
+	struct umap colls;        /* source id -> struct coll */
+	struct umap dbs;          /* source id -> struct run_db */
+	struct skipped_op skipped[SKIPPED_KEPT];
+	size_t n_skipped;         /* ever */
+	struct umap saved;        /* source id -> struct saved position (run.c) */
+};
+
+/* The collection of (db, name) that lived at source time ts; NULL if unknown. Valid until run_stop. */
+struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint64_t ts);
+/* True when no earlier generation of c's target name is left. */
+bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap);
+/* Wakes what may have waited for a change of a collection or database. */
+void run_wake_all(struct run *r);
+/* Is the database of this source id there on the target? Wakes its job if not. */
+bool run_db_ready(struct run *r, int64_t db_id, char *ret_why, size_t cap);
+/* All collections of a source database are dropped. */
+bool run_db_empty(struct run *r, int64_t db_id);
+/* A source time that no row sent so far can exceed. */
+uint64_t run_head_ts(const struct run *r);
+/* Lists and counts an operation that could not be replicated. */
+void run_skip_op(struct run *r, const char *type, const char *fmt, ...) PRINTF(3, 4);
+/* The start record of (collection, pchannel), NULL if none. */
+const struct store_position *run_start_position(
+	const struct run *r, int64_t collection_id, const char *pchannel);
+
+/* run_db.c */
+void run_db_sync(struct run *r);
+struct run_db *run_db_from_record(struct run *r, int64_t id, const char *json);
+void run_db_free(struct run_db *d);
+
+/* run_ops.c: the replicate channel */
+NODISCARD enum err_code oplog_start(struct run *r, struct oplog **ret_o, struct err *e);
+void oplog_stop(struct oplog *o); /* its position stays readable until oplog_free */
+void oplog_free(struct oplog *o);
+/* The record -10 as of now; false while unknown. */
+bool oplog_position(struct oplog *o, struct store_positions *ret);
+void oplog_status(struct oplog *o, char *ret_text, size_t cap);

@@ -1,0 +1,127 @@
+/* What a task says of itself: for get and list, the status page and the lag metric. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "model/ts.h"
+#include "server/run_priv.h"
+#include "source/catalog.h"
+#include "source/reader.h"
+
+enum { WAITS_KEPT = 20, WAITS_BYTES = 32 << 10 };
+
+struct summary {
+	size_t states[COLL_STATE_COUNT];
+	uint64_t least_acked;
+	int64_t rows;
+	struct buf waits; /* joined by "; " */
+	size_t n_waits;
+};
+
+static void add_wait(struct summary *s, const char *text)
+{
+	if (!*text || s->n_waits++ >= WAITS_KEPT)
+		return;
+	if (s->waits.n)
+		buf_put_str(&s->waits, "; ");
+	buf_put_str(&s->waits, text);
+}
+
+static void add_coll(struct summary *s, struct coll *c)
+{
+	char text[COLL_REASON_BYTES + 300];
+	char reason[COLL_REASON_BYTES];
+
+	mtx_lock(&c->mtx);
+	enum coll_state st = c->state;
+	memcpy(reason, c->reason, sizeof(reason));
+	mtx_unlock(&c->mtx);
+	s->states[st]++;
+	if (reason[0] && st != COLL_DROPPED) {
+		snprintf(text, sizeof(text), "collection %.100s.%.150s %s: %s", c->db, c->name,
+			coll_state_name(st), reason);
+		add_wait(s, text);
+	}
+	if (c->started && c->n_shards)
+		s->rows += metrics_value(c->shards[0].stream.metrics.rows_insert) +
+			metrics_value(c->shards[0].stream.metrics.rows_delete);
+	if (st == COLL_RUNNING || st == COLL_DROPPING)
+		s->least_acked = MIN(s->least_acked, coll_acked_ts(c));
+}
+
+static void add_colls(struct run *r, struct summary *s)
+{
+	size_t pos = 0;
+	void *v;
+
+	mtx_lock(&r->mtx);
+	while (umap_next(&r->colls, &pos, NULL, &v))
+		add_coll(s, v);
+	mtx_unlock(&r->mtx);
+}
+
+static void add_services(struct run *r, struct summary *s)
+{
+	char text[COLL_REASON_BYTES];
+
+	target_status(r->target, text, sizeof(text));
+	add_wait(s, text);
+	catalog_status(r->sv.catalog, text, sizeof(text));
+	add_wait(s, text);
+	hub_status(r->sv.hub, "", text, sizeof(text));
+	add_wait(s, text);
+	text[0] = '\0';
+	if (r->oplog)
+		oplog_status(r->oplog, text, sizeof(text));
+	add_wait(s, text);
+}
+
+static json_t *skipped(struct run *r)
+{
+	json_t *l = json_array();
+
+	mtx_lock(&r->mtx);
+	size_t kept = MIN(r->n_skipped, (size_t)SKIPPED_KEPT);
+	for (size_t i = 0; i < kept; i++) {
+		const struct skipped_op *s = &r->skipped[(r->n_skipped - kept + i) % SKIPPED_KEPT];
+		json_array_append_new(l, json_string(s->text));
+	}
+	mtx_unlock(&r->mtx);
+	return l;
+}
+
+/* Age of the oldest acknowledged source time; grows by itself while nothing is acknowledged. */
+static int64_t lag_ms(const struct summary *s)
+{
+	if (s->least_acked == UINT64_MAX)
+		return 0;
+	return MAX(time_wall_ms() - ts_ms(s->least_acked), (int64_t)0);
+}
+
+char *run_status(struct run *r)
+{
+	struct summary s = {.least_acked = UINT64_MAX, .waits = BUF_INIT(WAITS_BYTES)};
+	json_t *o = json_object(), *colls = json_object();
+	size_t total = 0;
+
+	add_services(r, &s);
+	add_colls(r, &s);
+	for (int i = 0; i < COLL_STATE_COUNT; i++) {
+		total += s.states[i];
+		if (s.states[i])
+			json_object_set_new(colls, coll_state_name((enum coll_state)i),
+				json_integer((json_int_t)s.states[i]));
+	}
+	json_object_set_new(o, "lag_ms", json_integer(lag_ms(&s)));
+	json_object_set_new(o, "collections", json_integer((json_int_t)total));
+	json_object_set_new(o, "collection_states", colls);
+	json_object_set_new(o, "rows_written", json_integer(s.rows));
+	json_object_set_new(o, "waits_for", json_string(buf_cstr(&s.waits)));
+	json_object_set_new(o, "skipped_operations", skipped(r));
+	char *text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	buf_done(&s.waits);
+	return text;
+}

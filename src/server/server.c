@@ -1,0 +1,278 @@
+#include "server/server.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "client/etcd/etcd.h"
+#include "metrics/metrics.h"
+#include "metrics/process.h"
+#include "model/ts.h"
+#include "net/grpc.h"
+#include "server/api.h"
+#include "server/coll.h"
+#include "server/config.h"
+#include "server/engine_priv.h"
+#include "server/http.h"
+#include "server/jobs.h"
+#include "server/status_page.h"
+#include "server/target.h"
+#include "source/catalog.h"
+#include "source/mq_kafka.h"
+#include "source/reader.h"
+#include "store/store_etcd.h"
+#include "store/store_sqlite.h"
+#include "store/writer.h"
+
+enum { STOP_MS = 5000, PROBLEM_BYTES = 1 << 20 };
+
+static const struct log_ctx log_server = {.comp = LOG_server, .fields = ""};
+
+struct server {
+	const char *version;
+	struct config *config;
+	struct grpc *grpc;
+	struct etcd *source_etcd, *store_etcd;
+	struct catalog *catalog;
+	struct mq *mq;
+	struct hub *hub;
+	struct store *store;
+	struct writer *writer;
+	struct jobs *jobs;
+	struct targets *targets;
+	struct engine *engine;
+	struct api *api;
+	struct http *http;
+};
+
+static void print_lines(FILE *to, const char *head, struct buf *lines)
+{
+	if (!lines->n)
+		return;
+	fprintf(to, "%s\n%s", head, buf_cstr(lines));
+}
+
+static struct config *load(const char *path, bool quiet_if_good)
+{
+	CLEANUP(buf_done) struct buf problems = BUF_INIT(PROBLEM_BYTES);
+	CLEANUP(buf_done) struct buf warnings = BUF_INIT(PROBLEM_BYTES);
+	struct err e = ERR_INIT;
+	struct config *c = NULL;
+
+	enum err_code code = config_load(path, &c, &problems, &warnings, &e);
+	print_lines(stderr, "warnings:", &warnings);
+	if (code && !problems.n)
+		fprintf(stderr, "%s: %s\n", path, e.text);
+	print_lines(stderr, "the configuration can't be used:", &problems);
+	if (!code && !quiet_if_good)
+		printf("%s is in order\n", path);
+	return code ? NULL : c;
+}
+
+int server_check_config(const char *config_path)
+{
+	struct config *c = load(config_path, false);
+	config_free(c);
+	return c ? 0 : 1;
+}
+
+/* ---- parts ---- */
+
+static enum err_code open_etcd(
+	struct server *s, const struct config_etcd *c, struct etcd **ret, struct err *e)
+{
+	struct etcd_opts o = {.endpoints = (const char *const *)c->endpoints,
+		.n_endpoints = c->n_endpoints,
+		.username = c->enable_auth ? c->username : "",
+		.password = c->enable_auth ? c->password : "",
+		.tls = {.enable = c->enable_tls,
+			.ca_path = c->tls_ca_path,
+			.cert_path = c->tls_cert_path,
+			.key_path = c->tls_key_path,
+			.min_version = c->tls_min_version}};
+	return etcd_open(s->grpc, &o, ret, e);
+}
+
+static enum err_code open_store(struct server *s, struct err *e)
+{
+	const struct config *c = s->config;
+
+	switch (c->store_kind) {
+	case CONFIG_STORE_SQLITE:
+		return store_sqlite_open(c->sqlite_path, c->store_root_path, &s->store, e);
+	case CONFIG_STORE_ETCD:
+		if (open_etcd(s, &c->store_etcd, &s->store_etcd, e))
+			return err_ctx(e, "metaStoreConfig.etcd");
+		return store_etcd_open(s->store_etcd, c->store_root_path, &s->store, e);
+	case CONFIG_STORE_MYSQL:
+		break;
+	}
+	return err_set(e, ERR_UNSUPPORTED, "metaStoreConfig.storeType: this store is not known");
+}
+
+static void count_read(void *arg, const struct sub *sub, const struct dml *d, size_t bytes)
+{
+	struct server *s = arg;
+	coll_count_read(sub, d, bytes);
+	msglog_note(engine_msglog(s->engine), &log_server, d);
+}
+
+static enum err_code open_source(struct server *s, struct err *e)
+{
+	const struct config *c = s->config;
+	struct catalog_opts co = {.root_path = c->source_etcd.root_path,
+		.meta_sub_path = c->source_etcd.meta_sub_path};
+	struct mq_kafka_opts ko = {.address = c->kafka_address,
+		.sasl_username = c->kafka_sasl_username,
+		.sasl_password = c->kafka_sasl_password,
+		.sasl_mechanisms = c->kafka_sasl_mechanisms,
+		.security_protocol = c->kafka_security_protocol,
+		.extra = (const char *const *)c->kafka_extra};
+
+	if (open_etcd(s, &c->source_etcd, &s->source_etcd, e))
+		return err_ctx(e, "sourceConfig.etcd");
+	if (catalog_new(s->source_etcd, &co, &s->catalog, e) || catalog_start(s->catalog, e))
+		return e->code;
+	if (mq_kafka_new(&ko, &s->mq, e))
+		return err_ctx(e, "sourceConfig.kafka");
+	struct hub_opts ho = {.mq = s->mq,
+		.budget_bytes = (size_t)c->memory_budget_bytes,
+		.on_read = count_read,
+		.arg = s};
+	return hub_new(&ho, &s->hub, e);
+}
+
+static enum err_code open_engine(struct server *s, struct err *e)
+{
+	struct targets_opts to = {.grpc = s->grpc,
+		.jobs = s->jobs,
+		.writer = s->writer,
+		.store = s->store,
+		.late_bound_ms = s->config->late_bound_ms,
+		.keepalive_ms = s->config->keepalive_tick_ms,
+		.log = &log_server};
+	if (targets_new(&to, &s->targets, e))
+		return e->code;
+	struct services sv = {.config = s->config,
+		.log = &log_server,
+		.version = s->version,
+		.catalog = s->catalog,
+		.hub = s->hub,
+		.mq = s->mq,
+		.store = s->store,
+		.writer = s->writer,
+		.jobs = s->jobs,
+		.targets = s->targets};
+	if (engine_new(&sv, &s->engine, e))
+		return e->code;
+	struct api_engine api = engine_api(s->engine);
+	return api_new(s->config, &api, &s->api, e);
+}
+
+static bool get_page(void *arg, const char *path, struct buf *ret, const char **ret_type)
+{
+	struct server *s = arg;
+
+	*ret_type = "text/plain; version=0.0.4; charset=utf-8";
+	if (strcmp(path, "/cdc/metrics") == 0) {
+		engine_refresh_metrics(s->engine);
+		metrics_write(ret);
+	} else if (strcmp(path, "/cdc/metrics_default") == 0) {
+		process_metrics_write(ret);
+	} else if (strcmp(path, "/cdc/status.json") == 0) {
+		*ret_type = "application/json";
+		engine_status(s->engine, ret);
+	} else if (strcmp(path, "/") == 0) {
+		CLEANUP(buf_done) struct buf status = BUF_INIT(PROBLEM_BYTES);
+		*ret_type = "text/html; charset=utf-8";
+		engine_status(s->engine, &status);
+		status_page_write(ret, buf_cstr(&status));
+	} else if (strcmp(path, "/healthz") == 0) {
+		buf_put_str(ret, "OK\n");
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static enum err_code start(struct server *s, struct err *e)
+{
+	struct http_opts ho = {
+		.address = s->config->address, .get = get_page, .get_arg = s};
+
+	if (grpc_new(&s->grpc, e) || open_store(s, e) ||
+		writer_new(s->store, s->config->checkpoint_interval_ms, &s->writer, e) ||
+		jobs_new(LIMIT_DDL_WORKERS, &s->jobs, e) || open_source(s, e) || open_engine(s, e))
+		return e->code;
+	/* The API listens before any task starts. */
+	ho.api = s->api;
+	if (http_start(&ho, &s->http, e))
+		return e->code;
+	return engine_start(s->engine, e);
+}
+
+/* Tasks first, with their positions stored; then everything below them. */
+static void take_down(struct server *s)
+{
+	struct err e = ERR_INIT;
+	struct stop none;
+
+	http_stop(s->http);
+	if (s->engine)
+		engine_stop(s->engine, STOP_MS);
+	api_free(s->api);
+	engine_free(s->engine);
+	targets_free(s->targets, STOP_MS);
+	stop_init(&none, NULL);
+	if (s->writer && writer_flush(s->writer, deadline_in(STOP_MS), &none, &e))
+		log_error(&log_server, "not everything is stored: %s", e.text);
+	stop_done(&none);
+	hub_free(s->hub);
+	mq_kafka_free(s->mq);
+	catalog_free(s->catalog);
+	jobs_free(s->jobs);
+	writer_free(s->writer);
+	if (s->store)
+		s->store->ops->close(s->store);
+	etcd_close(s->source_etcd);
+	etcd_close(s->store_etcd);
+	grpc_free(s->grpc);
+	config_free(s->config);
+	metrics_done();
+}
+
+int server_main(const char *config_path, const char *version)
+{
+	struct server s = {.version = version};
+	struct err e = ERR_INIT;
+	sigset_t set;
+	int sig = 0;
+
+	s.config = load(config_path, true);
+	if (!s.config)
+		return 1;
+	log_set_level(s.config->log_level);
+	if (log_open(s.config->log_file, &e))
+		log_warn(&log_server, "%s; logging to standard error only", e.text);
+	err_clear(&e);
+	log_info(&log_server, "milvus-cdc %s starts with %s", version, config_path);
+	int code = start(&s, &e) ? 1 : 0;
+	if (code) {
+		log_error(&log_server, "the server can't start: %s", e.text);
+	} else {
+		log_info(&log_server, "the API listens on port %d", http_port(s.http));
+		sigemptyset(&set);
+		sigaddset(&set, SIGTERM);
+		sigaddset(&set, SIGINT);
+		while (sigwait(&set, &sig))
+			;
+		log_info(&log_server, "signal %d: stopping", sig);
+	}
+	take_down(&s);
+	log_info(&log_server, "stopped");
+	log_close();
+	return code;
+}

@@ -1,0 +1,15 @@
+/* What the parts of a running task share: borrowed from the server, alive as long as it runs. */
+#pragma once
+
+struct services {
+	const struct config *config;
+	const struct log_ctx *log;
+	const char *version;
+	struct catalog *catalog;
+	struct hub *hub;
+	struct mq *mq;
+	struct store *store;
+	struct writer *writer;
+	struct jobs *jobs;
+	struct targets *targets;
+};

@@ -1,0 +1,472 @@
+#include "server/target.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "metrics/metrics.h"
+#include "model/ts.h"
+#include "pipeline/worker.h"
+#include "server/jobs.h"
+#include "store/writer.h"
+
+enum {
+	CLOCK_REFRESH_MS = 10000,
+	CLOCK_RETRY_MS = 1000,
+	KEY_BYTES = 512,
+	ADDRESS_BYTES = 256,
+	STATUS_BYTES = 600,
+};
+
+struct chan {
+	struct tchan *tchan;
+	struct worker *worker;
+};
+
+struct target {
+	struct targets *set;
+	int refs; /* under set->mtx */
+	char address[ADDRESS_BYTES];
+	char fields[ADDRESS_BYTES + 16];
+	struct log_ctx log;
+	struct milvus *milvus;
+	struct stop stop;
+	struct job job; /* connects, reads the clock, opens the channels of earlier runs */
+	struct chan_sink sink;
+
+	struct mtx mtx;
+	struct smap chans;       /* pchannel -> struct chan */
+	struct smap floors;      /* pchannel -> uint64 of a clean stop, heap */
+	uint64_t clock_ts;       /* TSO read at clock_mono_ms; 0 = never */
+	int64_t clock_mono_ms;
+	char clock_error[STATUS_BYTES];
+	char call_error[STATUS_BYTES];
+	uint64_t next_id;
+	bool reopened;
+};
+
+struct targets {
+	struct targets_opts opts;
+	struct stop stop;
+	struct mtx mtx;
+	struct smap by_address;
+};
+
+/* host:port in lower case: one session a target, whatever the spelling of its address, since two
+ * clocks on one channel would break the order there. */
+static void normalize(const char *uri, char out[ADDRESS_BYTES])
+{
+	const char *at = strstr(uri, "://");
+	snprintf(out, ADDRESS_BYTES, "%s", at ? at + 3 : uri);
+	for (char *p = out; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	for (size_t n = strlen(out); n && out[n - 1] == '/';)
+		out[--n] = '\0';
+}
+
+static void chan_key(const struct target *t, const char *pchannel, char out[KEY_BYTES])
+{
+	snprintf(out, KEY_BYTES, "chan/%s/%s", t->address, pchannel);
+}
+
+uint64_t target_clock(void *target)
+{
+	struct target *t = target;
+	mtx_lock(&t->mtx);
+	uint64_t ts = t->clock_ts;
+	int64_t at = t->clock_mono_ms;
+	mtx_unlock(&t->mtx);
+	return ts ? ts + ts_from_ms(time_mono_ms() - at) : 0;
+}
+
+static int64_t fresh_id(void *arg)
+{
+	struct target *t = arg;
+	return (int64_t)__atomic_fetch_add(&t->next_id, 1, __ATOMIC_RELAXED);
+}
+
+static enum err_code send_call(void *arg, const struct iov *request, int64_t deadline_ms,
+	struct stop *s, struct mq_id *ret_position, struct err *e)
+{
+	struct target *t = arg;
+	size_t n = 0;
+	enum err_code code = milvus_replicate(t->milvus, request->v, request->n, deadline_ms, s,
+		ret_position->b, sizeof(ret_position->b), &n, e);
+	ret_position->n = code ? 0 : (uint8_t)n;
+	return code;
+}
+
+static void waiting(void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms)
+{
+	struct target *t = arg;
+	char was[STATUS_BYTES];
+
+	mtx_lock(&t->mtx);
+	memcpy(was, t->call_error, sizeof(was));
+	if (delay_ms < 0)
+		t->call_error[0] = '\0';
+	else
+		snprintf(t->call_error, sizeof(t->call_error), "target %s: %.300s", t->address, e->text);
+	mtx_unlock(&t->mtx);
+	if (delay_ms < 0) {
+		log_info(&t->log, "channel %s works again", tchan_name(c));
+		return;
+	}
+	metrics_add(metrics_get(METRIC_retries, "", err_name(e->code), NULL), 1);
+	if (!was[0])
+		log_warn(&t->log, "channel %s: %s; retry in %" PRId64 " ms and so on until it works",
+			tchan_name(c), e->text, delay_ms);
+}
+
+static enum err_code chan_start(
+	struct target *t, const char *pchannel, uint64_t floor, struct chan **ret, struct err *e)
+{
+	struct chan *ch = xcalloc(1, sizeof(*ch));
+	struct tchan_opts o = {.name = pchannel,
+		.log = &t->log,
+		.floor_ts = floor,
+		.late_bound_ms = t->set->opts.late_bound_ms,
+		.keepalive_ms = t->set->opts.keepalive_ms,
+		.clock = target_clock,
+		.clock_arg = t};
+	struct worker_metrics m = {.center_tt = metrics_get(METRIC_center_tt, pchannel, NULL),
+		.calls = metrics_get(METRIC_calls, pchannel, NULL),
+		.bytes = metrics_get(METRIC_call_bytes, pchannel, NULL),
+		.replayed = metrics_get(METRIC_replayed_msgs, pchannel, NULL),
+		.keepalive = metrics_get(METRIC_keepalive_ticks, pchannel, NULL)};
+
+	if (tchan_new(&o, &ch->tchan, e) ||
+		worker_start(ch->tchan, &t->sink, &m, &t->stop, &ch->worker, e)) {
+		tchan_free(ch->tchan);
+		free(ch);
+		return e->code;
+	}
+	*ret = ch;
+	return ERR_OK;
+}
+
+/* Says durably that the channel is in use: its stored tick is no floor until the next clean stop. */
+static void mark_open(struct target *t, const char *pchannel)
+{
+	char key[KEY_BYTES];
+	chan_key(t, pchannel, key);
+	writer_put_ext(t->set->opts.writer, key, "{\"open\":true}");
+}
+
+enum err_code target_chan(
+	struct target *t, const char *pchannel, struct tchan **ret_c, struct err *e)
+{
+	uint64_t now = target_clock(t);
+	enum err_code code = ERR_OK;
+
+	mtx_lock(&t->mtx);
+	struct chan *ch = smap_get(&t->chans, pchannel);
+	uint64_t *floor = smap_get(&t->floors, pchannel);
+	uint64_t start = floor ? *floor : now;
+	mtx_unlock(&t->mtx);
+	if (!ch && !now)
+		return err_set(e, ERR_UNAVAILABLE, "target %s: its clock was not read yet", t->address);
+	if (!ch) {
+		code = chan_start(t, pchannel, start, &ch, e);
+		if (code)
+			return code;
+		mark_open(t, pchannel);
+		mtx_lock(&t->mtx);
+		struct chan *other = smap_get(&t->chans, pchannel);
+		if (!other)
+			smap_put(&t->chans, pchannel, ch);
+		mtx_unlock(&t->mtx);
+		if (other) {
+			worker_stop(ch->worker, 0);
+			tchan_free(ch->tchan);
+			free(ch);
+			ch = other;
+		}
+	}
+	*ret_c = ch->tchan;
+	return ERR_OK;
+}
+
+/* {"tick":"<decimal>"} of a clean stop; 0 otherwise. */
+static uint64_t clean_tick(const char *json)
+{
+	const char *at = strstr(json, "\"tick\":\"");
+	uint64_t v = 0;
+	char text[24];
+
+	if (!at || sscanf(at + 8, "%20[0-9]", text) != 1 || !str_to_u64(text, &v))
+		return 0;
+	return v;
+}
+
+static void load_floors(struct target *t)
+{
+	char prefix[KEY_BYTES];
+	struct store_ext_kv *kv = NULL;
+	size_t n = 0;
+	struct err e = ERR_INIT;
+	struct store *st = t->set->opts.store;
+
+	chan_key(t, "", prefix);
+	if (st->ops->exts(st, prefix, &t->stop, &kv, &n, &e)) {
+		log_warn(&t->log, "earlier channels unknown: %s; rows get times from the target's clock on",
+			e.text);
+		return;
+	}
+	mtx_lock(&t->mtx);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t *ts = xmalloc(sizeof(*ts));
+		*ts = clean_tick(kv[i].value);
+		free(smap_put(&t->floors, kv[i].key + strlen(prefix), ts));
+	}
+	mtx_unlock(&t->mtx);
+	store_exts_free(kv, n);
+}
+
+/* Channels of earlier runs tick again at once, so that the target goes on answering queries. */
+static void reopen_channels(struct target *t, uint64_t now)
+{
+	size_t pos = 0;
+	const char *name;
+	void *value;
+	char **names = NULL;
+	size_t n = 0, cap = 0;
+
+	mtx_lock(&t->mtx);
+	while (smap_next(&t->floors, &pos, &name, &value)) {
+		uint64_t *floor = value;
+		if (!*floor || *floor > now)
+			*floor = now;
+		mem_grow(&names, &cap, n + 1, sizeof(*names));
+		names[n++] = xstrdup(name);
+	}
+	mtx_unlock(&t->mtx);
+	for (size_t i = 0; i < n; i++) {
+		struct tchan *c;
+		struct err e = ERR_INIT;
+		if (target_chan(t, names[i], &c, &e))
+			log_warn(&t->log, "channel %s is not opened: %s", names[i], e.text);
+		free(names[i]);
+	}
+	free(names);
+}
+
+static int64_t clock_step(void *arg)
+{
+	struct target *t = arg;
+	struct err e = ERR_INIT;
+	uint64_t ts = 0;
+
+	int64_t before = time_mono_ms();
+	enum err_code code = milvus_connect(t->milvus, &t->stop, NULL, &e);
+	if (!code) {
+		before = time_mono_ms();
+		code = milvus_clock(t->milvus, &t->stop, &ts, &e);
+	}
+	mtx_lock(&t->mtx);
+	bool was_good = t->clock_error[0] == '\0';
+	if (code) {
+		snprintf(t->clock_error, sizeof(t->clock_error), "target %s: %.300s", t->address, e.text);
+	} else {
+		t->clock_error[0] = '\0';
+		t->clock_ts = ts;
+		t->clock_mono_ms = before; /* the earliest moment it can be true for: never ahead */
+	}
+	bool reopen = !code && !t->reopened;
+	t->reopened = t->reopened || reopen;
+	mtx_unlock(&t->mtx);
+	if (code && was_good && code != ERR_CANCELLED)
+		log_warn(&t->log, "%s; asked again every %d ms", e.text, CLOCK_RETRY_MS);
+	if (reopen) {
+		log_info(&t->log, "connected");
+		reopen_channels(t, ts);
+	}
+	return code ? CLOCK_RETRY_MS : CLOCK_REFRESH_MS;
+}
+
+static enum err_code open_client(
+	struct targets *s, const struct task *t, struct milvus **ret, struct err *e)
+{
+	CLEANUP(freep) char *uri = task_target(t);
+	CLEANUP(freep) char *token = task_token(t);
+	struct milvus_opts o = {.uri = uri,
+		.token = token,
+		.server_name = t->milvus.server_name,
+		.server_pem_path = t->milvus.server_pem_path,
+		.ca_pem_path = t->milvus.ca_pem_path,
+		.client_pem_path = t->milvus.client_pem_path,
+		.client_key_path = t->milvus.client_key_path,
+		.connect_timeout_ms = t->milvus.connect_timeout * 1000};
+
+	return milvus_open(s->opts.grpc, &o, ret, e);
+}
+
+enum err_code target_check(struct targets *s, const struct task *t, struct err *e)
+{
+	struct milvus *m = NULL;
+
+	if (open_client(s, t, &m, e) || milvus_connect(m, &s->stop, NULL, e))
+		err_ctx(e, "fail to connect the milvus");
+	milvus_close(m);
+	return e->code;
+}
+
+enum err_code targets_new(
+	const struct targets_opts *o, struct targets **ret_s, struct err *e)
+{
+	struct targets *s = xcalloc(1, sizeof(*s));
+
+	(void)e;
+	s->opts = *o;
+	stop_init(&s->stop, NULL);
+	mtx_init(&s->mtx, "targets");
+	*ret_s = s;
+	return ERR_OK;
+}
+
+static enum err_code target_new(
+	struct targets *s, const struct task *task, const char *address, struct target **ret, struct err *e)
+{
+	struct target *t = xcalloc(1, sizeof(*t));
+
+	t->set = s;
+	snprintf(t->address, sizeof(t->address), "%s", address);
+	snprintf(t->fields, sizeof(t->fields), "target=%s", t->address);
+	t->log = (struct log_ctx){.parent = s->opts.log, .comp = LOG_sink, .fields = t->fields};
+	/* Above all ids that Milvus allocates (they look like TSOs), below int64's end, never twice. */
+	t->next_id = 1ULL << 62 | (uint64_t)time_wall_ms() << 18;
+	t->sink = (struct chan_sink){.arg = t,
+		.send = send_call,
+		.fresh_id = fresh_id,
+		.waiting = waiting};
+	mtx_init(&t->mtx, "target");
+	stop_init(&t->stop, &s->stop);
+	job_init(&t->job, s->opts.jobs, clock_step, t);
+	if (open_client(s, task, &t->milvus, e)) {
+		stop_done(&t->stop);
+		mtx_done(&t->mtx);
+		free(t);
+		return e->code;
+	}
+	load_floors(t);
+	job_wake(&t->job, 0);
+	*ret = t;
+	return ERR_OK;
+}
+
+enum err_code target_get(
+	struct targets *s, const struct task *task, struct target **ret_t, struct err *e)
+{
+	char address[ADDRESS_BYTES];
+	CLEANUP(freep) char *uri = task_target(task);
+
+	normalize(uri, address);
+	mtx_lock(&s->mtx);
+	struct target *t = smap_get(&s->by_address, address);
+	if (t)
+		t->refs++;
+	mtx_unlock(&s->mtx);
+	if (!t) {
+		if (target_new(s, task, address, &t, e))
+			return e->code;
+		t->refs = 1;
+		mtx_lock(&s->mtx);
+		smap_put(&s->by_address, address, t);
+		mtx_unlock(&s->mtx);
+	}
+	*ret_t = t;
+	return ERR_OK;
+}
+
+static void close_chan(struct target *t, const char *name, struct chan *ch, int64_t patience_ms)
+{
+	char key[KEY_BYTES], value[64];
+
+	if (worker_stop(ch->worker, patience_ms)) {
+		chan_key(t, name, key);
+		snprintf(value, sizeof(value), "{\"tick\":\"%" PRIu64 "\"}",
+			tchan_last_tick(ch->tchan));
+		writer_put_ext(t->set->opts.writer, key, value);
+	}
+	tchan_free(ch->tchan);
+	free(ch);
+}
+
+static void target_free(struct target *t, int64_t patience_ms)
+{
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	job_stop(&t->job);
+	stop_set(&t->stop);
+	while (smap_next(&t->chans, &pos, &name, &value))
+		close_chan(t, name, value, patience_ms);
+	smap_done(&t->chans);
+	for (pos = 0; smap_next(&t->floors, &pos, &name, &value);)
+		free(value);
+	smap_done(&t->floors);
+	milvus_close(t->milvus);
+	stop_done(&t->stop);
+	mtx_done(&t->mtx);
+	free(t);
+}
+
+void target_put(struct target *t, int64_t patience_ms)
+{
+	if (!t)
+		return;
+	struct targets *s = t->set;
+	mtx_lock(&s->mtx);
+	bool last = --t->refs == 0;
+	if (last)
+		smap_del(&s->by_address, t->address);
+	mtx_unlock(&s->mtx);
+	if (last)
+		target_free(t, patience_ms);
+}
+
+void targets_free(struct targets *s, int64_t patience_ms)
+{
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	if (!s)
+		return;
+	while (smap_next(&s->by_address, &pos, &name, &value))
+		target_free(value, patience_ms);
+	smap_done(&s->by_address);
+	stop_set(&s->stop);
+	stop_done(&s->stop);
+	mtx_done(&s->mtx);
+	free(s);
+}
+
+struct milvus *target_milvus(struct target *t)
+{
+	return t->milvus;
+}
+
+void target_status(struct target *t, char *ret_text, size_t cap)
+{
+	mtx_lock(&t->mtx);
+	snprintf(ret_text, cap, "%s", t->clock_error[0] ? t->clock_error : t->call_error);
+	mtx_unlock(&t->mtx);
+}
+
+void target_each_chan(struct target *t, void (*fn)(void *arg, struct tchan *c), void *arg)
+{
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	mtx_lock(&t->mtx);
+	while (smap_next(&t->chans, &pos, &name, &value))
+		fn(arg, ((struct chan *)value)->tchan);
+	mtx_unlock(&t->mtx);
+}

@@ -1,0 +1,52 @@
+/* A target session: one target Milvus with one set of credentials. It owns the client, the target's clock and
+ * the target channels with their workers, and serves all tasks of that target. It lives as long as a task of it
+ * exists, paused or not: without ticks the target would stop answering queries. */
+#pragma once
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/stop.h"
+#include "client/milvus/milvus.h"
+#include "model/task.h"
+#include "pipeline/tchan.h"
+#include "store/store.h"
+
+struct target;
+struct targets;
+struct jobs;
+struct writer;
+
+struct targets_opts {
+	struct grpc *grpc;
+	struct jobs *jobs;
+	struct writer *writer;
+	struct store *store;
+	int64_t late_bound_ms, keepalive_ms;
+	const struct log_ctx *log;
+};
+
+NODISCARD enum err_code targets_new(
+	const struct targets_opts *o, struct targets **ret_s, struct err *e);
+/* Closes all sessions: calls in flight get patience_ms. */
+void targets_free(struct targets *s, int64_t patience_ms);
+
+/* The session of the task's target: shared by tasks with the same address, credentials and TLS settings. Returns at
+ * once, connected or not. */
+NODISCARD enum err_code target_get(
+	struct targets *s, const struct task *t, struct target **ret_t, struct err *e);
+void target_put(struct target *t, int64_t patience_ms);
+
+/* Opens a client for the task's target and connects once, without a session. */
+NODISCARD enum err_code target_check(struct targets *s, const struct task *t, struct err *e);
+
+struct milvus *target_milvus(struct target *t);
+/* The target's clock now, a TSO; 0 while it was never reached. @thread any, does not block */
+uint64_t target_clock(void *target);
+/* The channel, made with its worker when new. UNAVAILABLE while the target's clock is unknown. */
+NODISCARD enum err_code target_chan(
+	struct target *t, const char *pchannel, struct tchan **ret_c, struct err *e);
+/* "" when in order, else what calls to the target wait for. */
+void target_status(struct target *t, char *ret_text, size_t cap);
+/* All channels' names and numbers, for status. */
+void target_each_chan(
+	struct target *t, void (*fn)(void *arg, struct tchan *c), void *arg);

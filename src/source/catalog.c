@@ -1,0 +1,330 @@
+#include "source/catalog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "source/catalog_priv.h"
+
+enum { RETRY_FIRST_MS = 100, RETRY_MOST_MS = 3000 };
+
+/* Paths */
+
+static void add_path(struct buf *b, const char *part)
+{
+	size_t n = strlen(part);
+
+	while (n && part[n - 1] == '/')
+		n--;
+	if (n) {
+		buf_put(b, part, n);
+		buf_put_u8(b, '/');
+	}
+}
+
+static void make_paths(struct catalog *c, const struct catalog_opts *o)
+{
+	struct buf b = BUF_INIT(SIZE_MAX / 2);
+
+	add_path(&b, o->root_path);
+	c->clock_key = xasprintf("%skv/gid/timestamp", buf_cstr(&b));
+	add_path(&b, o->meta_sub_path);
+	c->base = xasprintf("%sroot-coord/", buf_cstr(&b));
+	c->log_fields = xasprintf("source=%s", c->base);
+	buf_done(&b);
+}
+
+/* Life */
+
+enum err_code catalog_new(
+	struct etcd *etcd, const struct catalog_opts *o, struct catalog **ret_c, struct err *e)
+{
+	if (!o->root_path || !o->meta_sub_path || strchr(o->root_path, '\n'))
+		return err_set(e, ERR_INVALID, "the catalog needs root_path and meta_sub_path");
+	struct catalog *c = xcalloc(1, sizeof(*c));
+	struct database def = {.id = CATALOG_DEFAULT_DB, .name = xstrdup("default")};
+	c->etcd = etcd;
+	make_paths(c, o);
+	c->log = (struct log_ctx){.comp = LOG_catalog, .fields = c->log_fields};
+	stop_init(&c->stop, NULL);
+	c->retry = (struct retry)RETRY_INIT(RETRY_FIRST_MS, RETRY_MOST_MS);
+	mtx_init(&c->mtx, "catalog");
+	cond_init(&c->changed);
+	list_init(&c->dirty);
+	list_init(&c->notes);
+	mtx_lock(&c->mtx);
+	catalog_database_put(c, &def); /* there, whether etcd has a key for it or not */
+	mtx_unlock(&c->mtx);
+	*ret_c = c;
+	return ERR_OK;
+}
+
+enum err_code catalog_start(struct catalog *c, struct err *e)
+{
+	return thread_start(&c->thread, "catalog", catalog_thread_main, c, e);
+}
+
+static void free_state(struct catalog *c)
+{
+	size_t pos = 0;
+	void *v;
+
+	while (umap_next(&c->entries, &pos, NULL, &v))
+		catalog_entry_free(v);
+	for (pos = 0; umap_next(&c->databases, &pos, NULL, &v);) {
+		struct database_slot *slot = v;
+		catalog_database_done(&slot->db);
+		free(slot);
+	}
+	umap_done(&c->entries);
+	umap_done(&c->databases);
+	smap_done(&c->bad);
+	smap_done(&c->bad_logged);
+	free(c->order);
+}
+
+void catalog_free(struct catalog *c)
+{
+	if (!c)
+		return;
+	stop_set(&c->stop);
+	thread_join(&c->thread);
+	catalog_notes_write(c);
+	etcd_watch_close(c->watch);
+	free_state(c);
+	cond_done(&c->changed);
+	mtx_done(&c->mtx);
+	stop_done(&c->stop);
+	free(c->base);
+	free(c->clock_key);
+	free(c->log_fields);
+	free(c);
+}
+
+/* Waiting */
+
+uint64_t catalog_wait(struct catalog *c, uint64_t seen, struct deadline d, struct stop *s)
+{
+	struct stop_watch w;
+
+	if (s)
+		stop_watch_add(s, &w, &c->mtx, &c->changed);
+	mtx_lock(&c->mtx);
+	while (c->version <= seen && !(s && stop_is_set(s)))
+		if (!cond_wait(&c->changed, &c->mtx, d))
+			break;
+	uint64_t version = c->version;
+	mtx_unlock(&c->mtx);
+	if (s)
+		stop_watch_del(s, &w);
+	return version;
+}
+
+void catalog_poke(struct catalog *c)
+{
+	mtx_lock(&c->mtx);
+	if (c->version) { /* 0 means: nothing is known yet; that stays so */
+		c->version++;
+		cond_broadcast(&c->changed);
+	}
+	mtx_unlock(&c->mtx);
+}
+
+/* Status */
+
+static void say(struct buf *b, const char *text)
+{
+	if (b->n)
+		buf_put_str(b, "; ");
+	buf_put_str(b, text);
+}
+
+static void say_bad(struct catalog *c, struct buf *b)
+	REQUIRES(c->mtx)
+{
+	size_t n = smap_count(&c->bad), pos = 0;
+	const char *first = "";
+	void *v;
+
+	if (!n)
+		return;
+	smap_next(&c->bad, &pos, &first, &v);
+	CLEANUP(freep) char *text = xasprintf(
+		"%zu values of the source's etcd can't be read, one is %s%s", n, c->base, first);
+	say(b, text);
+}
+
+static void say_waiting(struct catalog *c, struct buf *b)
+	REQUIRES(c->mtx)
+{
+	size_t i = 0;
+
+	if (!c->n_waiting)
+		return;
+	while (i < c->n_order && !c->order[i]->waiting)
+		i++;
+	CLEANUP(freep) char *text = xasprintf(
+		"%zu created collections wait for their fields, one is %lld", c->n_waiting,
+		(long long)(i < c->n_order ? c->order[i]->id : 0));
+	say(b, text);
+}
+
+void catalog_status(struct catalog *c, char *ret_text, size_t cap)
+{
+	CLEANUP(buf_done) struct buf b = BUF_INIT(64 << 10);
+
+	mtx_lock(&c->mtx);
+	if (c->outage[0])
+		say(&b, c->outage);
+	else if (!c->version)
+		say(&b, "the first snapshot is being read");
+	say_bad(c, &b);
+	say_waiting(c, &b);
+	bool no_clock = c->version && !c->clock;
+	mtx_unlock(&c->mtx);
+	if (no_clock) {
+		CLEANUP(freep) char *text = xasprintf(
+			"etcd has no key %s: is the source's rootPath right?", c->clock_key);
+		say(&b, text);
+	}
+	snprintf(ret_text, cap, "%s", buf_cstr(&b));
+}
+
+uint64_t catalog_clock(struct catalog *c)
+{
+	mtx_lock(&c->mtx);
+	uint64_t ts = c->clock;
+	mtx_unlock(&c->mtx);
+	return ts;
+}
+
+/* Lists */
+
+size_t catalog_collections(struct catalog *c, struct collection ***ret_list)
+{
+	mtx_lock(&c->mtx);
+	size_t n = c->n_order;
+	struct collection **list = xcalloc(n, sizeof(struct collection *));
+	for (size_t i = 0; i < n; i++)
+		list[i] = collection_ref(c->order[i]->cur);
+	mtx_unlock(&c->mtx);
+	*ret_list = list;
+	return n;
+}
+
+struct collection *catalog_collection(struct catalog *c, int64_t id)
+{
+	mtx_lock(&c->mtx);
+	struct entry *en = umap_get(&c->entries, (uint64_t)id);
+	struct collection *col = en && en->cur ? collection_ref(en->cur) : NULL;
+	mtx_unlock(&c->mtx);
+	return col;
+}
+
+size_t catalog_partitions(struct catalog *c, int64_t collection_id, struct partition **ret_list)
+{
+	mtx_lock(&c->mtx);
+	struct entry *en = umap_get(&c->entries, (uint64_t)collection_id);
+	size_t n = en ? en->n_partitions : 0;
+	struct partition *list = xcalloc(n, sizeof(*list));
+	for (size_t i = 0; i < n; i++) {
+		list[i] = en->partitions[i].p;
+		list[i].name = xstrdup(list[i].name);
+	}
+	mtx_unlock(&c->mtx);
+	*ret_list = list;
+	return n;
+}
+
+void catalog_partitions_free(struct partition *list, size_t n)
+{
+	for (size_t i = 0; list && i < n; i++)
+		free(list[i].name);
+	free(list);
+}
+
+static struct database database_copy(const struct database *from)
+{
+	struct database db = *from;
+
+	db.name = xstrdup(from->name);
+	if (from->properties.n)
+		db.properties.p = xmemdup(from->properties.p, from->properties.n);
+	return db;
+}
+
+static int database_cmp(const void *a, const void *b)
+{
+	const struct database *x = a, *y = b;
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+size_t catalog_databases(struct catalog *c, struct database **ret_list)
+{
+	size_t n = 0, pos = 0;
+	void *v;
+
+	mtx_lock(&c->mtx);
+	struct database *list = xcalloc(umap_count(&c->databases), sizeof(*list));
+	while (umap_next(&c->databases, &pos, NULL, &v)) {
+		struct database_slot *slot = v;
+		list[n++] = database_copy(&slot->db);
+	}
+	mtx_unlock(&c->mtx);
+	qsort(list, n, sizeof(*list), database_cmp);
+	*ret_list = list;
+	return n;
+}
+
+void catalog_databases_free(struct database *list, size_t n)
+{
+	for (size_t i = 0; list && i < n; i++)
+		catalog_database_done(&list[i]);
+	free(list);
+}
+
+bool catalog_database_name(struct catalog *c, int64_t db_id, char *name, size_t cap)
+{
+	mtx_lock(&c->mtx);
+	struct database_slot *slot = umap_get(&c->databases, (uint64_t)db_id);
+	if (slot)
+		snprintf(name, cap, "%s", slot->db.name);
+	mtx_unlock(&c->mtx);
+	return slot != NULL;
+}
+
+/* Forgetting */
+
+static void forget_partitions(struct entry *en)
+{
+	while (en->n_partitions)
+		catalog_partition_remove(en, en->n_partitions - 1);
+}
+
+void catalog_forget(struct catalog *c, int64_t collection_id)
+{
+	mtx_lock(&c->mtx);
+	struct entry *en = umap_get(&c->entries, (uint64_t)collection_id);
+	if (en && en->cur && en->cur->state >= OBJECT_DROPPED) {
+		en->forgotten = en->stored == OBJECT_DROPPED;
+		catalog_entry_set_cur(c, en, NULL);
+		catalog_schema_free(TAKE(en->draft));
+		forget_partitions(en);
+		catalog_entry_drop_unused(c, en);
+	}
+	mtx_unlock(&c->mtx);
+}
+
+void catalog_forget_partition(struct catalog *c, int64_t collection_id, int64_t id)
+{
+	bool found = false;
+	size_t at = 0;
+
+	mtx_lock(&c->mtx);
+	struct entry *en = umap_get(&c->entries, (uint64_t)collection_id);
+	if (en)
+		at = catalog_partition_find(en, id, &found);
+	if (found && en->partitions[at].p.state >= OBJECT_DROPPED)
+		catalog_partition_remove(en, at);
+	mtx_unlock(&c->mtx);
+}

@@ -1,0 +1,34 @@
+/* Cuts a topic into packs by time tick, as the source's own consumers do (source.md 2.6). Pure: no
+ * I/O, no threads; one cutter a reader. */
+#pragma once
+
+#include "model/position.h"
+#include "source/raw.h"
+
+struct cutter {
+	struct list buf; /* raws read and not yet released, in topic order */
+	size_t n, bytes;
+	uint64_t last_ts; /* end of the last cut, 0 at the start */
+};
+
+/* The messages with time in (begin_ts, end_ts], in topic order. */
+struct cut {
+	uint64_t begin_ts, end_ts;
+	struct position
+		end; /* reading goes on here: the first message that stayed, else the tick */
+	struct mq_id tick;
+	struct list msgs;
+	size_t n, bytes; /* before the removal of repeats */
+	size_t repeated; /* inserts and deletes dropped: their msgID stood in this cut already */
+	bool at_head;
+};
+
+void cutter_init(struct cutter *c);
+/* Drops the buffer. */
+void cutter_done(struct cutter *c);
+/* Takes raw, a message other than a tick. */
+void cutter_add(struct cutter *c, struct hub_raw *raw);
+/* A tick. False if its time is not after the last one's: nothing happens then. */
+bool cutter_tick(struct cutter *c, uint64_t ts, const struct mq_id *id, struct cut *ret_cut);
+/* Drops the cut's references to its messages. */
+void cut_done(struct cut *cut);

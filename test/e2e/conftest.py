@@ -1,0 +1,80 @@
+"""Fixtures: the rig of a test run, its two Milvus servers, and the server under test."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from rig import Rig
+
+
+@pytest.fixture(scope="session")
+def rig():
+    """etcd, Kafka, a source and a target Milvus; gone when this process is, however it ends."""
+    with Rig() as rig:
+        rig.pair(dml_channels=16)
+        yield rig
+
+
+@pytest.fixture(scope="session")
+def source(rig):
+    """The source Milvus; its pymilvus alias is its name, "source"."""
+    rig.part("source").connect()
+    return rig.part("source")
+
+
+@pytest.fixture(scope="session")
+def target(rig):
+    """The target Milvus; its pymilvus alias is "target"."""
+    rig.part("target").connect()
+    return rig.part("target")
+
+
+@pytest.fixture
+def new_cdc(rig, source, request):
+    """A maker of servers: new_cdc(config={...}). Each has its own port, folder and embedded store.
+
+    At the end each is stopped, and a sanitizer's report, or not ending by itself, fails the test.
+    """
+    made = []
+    base = re.sub(r"\W+", "_", request.node.name)[:60]
+
+    def make(config: dict | None = None, **options):
+        name = f"cdc-{base}-{len(made)}"
+        made.append(name)
+        return rig.cdc(options.pop("source", source), name=name, config=config, **options)
+
+    yield make
+    problems = []
+    for name in made:
+        if name not in rig.parts:
+            continue
+        cdc = rig.part(name)
+        request.node.add_report_section("teardown", f"log of {name}", cdc.log_tail(60))
+        if not cdc.stop():
+            problems.append(f"{name} did not end on SIGTERM within {cdc.stop_timeout:g} s")
+        if cdc.findings():
+            problems.append(f"sanitizer findings in {name}:\n{cdc.findings()}")
+        rig.remove(cdc)
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def cdc(new_cdc):
+    """The usual server under test."""
+    return new_cdc()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what its servers logged last."""
+    report = (yield).get_result()
+    rig = item.funcargs.get("rig") if hasattr(item, "funcargs") else None
+    if report.when == "call" and report.failed and rig:
+        for part in rig.parts.values():
+            if part.kind == "cdc" and item.name[:20] and "cdc" in item.fixturenames:
+                report.sections.append((f"log of {part.name}", part.log_tail(60)))
+            elif not part.alive():
+                report.sections.append((f"{part.name} is down; its log", part.log_tail(20)))

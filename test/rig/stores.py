@@ -1,0 +1,107 @@
+"""etcd and MariaDB."""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import json
+import shutil
+import subprocess
+import urllib.request
+from pathlib import Path
+
+from .part import Part, RigError, http_get
+
+
+def _tool(name: str) -> str:
+    path = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin")
+    if not path:
+        raise RigError(f"{name} is not installed: run tools/install test")
+    return path
+
+
+class Etcd(Part):
+    """One etcd member. options: args (more command line arguments)."""
+
+    kind = "etcd"
+
+    def command(self) -> list[str]:
+        client, peer = f"http://127.0.0.1:{self.port()}", f"http://127.0.0.1:{self.port(1)}"
+        return [_tool("etcd"), "--name", "rig", "--data-dir", str(self.path("data")),
+                "--listen-client-urls", client, "--advertise-client-urls", client,
+                "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+                "--initial-cluster", f"rig={peer}", *self.options.get("args", [])]
+
+    def ready(self) -> object:
+        return json.loads(http_get(f"http://{self.address}/health"))["health"] == "true"
+
+    def call(self, path: str, request: dict) -> dict:
+        """One request to etcd's JSON gateway."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        body = json.dumps(request).encode()
+        with opener.open(f"http://{self.address}/v3/{path}", data=body, timeout=10) as answer:
+            return json.load(answer)
+
+    def prefix(self, prefix: str) -> dict[str, bytes]:
+        """All keys below a prefix with their values."""
+        answer = self.call("kv/range", self._range(prefix))
+        return {base64.b64decode(kv["key"]).decode(): base64.b64decode(kv.get("value", ""))
+                for kv in answer.get("kvs", [])}
+
+    @staticmethod
+    def _range(prefix: str) -> dict:
+        start = prefix.encode()
+        end = start[:-1] + bytes([start[-1] + 1])
+        return {"key": base64.b64encode(start).decode(), "range_end": base64.b64encode(end).decode()}
+
+    def delete_prefix(self, prefix: str) -> None:
+        self.call("kv/deleterange", self._range(prefix))
+
+    def put(self, key: str, value: bytes) -> None:
+        self.call("kv/put", {"key": base64.b64encode(key.encode()).decode(),
+                             "value": base64.b64encode(value).decode()})
+
+
+class MariaDB(Part):
+    """A MariaDB with the database milvuscdc and the user root (password root) over TCP."""
+
+    kind = "mariadb"
+    user, password, database = "root", "root", "milvuscdc"
+
+    @property
+    def socket(self) -> Path:
+        return self.path("s")  # short: a socket's path has at most 107 bytes
+
+    @property
+    def dsn(self) -> str:
+        return f"{self.user}:{self.password}@tcp({self.address})/{self.database}?charset=utf8"
+
+    def prepare(self) -> None:
+        if not self.path("data").is_dir():
+            with open(self.log_path, "ab") as log:
+                subprocess.run([_tool("mariadb-install-db"), "--no-defaults", f"--datadir={self.path('data')}",
+                                f"--user={getpass.getuser()}", "--auth-root-authentication-method=normal",
+                                "--skip-test-db"], stdout=log, stderr=log, check=True)
+        self.path("init.sql").write_text(
+            f"CREATE DATABASE IF NOT EXISTS {self.database};\n"
+            f"CREATE OR REPLACE USER '{self.user}'@'127.0.0.1' IDENTIFIED BY '{self.password}';\n"
+            f"GRANT ALL ON *.* TO '{self.user}'@'127.0.0.1';\n")
+
+    def command(self) -> list[str]:
+        return [_tool("mariadbd"), "--no-defaults", f"--datadir={self.path('data')}",
+                f"--user={getpass.getuser()}", "--bind-address=127.0.0.1", f"--port={self.port()}",
+                f"--socket={self.socket}", f"--pid-file={self.path('pid')}", "--skip-name-resolve",
+                f"--init-file={self.path('init.sql')}", "--innodb-buffer-pool-size=64M",
+                *self.options.get("args", [])]
+
+    def ready(self) -> object:
+        return self.sql("SELECT 1").strip() == "1"
+
+    def sql(self, statement: str) -> str:
+        """What the client prints for a statement, tabs between columns, no header."""
+        done = subprocess.run([_tool("mariadb"), "--no-defaults", "-h", "127.0.0.1", "-P", str(self.port()),
+                               f"-u{self.user}", f"-p{self.password}", "-N", "-B", "-e", statement,
+                               self.database], capture_output=True, text=True, timeout=30)
+        if done.returncode != 0:
+            raise OSError(done.stderr.strip())
+        return done.stdout
