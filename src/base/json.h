@@ -1,6 +1,7 @@
 /* JSON on both ends: a strict reader over jansson, and a writer into a buf that escapes as Go's
  * encoding/json does (<, >, & and the line separators as \uXXXX), keeps the order of its calls and
- * prints 64-bit numbers exactly. Names start with json_in_ and json_out_: json_ alone is jansson's. */
+ * prints 64-bit numbers exactly. Names start with json_in_ and json_out_: json_ alone is jansson's.
+ */
 #pragma once
 
 #include <jansson.h>

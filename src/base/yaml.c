@@ -91,23 +91,25 @@ static enum err_code next(struct reader *r)
 static bool has_anchor(const yaml_event_t *ev)
 {
 	return ev->type == YAML_ALIAS_EVENT ||
-		(ev->type == YAML_SCALAR_EVENT && ev->data.scalar.anchor) ||
-		(ev->type == YAML_SEQUENCE_START_EVENT && ev->data.sequence_start.anchor) ||
-		(ev->type == YAML_MAPPING_START_EVENT && ev->data.mapping_start.anchor);
+	       (ev->type == YAML_SCALAR_EVENT && ev->data.scalar.anchor) ||
+	       (ev->type == YAML_SEQUENCE_START_EVENT && ev->data.sequence_start.anchor) ||
+	       (ev->type == YAML_MAPPING_START_EVENT && ev->data.mapping_start.anchor);
 }
 
 static enum err_code check_node(struct reader *r, int depth)
 {
 	if (has_anchor(&r->ev))
 		return err_set(r->e, ERR_INVALID,
-			"line %d: anchors and aliases (&name, *name) are not read; write the value out, "
+			"line %d: anchors and aliases (&name, *name) are not read; write the value "
+			"out, "
 			"or put it in quotes if it starts with & or *",
 			ev_line(r));
 	if (depth > DEPTH_MAX)
 		return err_set(r->e, ERR_INVALID, "line %d: more than %d levels deep", ev_line(r),
 			DEPTH_MAX);
 	if (++r->nodes > NODES_MAX)
-		return err_set(r->e, ERR_INVALID, "line %d: more than %d values", ev_line(r), NODES_MAX);
+		return err_set(
+			r->e, ERR_INVALID, "line %d: more than %d values", ev_line(r), NODES_MAX);
 	return ERR_OK;
 }
 
@@ -166,7 +168,8 @@ static enum err_code read_pair(struct reader *r, struct yml_node *n, int depth)
 	if (check_node(r, depth))
 		return r->e->code;
 	if (r->ev.type != YAML_SCALAR_EVENT)
-		return err_set(r->e, ERR_INVALID, "line %d: a key must be a plain word", ev_line(r));
+		return err_set(
+			r->e, ERR_INVALID, "line %d: a key must be a plain word", ev_line(r));
 	const char *key = (const char *)r->ev.data.scalar.value;
 	if (strlen(key) != r->ev.data.scalar.length)
 		return err_set(r->e, ERR_INVALID, "line %d: a zero byte in a key", ev_line(r));
@@ -217,7 +220,8 @@ static enum err_code read_document(struct reader *r, struct yml_node *root)
 	if (next(r) || next(r)) /* document end; stream end or another document */
 		return r->e->code;
 	if (r->ev.type != YAML_STREAM_END_EVENT)
-		return err_set(r->e, ERR_INVALID, "line %d: a second document; one is read", ev_line(r));
+		return err_set(
+			r->e, ERR_INVALID, "line %d: a second document; one is read", ev_line(r));
 	return ERR_OK;
 }
 
@@ -225,7 +229,8 @@ enum err_code yml_parse(struct slice text, struct yml_node **ret_root, struct er
 {
 	struct err own = ERR_INIT;
 	struct reader r = {.e = e ? e : &own};
-	CLEANUP(yml_freep) struct yml_node *root = xcalloc(1, sizeof(*root));
+	CLEANUP(yml_freep)
+	struct yml_node *root = xcalloc(1, sizeof(*root));
 
 	root->line = 1;
 	if (!yaml_parser_initialize(&r.parser))

@@ -1,7 +1,7 @@
 /* A YAML file as a tree of maps, lists and scalars with line numbers; thin over libyaml's events.
  * Bounded in depth and in number of nodes. Anchors and aliases are refused: a settings file needs
- * none, and a small file of aliases can stand for gigabytes. Names start with yml_, because yaml_ is
- * libyaml's, which exports even yaml_free. */
+ * none, and a small file of aliases can stand for gigabytes. Names start with yml_, because yaml_
+ * is libyaml's, which exports even yaml_free. */
 #pragma once
 
 #include "base/bytes.h"
@@ -26,7 +26,7 @@ NODISCARD enum err_code yml_parse(struct slice text, struct yml_node **ret_root,
 void yml_free(struct yml_node *root);
 void yml_freep(struct yml_node **root);
 
-/* The child of a map whose key equals name, upper and lower case alike; of several the last. NULL if there
- * is none or n is no map (or NULL). */
+/* The child of a map whose key equals name, upper and lower case alike; of several the last. NULL
+ * if there is none or n is no map (or NULL). */
 const struct yml_node *yml_get(const struct yml_node *n, const char *name);
 const char *yml_kind_name(enum yml_kind k);

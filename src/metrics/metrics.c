@@ -1,7 +1,7 @@
-/* The registry: per metric a list of series (in the order of their birth) and an index by label values.
- * Making, dropping and writing go under one lock; adding is atomic on the series itself. Series of one
- * metric are capped, because label values come from task ids and collection names; what comes beyond
- * the cap shares one series whose labels all read "overflow". */
+/* The registry: per metric a list of series (in the order of their birth) and an index by label
+ * values. Making, dropping and writing go under one lock; adding is atomic on the series itself.
+ * Series of one metric are capped, because label values come from task ids and collection names;
+ * what comes beyond the cap shares one series whose labels all read "overflow". */
 #include "metrics/metrics.h"
 
 #include <assert.h>
@@ -23,7 +23,7 @@ struct metric_series {
 	char *labels; /* a="x",b="y" as written, escaped */
 	char *key;    /* index key: the values with their lengths */
 	char **values;
-	int64_t value; /* atomic; of a histogram the number of samples */
+	int64_t value;            /* atomic; of a histogram the number of samples */
 	int64_t buckets[BUCKETS]; /* atomic, not cumulated */
 	double sum;               /* atomic */
 };
@@ -138,8 +138,8 @@ static void family_add(struct family *f, struct metric_series *s)
 static struct metric_series *overflow_locked(struct family *f, const char *names)
 	REQUIRES(registry.mtx)
 {
-	static const char *const all[] = {"overflow", "overflow", "overflow", "overflow", "overflow",
-		"overflow"};
+	static const char *const all[] = {
+		"overflow", "overflow", "overflow", "overflow", "overflow", "overflow"};
 
 	if (!f->overflow) {
 		size_t n = label_count(names);

@@ -90,7 +90,8 @@ void process_metrics_write(struct buf *b)
 		put(b, "process_threads", "gauge", "Threads.", (double)f.threads);
 		if (boot_time(&boot))
 			put(b, "process_start_time_seconds", "gauge",
-				"Start, seconds since the epoch.", boot + (double)f.start_ticks / ticks);
+				"Start, seconds since the epoch.",
+				boot + (double)f.start_ticks / ticks);
 	}
 	int fds = count_fds();
 	if (fds >= 0)

@@ -11,12 +11,14 @@
 
 /* Every string of the record that is not part of a list, for new, free and copy alike. */
 #define TASK_STRINGS(X)                                                                            \
-	X(id) X(rpc_channel) X(rpc_position) X(reason)                                             \
-	X(milvus.uri) X(milvus.token) X(milvus.host) X(milvus.username) X(milvus.password)         \
-	X(milvus.server_name) X(milvus.server_pem_path) X(milvus.ca_pem_path)                      \
-	X(milvus.client_pem_path) X(milvus.client_key_path)                                        \
-	X(kafka.address) X(kafka.topic) X(kafka.sasl_username) X(kafka.sasl_password)              \
-	X(kafka.sasl_mechanisms) X(kafka.security_protocol)
+	X(id)                                                                                      \
+	X(rpc_channel) X(rpc_position) X(reason) X(milvus.uri) X(milvus.token) X(milvus.host)      \
+		X(milvus.username) X(milvus.password) X(milvus.server_name)                        \
+			X(milvus.server_pem_path) X(milvus.ca_pem_path) X(milvus.client_pem_path)  \
+				X(milvus.client_key_path) X(kafka.address) X(kafka.topic)          \
+					X(kafka.sasl_username) X(kafka.sasl_password)              \
+						X(kafka.sasl_mechanisms)                           \
+							X(kafka.security_protocol)
 
 const char *task_state_name(enum task_state s)
 {
@@ -176,8 +178,8 @@ char *task_target(const struct task *t)
 	/* The reference takes a host that already names a scheme as it is, without the port. */
 	if (strstr(m->host, "http://") || strstr(m->host, "https://"))
 		return xstrdup(m->host);
-	return xasprintf("%s://%s:%lld", m->enable_tls ? "https" : "http", m->host,
-		(long long)m->port);
+	return xasprintf(
+		"%s://%s:%lld", m->enable_tls ? "https" : "http", m->host, (long long)m->port);
 }
 
 char *task_token(const struct task *t)
@@ -221,7 +223,8 @@ static bool excluded(const struct task *t, const char *db, const char *name, boo
 	return false;
 }
 
-/* One selection list: a named entry always selects its collection, "*" all that are not excluded. */
+/* One selection list: a named entry always selects its collection, "*" all that are not excluded.
+ */
 static const struct task_collection *find_entry(const struct task *t,
 	const struct task_collection *l, size_t n, const char *db, const char *name)
 {
@@ -237,8 +240,8 @@ static const struct task_collection *find_entry(const struct task *t,
 }
 
 /* All lists of db_collections under key; *ret_present says whether there is any. */
-static const struct task_collection *find_in_dbs(const struct task *t, const char *key,
-	const char *db, const char *name, bool *ret_present)
+static const struct task_collection *find_in_dbs(
+	const struct task *t, const char *key, const char *db, const char *name, bool *ret_present)
 {
 	const struct task_collection *found = NULL;
 

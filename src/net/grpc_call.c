@@ -74,9 +74,14 @@ static bool harmless(const struct call *k)
 static void on_timer(struct loop_timer *t)
 {
 	struct call *k = CONTAINER_OF(t, struct call, timer);
-	enum err_code code = harmless(k) ? ERR_TIMEOUT : ERR_UNCERTAIN;
-	end_with(k, code, k->stream ? "no answer before the deadline"
-				    : "no connection before the deadline");
+
+	if (!k->conn)
+		end_with(k, ERR_TIMEOUT, "no connection before the deadline");
+	else if (!k->stream)
+		end_with(k, ERR_TIMEOUT, "the deadline passed behind other large requests");
+	else
+		end_with(k, harmless(k) ? ERR_TIMEOUT : ERR_UNCERTAIN,
+			"no answer before the deadline");
 }
 
 /* ---- submitting ---- */

@@ -324,6 +324,8 @@ enum err_code h2_session_send(struct h2 *c, struct err *e)
 
 struct h2_stream *h2_submit(struct h2 *c, const nghttp2_nv *nv, size_t n_nv, struct h2_body body, void *req)
 {
+	if (!h2_usable(c))
+		return NULL;
 	struct h2_stream *st = xcalloc(1, sizeof(*st));
 
 	st->c = c;

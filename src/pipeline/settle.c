@@ -18,7 +18,7 @@ int64_t settle_between(const struct mq_id *from, const struct mq_id *to)
 
 /* One fence call, repeated until it is answered: a tick that was sent before changes nothing. */
 static enum err_code fence(
-	const struct settle_opts *o, struct call *k, struct stop *s, struct mq_id *ret, struct err *e)
+	const struct settle_opts *o, struct bundle *k, struct stop *s, struct mq_id *ret, struct err *e)
 {
 	struct retry backoff = RETRY_INIT(FIRST_MS, MOST_MS);
 
@@ -38,10 +38,10 @@ enum err_code settle_run(
 	const struct settle_opts *o, struct stop *s, enum settle *ret, struct err *e)
 {
 	struct mq_id first, next;
-	struct call k;
+	struct bundle k;
 
-	call_init(&k);
-	call_build_tick(&k, tchan_name(o->chan), tchan_last_tick(o->chan));
+	bundle_init(&k);
+	bundle_build_tick(&k, tchan_name(o->chan), tchan_last_tick(o->chan));
 	enum err_code code = fence(o, &k, s, &first, e);
 	int64_t between = code ? -1 : settle_between(o->last, &first);
 	for (int i = 0; !code && i < ROUNDS; i++) {
@@ -56,7 +56,7 @@ enum err_code settle_run(
 			break;
 		between = -1; /* the lost call was still producing */
 	}
-	call_done(&k);
+	bundle_done(&k);
 	if (code)
 		return code;
 	*o->last = first;

@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "base/stop.h"
 #include "model/position.h"
-#include "pipeline/call.h"
+#include "pipeline/bundle.h"
 #include "pipeline/worker.h"
 
 enum settle { SETTLE_RESEND, SETTLE_REPLAY };

@@ -6,7 +6,7 @@
 #include "base/retry.h"
 #include "base/thread.h"
 #include "model/ts.h"
-#include "pipeline/call.h"
+#include "pipeline/bundle.h"
 #include "pipeline/settle.h"
 
 enum {
@@ -28,7 +28,7 @@ struct worker {
 	bool done; /* atomic */
 	bool cut;  /* a call was given up */
 	struct taken taken;
-	struct call call;
+	struct bundle call;
 	struct mq_id last;       /* position of the last acknowledged message */
 	int64_t longest_call_ms;
 	bool waiting;            /* the sink was told of trouble */
@@ -45,12 +45,12 @@ static int64_t deadline_ms(const struct worker *w)
 
 static void build(struct worker *w, uint64_t floor, uint64_t replay_from)
 {
-	struct call_opts o = {.floor = floor,
+	struct bundle_opts o = {.floor = floor,
 		.replay_from = replay_from,
 		.fresh_id = w->sink.fresh_id,
 		.arg = w->sink.arg};
 
-	call_build(&w->call, w->chan, &w->taken, &o);
+	bundle_build(&w->call, w->chan, &w->taken, &o);
 	w->pruned = false;
 }
 
@@ -168,7 +168,7 @@ static void acknowledge(struct worker *w)
 		metrics_set(w->metrics.center_tt, ts_ms(w->call.tick));
 		metrics_add(w->metrics.keepalive, w->taken.keepalive);
 	}
-	call_count(&w->taken);
+	bundle_count(&w->taken);
 	tchan_acked(w->chan, &w->taken, w->call.tick);
 }
 
@@ -200,7 +200,7 @@ enum err_code worker_start(struct tchan *c, const struct chan_sink *sink,
 	stop_init(&w->stop, parent);
 	stop_init(&w->hard, NULL);
 	taken_init(&w->taken);
-	call_init(&w->call);
+	bundle_init(&w->call);
 	if (thread_start(&w->thread, "sink", run, w, e)) {
 		worker_stop(w, 0);
 		return e->code;
@@ -222,7 +222,7 @@ bool worker_stop(struct worker *w, int64_t patience_ms)
 	thread_join(&w->thread);
 	bool clean = !w->cut;
 	taken_done(&w->taken);
-	call_done(&w->call);
+	bundle_done(&w->call);
 	stop_done(&w->hard);
 	stop_done(&w->stop);
 	free(w);

@@ -1,5 +1,6 @@
-/* The envelope: {"request_type", "request_data"} in, {"code", "message", "data"} out, one table of requests.
- * Each answer is counted. Secrets of a request never reach the log: only type and outcome are logged. */
+/* The envelope: {"request_type", "request_data"} in, {"code", "message", "data"} out, one table of
+ * requests. Each answer is counted. Secrets of a request never reach the log: only type and outcome
+ * are logged. */
 #include "server/api.h"
 
 #include <stdlib.h>
@@ -26,8 +27,8 @@ static enum err_code (*const handlers[API_REQUEST_COUNT])(struct api_call *, str
 	[API_MAINTENANCE] = api_maintenance,
 };
 
-enum err_code api_new(const struct config *c, const struct api_engine *engine, struct api **ret_a,
-	struct err *e)
+enum err_code api_new(
+	const struct config *c, const struct api_engine *engine, struct api **ret_a, struct err *e)
 {
 	(void)e;
 	/* Threads of the listener parse JSON; jansson wants its hash seed set before. */
@@ -57,7 +58,8 @@ static void count(const char *type, const char *status)
 
 static void put_error(struct buf *ret, int code, struct slice message)
 {
-	CLEANUP(freep) char *text = xstrndup(message.n ? (const char *)message.p : "", message.n);
+	CLEANUP(freep)
+	char *text = xstrndup(message.n ? (const char *)message.p : "", message.n);
 	struct json_out o = {.b = ret};
 
 	json_out_open(&o, NULL, '{');
@@ -76,7 +78,8 @@ void api_refuse(struct buf *ret, int code, const char *why, const char *status)
 /* Go's text where a document starts wrong, ours where it goes wrong later. */
 static void unmarshal_error(struct buf *ret, struct slice body, const struct err *pe)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(PROBLEM_BYTES);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(PROBLEM_BYTES);
 	size_t i = 0;
 
 	while (i < body.n && memchr(" \t\r\n", body.p[i], 4))
@@ -93,7 +96,8 @@ static void unmarshal_error(struct buf *ret, struct slice body, const struct err
 
 static void unknown_request(struct buf *ret)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(PROBLEM_BYTES);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(PROBLEM_BYTES);
 
 	buf_put_str(&b, "invalid 'request_type' param, can be set [");
 	for (size_t i = 0; i < API_REQUEST_COUNT; i++)
@@ -103,10 +107,11 @@ static void unknown_request(struct buf *ret)
 	api_refuse(ret, 400, buf_cstr(&b), "fail");
 }
 
-static void request_failed(struct buf *ret, enum api_request r, int code, const char *what,
-	const char *why)
+static void request_failed(
+	struct buf *ret, enum api_request r, int code, const char *what, const char *why)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(PROBLEM_BYTES * 2);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(PROBLEM_BYTES * 2);
 	const char *name = api_requests[r].name;
 
 	buf_putf(&b, "fail to %s the %s request, error: %s", what, name, why);
@@ -128,7 +133,8 @@ static void put_success(struct buf *ret, const struct buf *data)
 
 static void run(struct api_call *call, enum api_request r, struct buf *ret)
 {
-	CLEANUP(buf_done) struct buf data = BUF_INIT(DATA_BYTES);
+	CLEANUP(buf_done)
+	struct buf data = BUF_INIT(DATA_BYTES);
 	struct json_out out = {.b = &data};
 	struct err e = ERR_INIT;
 	int64_t start_us = time_mono_us();
@@ -150,7 +156,8 @@ static void run(struct api_call *call, enum api_request r, struct buf *ret)
 
 static void decode_and_run(struct api *a, enum api_request r, const json_t *data, struct buf *ret)
 {
-	CLEANUP(buf_done) struct buf problems = BUF_INIT(PROBLEM_BYTES);
+	CLEANUP(buf_done)
+	struct buf problems = BUF_INIT(PROBLEM_BYTES);
 	struct api_call call = {.a = a};
 	void *to = &call.args;
 
@@ -192,8 +199,10 @@ static const char *envelope_fault(const json_t *envelope)
 
 void api_handle(struct api *a, const char *method, struct slice body, struct buf *ret)
 {
-	CLEANUP(json_in_freep) json_t *envelope = NULL;
-	CLEANUP(freep) char *text = NULL;
+	CLEANUP(json_in_freep)
+	json_t *envelope = NULL;
+	CLEANUP(freep)
+	char *text = NULL;
 	struct err pe = ERR_INIT;
 
 	if (strcmp(method, "POST") != 0) {

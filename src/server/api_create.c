@@ -71,7 +71,8 @@ static void put_answer(struct json_out *o, const char *id, struct buf *warnings)
 	json_out_open(o, "warnings", '[');
 	for (const char *line = buf_cstr(warnings); *line;) {
 		size_t n = strcspn(line, "\n");
-		CLEANUP(freep) char *one = xstrndup(line, n);
+		CLEANUP(freep)
+		char *one = xstrndup(line, n);
 		if (n)
 			json_out_str(o, NULL, one);
 		line += n + (line[n] == '\n');
@@ -82,7 +83,8 @@ static void put_answer(struct json_out *o, const char *id, struct buf *warnings)
 /* A repeated create answers with the task that is there; it says so if that is another one. */
 static void answer_known(struct api_call *call, const struct task *known)
 {
-	CLEANUP(buf_done) struct buf warnings = BUF_INIT(WARNING_BYTES);
+	CLEANUP(buf_done)
+	struct buf warnings = BUF_INIT(WARNING_BYTES);
 
 	if (!task_names_equal(call->task, known))
 		buf_put_str(&warnings,
@@ -91,14 +93,16 @@ static void answer_known(struct api_call *call, const struct task *known)
 	put_answer(call->ret, known->id, &warnings);
 }
 
-static enum err_code check_against(struct api_call *call, const struct task_list *have, struct err *e)
+static enum err_code check_against(
+	struct api_call *call, const struct task_list *have, struct err *e)
 {
 	int64_t most = call->a->c->max_task_num;
 
 	if (task_names_check(call->task, have->l, have->n, e))
 		return e->code;
 	if ((int64_t)have->n >= most)
-		return err_set(e, ERR_LIMIT, "the task num has reach the limit, %lld", (long long)most);
+		return err_set(
+			e, ERR_LIMIT, "the task num has reach the limit, %lld", (long long)most);
 	return ERR_OK;
 }
 
@@ -113,7 +117,8 @@ static void ensure_id(struct task *t)
 
 static enum err_code hand_over(struct api_call *call, struct err *e)
 {
-	CLEANUP(buf_done) struct buf warnings = BUF_INIT(WARNING_BYTES);
+	CLEANUP(buf_done)
+	struct buf warnings = BUF_INIT(WARNING_BYTES);
 	const struct api_engine *en = &call->a->engine;
 	struct store_positions *pos = NULL;
 	size_t n_pos = 0;
@@ -121,7 +126,8 @@ static enum err_code hand_over(struct api_call *call, struct err *e)
 	ensure_id(call->task);
 	if (api_create_positions(call->task, call->a->c, &pos, &n_pos, e))
 		return e->code;
-	CLEANUP(freep) char *id = xstrdup(call->task->id);
+	CLEANUP(freep)
+	char *id = xstrdup(call->task->id);
 	enum err_code code = en->create(en->arg, TAKE(call->task), pos, n_pos, &warnings, e);
 	store_positions_free(pos, n_pos);
 	if (code == ERR_OK)
@@ -131,7 +137,8 @@ static enum err_code hand_over(struct api_call *call, struct err *e)
 
 static enum err_code create_gated(struct api_call *call, struct err *e)
 {
-	CLEANUP(list_done) struct task_list have = {.n = 0};
+	CLEANUP(list_done)
+	struct task_list have = {.n = 0};
 
 	enum err_code code = list_tasks(call->a, &have, e);
 	if (code) {
@@ -150,7 +157,8 @@ static enum err_code create_gated(struct api_call *call, struct err *e)
 /* Asked before the target is: a repeated create must not need it. */
 static enum err_code look_up(struct api_call *call, bool *ret_known, struct err *e)
 {
-	CLEANUP(list_done) struct task_list have = {.n = 0};
+	CLEANUP(list_done)
+	struct task_list have = {.n = 0};
 
 	*ret_known = false;
 	if (!*call->task->id)

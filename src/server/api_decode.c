@@ -70,8 +70,7 @@ static void go_print_object(struct buf *b, const json_t *j, int depth)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(iterable(j), key, v)
-		keys[i++] = key;
+	json_object_foreach(iterable(j), key, v) keys[i++] = key;
 	qsort(keys, n, sizeof(*keys), by_text);
 	buf_put_str(b, "map[");
 	for (i = 0; i < n; i++) {
@@ -131,14 +130,16 @@ static void add_error(struct decoding *d, char *text)
 static void wrong_type(struct decoding *d, const struct api_field *f, const char *path,
 	const char *expected, const json_t *j)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(SHOWN_BYTES);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(SHOWN_BYTES);
 
 	if (f->flags & API_SECRET)
 		buf_put_str(&b, "***");
 	else
 		go_print(&b, j, 0);
-	add_error(d, xasprintf("* '%s' expected type '%s', got unconvertible type '%s', value: '%s'",
-			     path, expected, go_type(j), buf_failed(&b) ? "..." : buf_cstr(&b)));
+	add_error(
+		d, xasprintf("* '%s' expected type '%s', got unconvertible type '%s', value: '%s'",
+			   path, expected, go_type(j), buf_failed(&b) ? "..." : buf_cstr(&b)));
 }
 
 static bool want_object(struct decoding *d, const json_t *j, const char *path)
@@ -196,7 +197,8 @@ static void *decode_list(struct decoding *d, const struct api_struct *s, const j
 	char *list = xcalloc(n + 1, s->size);
 
 	for (size_t i = 0; i < n; i++) {
-		CLEANUP(freep) char *sub = xasprintf("%s[%zu]", path, i);
+		CLEANUP(freep)
+		char *sub = xasprintf("%s[%zu]", path, i);
 		const json_t *one = json_array_get(j, i);
 		init_strings(s, list + i * s->size);
 		if (!json_is_null(one) && want_object(d, one, sub))
@@ -214,8 +216,10 @@ static struct task_pair *decode_strings(struct decoding *d, const struct api_fie
 	json_t *v;
 
 	*ret_n = 0;
-	json_object_foreach(iterable(j), key, v) {
-		CLEANUP(freep) char *sub = xasprintf("%s[%s]", path, key);
+	json_object_foreach(iterable(j), key, v)
+	{
+		CLEANUP(freep)
+		char *sub = xasprintf("%s[%s]", path, key);
 		const char *text = json_is_null(v) ? "" : json_string_value(v);
 		if (text)
 			list[(*ret_n)++] = (struct task_pair){xstrdup(key), xstrdup(text)};
@@ -233,8 +237,10 @@ static struct task_db *decode_lists(struct decoding *d, const struct api_field *
 	json_t *v;
 
 	*ret_n = 0;
-	json_object_foreach(iterable(j), key, v) {
-		CLEANUP(freep) char *sub = xasprintf("%s[%s]", path, key);
+	json_object_foreach(iterable(j), key, v)
+	{
+		CLEANUP(freep)
+		char *sub = xasprintf("%s[%s]", path, key);
 		struct task_db *db = &list[(*ret_n)++];
 		db->db = xstrdup(key);
 		if (!json_is_null(v) && want_list(d, v, sub))
@@ -243,8 +249,8 @@ static struct task_db *decode_lists(struct decoding *d, const struct api_field *
 	return list;
 }
 
-static void decode_scalar(struct decoding *d, const struct api_field *f, const json_t *j, void *to,
-	const char *path)
+static void decode_scalar(
+	struct decoding *d, const struct api_field *f, const json_t *j, void *to, const char *path)
 {
 	if (f->type == API_STRING && json_is_string(j))
 		set_string(at(to, f->offset), json_string_value(j));
@@ -261,8 +267,8 @@ static void decode_scalar(struct decoding *d, const struct api_field *f, const j
 }
 
 /* Lists and maps replace a pointer that is still NULL: a name is decoded once. */
-static void decode_field(struct decoding *d, const struct api_field *f, const json_t *j, void *to,
-	const char *path)
+static void decode_field(
+	struct decoding *d, const struct api_field *f, const json_t *j, void *to, const char *path)
 {
 	void **list = at(to, f->offset);
 	size_t *n = at(to, f->count_offset);
@@ -308,25 +314,28 @@ const json_t *api_member(const json_t *object, const char *name)
 
 	if (exact)
 		return json_is_null(exact) ? NULL : exact;
-	json_object_foreach(iterable(object), key, v)
-		if (strcasecmp(key, name) == 0)
-			return json_is_null(v) ? NULL : v;
+	json_object_foreach(
+		iterable(object), key, v) if (strcasecmp(key, name) == 0) return json_is_null(v)
+		? NULL
+		: v;
 	return NULL;
 }
 
-static void decode_struct(struct decoding *d, const struct api_struct *s, const json_t *j, void *to,
-	const char *path)
+static void decode_struct(
+	struct decoding *d, const struct api_struct *s, const json_t *j, void *to, const char *path)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		const json_t *v = api_member(j, s->fields[i].name);
 		if (!v)
 			continue;
-		CLEANUP(freep) char *sub = xasprintf("%s%s%s", path, *path ? "." : "", s->fields[i].name);
+		CLEANUP(freep)
+		char *sub = xasprintf("%s%s%s", path, *path ? "." : "", s->fields[i].name);
 		decode_field(d, &s->fields[i], v, to, sub);
 	}
 }
 
-enum err_code api_decode(const struct api_struct *s, const json_t *j, void *to, struct buf *problems)
+enum err_code api_decode(
+	const struct api_struct *s, const json_t *j, void *to, struct buf *problems)
 {
 	struct decoding d = {.n = 0};
 

@@ -9,7 +9,8 @@
 
 static void put_state(struct json_out *o, char *text)
 {
-	CLEANUP(freep) char *owned = text;
+	CLEANUP(freep)
+	char *owned = text;
 	json_out_str(o, "State", owned);
 }
 
@@ -80,9 +81,9 @@ static void set_force(struct api_call *call, const json_t *params)
 		return;
 	}
 	if (!json_is_boolean(v) && !(text && bool_parse(text, &on))) {
-		put_state(call->ret,
-			xasprintf("parse force failed: strconv.ParseBool: parsing \"%s\": invalid syntax",
-				text ? text : "?"));
+		put_state(call->ret, xasprintf("parse force failed: strconv.ParseBool: parsing "
+					       "\"%s\": invalid syntax",
+					     text ? text : "?"));
 		return;
 	}
 	en->message_log_force(en->arg, on);
@@ -104,8 +105,8 @@ static bool number_param(struct json_out *o, const json_t *params, const char *n
 	}
 	if (json_is_string(v) && str_to_i64(json_string_value(v), ret_v))
 		return true;
-	put_state(o, xasprintf("parse %s failed: strconv.Atoi: parsing \"%s\": invalid syntax", name,
-			     json_is_string(v) ? json_string_value(v) : "?"));
+	put_state(o, xasprintf("parse %s failed: strconv.Atoi: parsing \"%s\": invalid syntax",
+			     name, json_is_string(v) ? json_string_value(v) : "?"));
 	return false;
 }
 
@@ -118,8 +119,8 @@ static void reset_messages(struct api_call *call, const json_t *params)
 		!number_param(call->ret, params, "duration", &minutes))
 		return;
 	en->message_log_reset(en->arg, n, minutes);
-	put_state(call->ret, xasprintf("reset log msg count to %lld, duration to %lld", (long long)n,
-				     (long long)minutes));
+	put_state(call->ret, xasprintf("reset log msg count to %lld, duration to %lld",
+				     (long long)n, (long long)minutes));
 }
 
 enum err_code api_maintenance(struct api_call *call, struct err *e)

@@ -18,7 +18,8 @@ static enum err_code read_position(const struct task_pair *p, struct store_posit
 
 	if (!vchannel_parse(&v, slice_str(p->key)))
 		return err_set(e, ERR_INVALID,
-			"the vchannel is invalid, %s, err: it is not <pchannel>_<collection id>v<shard>",
+			"the vchannel is invalid, %s, err: it is not <pchannel>_<collection "
+			"id>v<shard>",
 			p->key);
 	*out = (struct store_position){.time_ms = 0};
 	if (position_from_b64(&out->pos, p->value, &de))
@@ -29,8 +30,8 @@ static enum err_code read_position(const struct task_pair *p, struct store_posit
 	return ERR_OK;
 }
 
-static enum err_code read_positions(const struct task_collection *c, struct store_positions *r,
-	struct err *e)
+static enum err_code read_positions(
+	const struct task_collection *c, struct store_positions *r, struct err *e)
 {
 	r->source = xcalloc(c->n_positions, sizeof(*r->source));
 	for (size_t i = 0; i < c->n_positions; i++) {
@@ -60,12 +61,13 @@ static void records_done(struct records *r)
 static struct store_positions *add_record(struct records *r, const struct task *t, const char *name)
 {
 	mem_grow(&r->l, &r->cap, r->n + 1, sizeof(*r->l));
-	r->l[r->n] = (struct store_positions){.task_id = xstrdup(t->id), .collection_name = xstrdup(name)};
+	r->l[r->n] = (struct store_positions){
+		.task_id = xstrdup(t->id), .collection_name = xstrdup(name)};
 	return &r->l[r->n++];
 }
 
-static enum err_code add_list(struct records *r, const struct task *t, const struct task_collection *l,
-	size_t n, struct err *e)
+static enum err_code add_list(struct records *r, const struct task *t,
+	const struct task_collection *l, size_t n, struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (!l[i].n_positions)
@@ -83,7 +85,8 @@ static enum err_code add_list(struct records *r, const struct task *t, const str
 	return ERR_OK;
 }
 
-static enum err_code add_ops(struct records *r, struct task *t, const struct config *c, struct err *e)
+static enum err_code add_ops(
+	struct records *r, struct task *t, const struct config *c, struct err *e)
 {
 	struct err de = ERR_INIT;
 
@@ -95,7 +98,8 @@ static enum err_code add_ops(struct records *r, struct task *t, const struct con
 	one->n_source = 1;
 	snprintf(one->source->channel, sizeof(one->source->channel), "%s", c->replicate_channel);
 	if (position_from_b64(&one->source->pos, t->rpc_position, &de))
-		return err_set(e, ERR_MALFORMED, "fail to decode the rpc position data: %s", de.text);
+		return err_set(
+			e, ERR_MALFORMED, "fail to decode the rpc position data: %s", de.text);
 	t->rpc_position[0] = '\0';
 	return ERR_OK;
 }
@@ -103,7 +107,8 @@ static enum err_code add_ops(struct records *r, struct task *t, const struct con
 enum err_code api_create_positions(struct task *t, const struct config *c,
 	struct store_positions **ret_list, size_t *ret_n, struct err *e)
 {
-	CLEANUP(records_done) struct records r = {.n = 0};
+	CLEANUP(records_done)
+	struct records r = {.n = 0};
 
 	enum err_code code = add_list(&r, t, t->collection_infos, t->n_collection_infos, e);
 	for (size_t i = 0; i < t->n_dbs && !code; i++)

@@ -34,14 +34,15 @@ NODISCARD enum err_code api_list(struct api_call *call, struct err *e);
 NODISCARD enum err_code api_maintenance(struct api_call *call, struct err *e);
 
 /* server.md 2.2.1, steps 1 to 16. */
-NODISCARD enum err_code api_create_validate(const struct task *t, const struct config *c,
-	struct err *e);
-/* The request's start positions as records of task id, which must be set; the task's own copy of the replicate
- * channel's position is emptied, lest it win over later checkpoints. Freed by store_positions_free. */
+NODISCARD enum err_code api_create_validate(
+	const struct task *t, const struct config *c, struct err *e);
+/* The request's start positions as records of task id, which must be set; the task's own copy of
+ * the replicate channel's position is emptied, lest it win over later checkpoints. Freed by
+ * store_positions_free. */
 NODISCARD enum err_code api_create_positions(struct task *t, const struct config *c,
 	struct store_positions **ret_list, size_t *ret_n, struct err *e);
 
-/* A task as get (names sorted) or list (names as declared) show it; secrets stay out. extra is a JSON
- * object or "". */
-void api_view_task(struct json_out *o, const char *key, const struct task *t, const char *extra,
-	bool sorted);
+/* A task as get (names sorted) or list (names as declared) show it; secrets stay out. extra is a
+ * JSON object or "". */
+void api_view_task(
+	struct json_out *o, const char *key, const struct task *t, const char *extra, bool sorted);

@@ -2,21 +2,40 @@
 
 #include "model/task.h"
 
-#define FIELD(n, ty, st, member, text) {.name = n, .type = ty, .offset = offsetof(st, member), .doc = text}
+#define FIELD(n, ty, st, member, text)                                                             \
+	{                                                                                          \
+		.name = n, .type = ty, .offset = offsetof(st, member), .doc = text                 \
+	}
 #define SECRET(n, st, member, text)                                                                \
-	{.name = n, .type = API_STRING, .flags = API_SECRET, .offset = offsetof(st, member), .doc = text}
+	{                                                                                          \
+		.name = n, .type = API_STRING, .flags = API_SECRET,                                \
+		.offset = offsetof(st, member), .doc = text                                        \
+	}
 #define PART(n, st, member, s, text)                                                               \
-	{.name = n, .type = API_STRUCT, .offset = offsetof(st, member), .sub = s, .doc = text}
+	{                                                                                          \
+		.name = n, .type = API_STRUCT, .offset = offsetof(st, member), .sub = s,           \
+		.doc = text                                                                        \
+	}
 /* A part whose fields lie in the same struct. */
-#define FLAT(n, s, text) {.name = n, .type = API_STRUCT, .offset = 0, .sub = s, .doc = text}
+#define FLAT(n, s, text)                                                                           \
+	{                                                                                          \
+		.name = n, .type = API_STRUCT, .offset = 0, .sub = s, .doc = text                  \
+	}
 #define MANY(n, ty, st, member, count, s, text)                                                    \
-	{.name = n, .type = ty, .offset = offsetof(st, member), .count_offset = offsetof(st, count), \
-		.sub = s, .doc = text}
+	{                                                                                          \
+		.name = n, .type = ty, .offset = offsetof(st, member),                             \
+		.count_offset = offsetof(st, count), .sub = s, .doc = text                         \
+	}
 #define MANY_HAS(n, ty, member, s, text)                                                           \
-	{.name = n, .type = ty, .offset = offsetof(struct task, member),                            \
-		.count_offset = offsetof(struct task, n_##member),                                  \
-		.has_offset = offsetof(struct task, has_##member), .sub = s, .doc = text}
-#define STRUCT(fs, sz) {.size = sz, .fields = fs, .n = ARRAY_LEN(fs)}
+	{                                                                                          \
+		.name = n, .type = ty, .offset = offsetof(struct task, member),                    \
+		.count_offset = offsetof(struct task, n_##member),                                 \
+		.has_offset = offsetof(struct task, has_##member), .sub = s, .doc = text           \
+	}
+#define STRUCT(fs, sz)                                                                             \
+	{                                                                                          \
+		.size = sz, .fields = fs, .n = ARRAY_LEN(fs)                                       \
+	}
 
 static const struct api_field dial_fields[] = {
 	FIELD("server_name", API_STRING, struct task_milvus, server_name,
@@ -55,7 +74,8 @@ static const struct api_field sasl_fields[] = {
 	SECRET("username", struct task_kafka, sasl_username, "SASL user"),
 	SECRET("password", struct task_kafka, sasl_password, "SASL password"),
 	FIELD("mechanisms", API_STRING, struct task_kafka, sasl_mechanisms, "e.g. PLAIN"),
-	FIELD("security_protocol", API_STRING, struct task_kafka, security_protocol, "e.g. SASL_SSL"),
+	FIELD("security_protocol", API_STRING, struct task_kafka, security_protocol,
+		"e.g. SASL_SSL"),
 };
 static const struct api_struct sasl = STRUCT(sasl_fields, 0);
 
@@ -80,8 +100,8 @@ static const struct api_struct collection =
 static const struct api_field mapping_fields[] = {
 	FIELD("source_db", API_STRING, struct task_mapping, source_db, "database of the source"),
 	FIELD("target_db", API_STRING, struct task_mapping, target_db, "its name on the target"),
-	MANY("collection_mapping", API_STRINGS, struct task_mapping, collections, n_collections, NULL,
-		"map of source to target collection; empty: the whole database"),
+	MANY("collection_mapping", API_STRINGS, struct task_mapping, collections, n_collections,
+		NULL, "map of source to target collection; empty: the whole database"),
 };
 static const struct api_struct mapping = STRUCT(mapping_fields, sizeof(struct task_mapping));
 
@@ -112,11 +132,13 @@ static const struct api_field create_fields[] = {
 	MANY_HAS("collection_infos", API_LIST, collection_infos, &collection,
 		"what to replicate of the database `default`"),
 	MANY_HAS("db_collections", API_LISTS, dbs, &collection,
-		"what to replicate, by database; `*` is every database without an entry of its own"),
+		"what to replicate, by database; `*` is every database without an entry of its "
+		"own"),
 	FLAT("rpc_channel_info", &rpc, "where to start with operations"),
 	FLAT("extra_info", &extra, "more to replicate"),
 	FLAT("buffer_config", &buffer, "older setting"),
-	MANY("name_mapping", API_LIST, struct task, mappings, n_mappings, &mapping, "other names on the target"),
+	MANY("name_mapping", API_LIST, struct task, mappings, n_mappings, &mapping,
+		"other names on the target"),
 	FIELD("disable_auto_start", API_BOOL, struct task, disable_auto_start,
 		"do not start the task when the server starts"),
 	{.name = "positions", .type = API_IGNORED, .doc = "older field"},
@@ -149,7 +171,9 @@ const struct api_request_row api_requests[API_REQUEST_COUNT] = {
 	[API_PAUSE] = {"pause", &by_id, "Stops a task; it stays stopped over a restart."},
 	[API_RESUME] = {"resume", &by_id, "Starts a stopped task where it was."},
 	[API_GET] = {"get", &by_id, "Shows a task."},
-	[API_POSITION] = {"position", &by_id, "Shows positions of a task, or of all with an empty id."},
+	[API_POSITION] = {"position", &by_id,
+		"Shows positions of a task, or of all with an empty id."},
 	[API_LIST_TASKS] = {"list", &nothing, "Shows all tasks."},
-	[API_MAINTENANCE] = {"maintenance", &maintenance, "Changes log levels and the message log."},
+	[API_MAINTENANCE] = {"maintenance", &maintenance,
+		"Changes log levels and the message log."},
 };

@@ -34,8 +34,10 @@ enum err_code api_get(struct api_call *call, struct err *e)
 {
 	const struct api_engine *en = &call->a->engine;
 	const char *id = call->args.task_id;
-	CLEANUP(task_freep) struct task *t = NULL;
-	CLEANUP(freep) char *extra = NULL;
+	CLEANUP(task_freep)
+	struct task *t = NULL;
+	CLEANUP(freep)
+	char *extra = NULL;
 
 	if (!*id)
 		return err_set(e, ERR_INVALID, "task_id is empty");
@@ -62,7 +64,8 @@ enum err_code api_list(struct api_call *call, struct err *e)
 		return code;
 	json_out_open(call->ret, "tasks", '[');
 	for (size_t i = 0; i < n; i++) {
-		api_view_task(call->ret, NULL, tasks[i], extras && extras[i] ? extras[i] : "", false);
+		api_view_task(
+			call->ret, NULL, tasks[i], extras && extras[i] ? extras[i] : "", false);
 		if (extras)
 			free(extras[i]);
 	}
@@ -74,7 +77,8 @@ enum err_code api_list(struct api_call *call, struct err *e)
 
 static void put_position(struct json_out *o, int64_t collection_id, const struct store_position *p)
 {
-	CLEANUP(freep) char *id = position_to_b64(p->channel, &p->pos, false);
+	CLEANUP(freep)
+	char *id = position_to_b64(p->channel, &p->pos, false);
 
 	json_out_open(o, NULL, '{');
 	json_out_i64(o, "collection_id", collection_id);
@@ -86,7 +90,8 @@ static void put_position(struct json_out *o, int64_t collection_id, const struct
 }
 
 /* One of a record's three lists. */
-static const struct store_position *list_of(const struct store_positions *r, int which, size_t *ret_n)
+static const struct store_position *list_of(
+	const struct store_positions *r, int which, size_t *ret_n)
 {
 	if (which == 0) {
 		*ret_n = r->n_op;

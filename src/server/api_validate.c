@@ -1,5 +1,5 @@
-/* What a create request must be, in the reference's order and with its texts (server.md 2.2.1). Wider on
- * purpose: several collections, several databases. */
+/* What a create request must be, in the reference's order and with its texts (server.md 2.2.1).
+ * Wider on purpose: several collections, several databases. */
 #include "server/api_priv.h"
 
 #include <stdio.h>
@@ -23,8 +23,8 @@ static enum err_code check_milvus(const struct task_milvus *m, struct err *e)
 	if (!*m->uri && m->port <= 0)
 		return err_set(e, ERR_INVALID, "the milvus port is less or equal zero");
 	if (!*m->username != !*m->password)
-		return err_set(e, ERR_INVALID,
-			"cannot set only one of the milvus username and password");
+		return err_set(
+			e, ERR_INVALID, "cannot set only one of the milvus username and password");
 	if (m->connect_timeout < 0)
 		return err_set(e, ERR_INVALID, "the milvus connect timeout is less zero");
 	return ERR_OK;
@@ -35,7 +35,8 @@ static enum err_code check_target(const struct task *t, struct err *e)
 	if (!has_milvus(t) && !*t->kafka.address)
 		return err_set(e, ERR_INVALID, "the downstream address is empty");
 	if (has_milvus(t) && *t->kafka.address)
-		return err_set(e, ERR_INVALID, "don't support milvus and kafka at the same time now");
+		return err_set(
+			e, ERR_INVALID, "don't support milvus and kafka at the same time now");
 	if (has_milvus(t) && check_milvus(&t->milvus, e))
 		return ERR_INVALID;
 	if (*t->kafka.address && !*t->kafka.topic)
@@ -61,10 +62,11 @@ static enum err_code check_positions(const struct task_collection *c, struct err
 }
 
 /* Both texts of name faults stand side by side, as they always did. */
-static enum err_code check_names(const struct task_collection *l, size_t n, int64_t most,
-	struct err *e)
+static enum err_code check_names(
+	const struct task_collection *l, size_t n, int64_t most, struct err *e)
 {
-	CLEANUP(buf_done) struct buf longs = BUF_INIT(NAMES_TEXT_BYTES);
+	CLEANUP(buf_done)
+	struct buf longs = BUF_INIT(NAMES_TEXT_BYTES);
 	bool empty = false, too_long = false;
 	char text[128] = "";
 
@@ -83,12 +85,12 @@ static enum err_code check_names(const struct task_collection *l, size_t n, int6
 			"there are some collection names whose length exceeds %lld characters, ",
 			(long long)most);
 	return err_set(e, ERR_INVALID, "%s%s%s%s%s",
-		empty ? "there is a collection name that is empty. " : "", text, too_long ? "[" : "",
-		too_long ? buf_cstr(&longs) : "", too_long ? "]" : "");
+		empty ? "there is a collection name that is empty. " : "", text,
+		too_long ? "[" : "", too_long ? buf_cstr(&longs) : "", too_long ? "]" : "");
 }
 
-static enum err_code check_list(const struct task_collection *l, size_t n, int64_t most,
-	struct err *e)
+static enum err_code check_list(
+	const struct task_collection *l, size_t n, int64_t most, struct err *e)
 {
 	if (!n)
 		return err_set(e, ERR_INVALID, "empty collection info");
@@ -110,8 +112,9 @@ static enum err_code check_selection(const struct task *t, int64_t most, struct 
 	for (size_t i = 0; i < t->n_dbs; i++) {
 		const struct task_db *db = &t->dbs[i];
 		if ((int64_t)strlen(db->db) > most)
-			return err_set(e, ERR_INVALID, "the db name length exceeds %lld characters, %s",
-				(long long)most, db->db);
+			return err_set(e, ERR_INVALID,
+				"the db name length exceeds %lld characters, %s", (long long)most,
+				db->db);
 		if (check_list(db->collections, db->n_collections, most, e))
 			return ERR_INVALID;
 	}
@@ -128,7 +131,8 @@ static enum err_code check_mapping_pair(const struct task *t, const struct task_
 	const struct task_pair *p, struct err *e)
 {
 	if (!*p->key || !*p->value)
-		return err_set(e, ERR_INVALID, "the name mapping of %s holds an empty collection name",
+		return err_set(e, ERR_INVALID,
+			"the name mapping of %s holds an empty collection name",
 			or_default(m->source_db));
 	for (size_t i = 0; i < t->n_mappings; i++) {
 		const struct task_mapping *o = &t->mappings[i];
@@ -148,7 +152,8 @@ static enum err_code check_mappings(const struct task *t, struct err *e)
 {
 	for (size_t i = 0; i < t->n_mappings; i++)
 		for (size_t k = 0; k < t->mappings[i].n_collections; k++)
-			if (check_mapping_pair(t, &t->mappings[i], &t->mappings[i].collections[k], e))
+			if (check_mapping_pair(
+				    t, &t->mappings[i], &t->mappings[i].collections[k], e))
 				return ERR_INVALID;
 	return ERR_OK;
 }

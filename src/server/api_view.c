@@ -31,8 +31,8 @@ static void put_pairs(struct json_out *o, const char *key, const struct task_pai
 	free(sorted);
 }
 
-static void put_collections(struct json_out *o, const char *key, const struct task_collection *l,
-	size_t n)
+static void put_collections(
+	struct json_out *o, const char *key, const struct task_collection *l, size_t n)
 {
 	json_out_open(o, key, '[');
 	for (size_t i = 0; i < n; i++) {
@@ -172,8 +172,8 @@ static void put_declared(struct json_out *o, const struct task *t, const char *e
 	put_extra(o, extra);
 }
 
-void api_view_task(struct json_out *o, const char *key, const struct task *t, const char *extra,
-	bool sorted)
+void api_view_task(
+	struct json_out *o, const char *key, const struct task *t, const char *extra, bool sorted)
 {
 	json_out_open(o, key, '{');
 	if (sorted)

@@ -14,7 +14,7 @@ struct cli {
 
 enum { CLI_USAGE_ERROR = 2 };
 
-/* 0, or CLI_USAGE_ERROR with a message in out (for standard error). With 0 and CLI_DONE out goes to standard
- * output. version is what --version shows. */
-NODISCARD int cli_parse(int argc, char *const *argv, const char *version, struct cli *ret_c,
-	struct buf *out);
+/* 0, or CLI_USAGE_ERROR with a message in out (for standard error). With 0 and CLI_DONE out goes to
+ * standard output. version is what --version shows. */
+NODISCARD int cli_parse(
+	int argc, char *const *argv, const char *version, struct cli *ret_c, struct buf *out);

@@ -141,7 +141,7 @@ static enum err_code start_position(
 {
 	const struct store_position *p = run_start_position(c->run, c->id, s->pchannel);
 
-	if (p && p->pos.id.n) {
+	if (p && (p->pos.id.n || p->exact)) {
 		*ret = p->pos;
 		if (!p->exact && p->time_ms)
 			ret->ts = ts_from_ms(p->time_ms); /* a reference's record: never later than true */

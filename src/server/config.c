@@ -1,5 +1,5 @@
-/* Loading: read the file, make a tree, fill the rows, check. The struct is published only if nothing is
- * wrong; every finding goes to the caller's buffers, which log or print them. */
+/* Loading: read the file, make a tree, fill the rows, check. The struct is published only if
+ * nothing is wrong; every finding goes to the caller's buffers, which log or print them. */
 #include "server/config.h"
 
 #include <errno.h>
@@ -155,9 +155,12 @@ static void freep_config(struct config **c)
 enum err_code config_load(const char *path, struct config **ret_c, struct buf *problems,
 	struct buf *warnings, struct err *e)
 {
-	CLEANUP(buf_done) struct buf text = BUF_INIT(LIMIT_CONFIG_FILE);
-	CLEANUP(freep_config) struct config *c = xcalloc(1, sizeof(*c));
-	CLEANUP(yml_freep) struct yml_node *root = NULL;
+	CLEANUP(buf_done)
+	struct buf text = BUF_INIT(LIMIT_CONFIG_FILE);
+	CLEANUP(freep_config)
+	struct config *c = xcalloc(1, sizeof(*c));
+	CLEANUP(yml_freep)
+	struct yml_node *root = NULL;
 	struct config_load l = {.c = c, .path = path, .problems = problems, .warnings = warnings};
 	struct err pe = ERR_INIT;
 	size_t before = problems->n;
@@ -168,7 +171,8 @@ enum err_code config_load(const char *path, struct config **ret_c, struct buf *p
 	else if (yml_parse(buf_slice(&text), &root, &pe))
 		syntax_problem(&l, &pe);
 	else if ((l.root = root)->kind != YML_MAP && root->kind != YML_NULL)
-		config_problem(&l, root->line, NULL, NULL, "the file must hold settings, name: value");
+		config_problem(
+			&l, root->line, NULL, NULL, "the file must hold settings, name: value");
 	else
 		read_tree(&l);
 	if (problems->n > before)

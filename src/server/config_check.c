@@ -76,7 +76,8 @@ static void check_tls(struct config_load *l, const struct config_etcd *etcd, con
 	snprintf(path, sizeof(path), "%s.tlsKeyPath", block);
 	if (!*etcd->tls_cert_path != !*etcd->tls_key_path)
 		config_problem(l, config_line(l, path), path, etcd->tls_key_path,
-			"certificate and key belong together; give both tlsCertPath and tlsKeyPath, "
+			"certificate and key belong together; give both tlsCertPath and "
+			"tlsKeyPath, "
 			"or neither");
 	for (size_t i = 0; i < ARRAY_LEN(versions); i++)
 		known |= strcmp(versions[i], etcd->tls_min_version) == 0;
@@ -104,7 +105,8 @@ static void place_sqlite(struct config *c)
 {
 	if (c->sqlite_path[0] == '/')
 		return;
-	CLEANUP(freep) char *copy = xstrdup(c->path);
+	CLEANUP(freep)
+	char *copy = xstrdup(c->path);
 	char *placed = xasprintf("%s/%s", dirname(copy), c->sqlite_path);
 	free(c->sqlite_path);
 	c->sqlite_path = placed;
@@ -113,10 +115,12 @@ static void place_sqlite(struct config *c)
 static void check_sqlite(struct config_load *l)
 {
 	place_sqlite(l->c);
-	CLEANUP(freep) char *copy = xstrdup(l->c->sqlite_path);
+	CLEANUP(freep)
+	char *copy = xstrdup(l->c->sqlite_path);
 	bool exists = access(l->c->sqlite_path, F_OK) == 0;
 
-	/* SQLite makes its journal beside the file, so the folder has to be writable in either case. */
+	/* SQLite makes its journal beside the file, so the folder has to be writable in either
+	 * case. */
 	if (access(dirname(copy), W_OK) || (exists && access(l->c->sqlite_path, R_OK | W_OK)))
 		config_problem(l, config_line(l, "metaStoreConfig.sqlitePath"),
 			"metaStoreConfig.sqlitePath", l->c->sqlite_path,
@@ -132,15 +136,15 @@ static void check_store(struct config_load *l)
 	bool other = c->store_etcd.n_endpoints || *c->mysql_url;
 
 	if (!given && other)
-		config_problem(l, config_line(l, "metaStoreConfig"), "metaStoreConfig.storeType", NULL,
+		config_problem(l, config_line(l, "metaStoreConfig"), "metaStoreConfig.storeType",
+			NULL,
 			"not given, but etcd or MySQL is set up; write storeType: etcd, or remove "
 			"the others to use sqlite");
 	if (c->store_kind == CONFIG_STORE_SQLITE && (given || !other))
 		check_sqlite(l);
 	if (c->store_kind == CONFIG_STORE_ETCD && !c->store_etcd.n_endpoints)
 		config_problem(l, config_line(l, "metaStoreConfig.etcd.address"),
-			"metaStoreConfig.etcd.address", NULL,
-			"empty; write e.g. [127.0.0.1:2379]");
+			"metaStoreConfig.etcd.address", NULL, "empty; write e.g. [127.0.0.1:2379]");
 	if (c->store_kind == CONFIG_STORE_ETCD)
 		check_etcd(l, &c->store_etcd, "metaStoreConfig.etcd");
 }
@@ -178,15 +182,16 @@ static void check_brokers(struct config_load *l)
 static void check_kafka(struct config_load *l)
 {
 	static const char *const protocols[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"};
-	static const char *const mechanisms[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI",
-		"OAUTHBEARER"};
+	static const char *const mechanisms[] = {
+		"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER"};
 	const struct config *c = l->c;
 
 	check_brokers(l);
 	check_kafka_word(l, "sourceConfig.kafka.securityProtocol", c->kafka_security_protocol,
 		protocols, ARRAY_LEN(protocols), "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL");
-	check_kafka_word(l, "sourceConfig.kafka.saslMechanisms", c->kafka_sasl_mechanisms, mechanisms,
-		ARRAY_LEN(mechanisms), "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, GSSAPI or OAUTHBEARER");
+	check_kafka_word(l, "sourceConfig.kafka.saslMechanisms", c->kafka_sasl_mechanisms,
+		mechanisms, ARRAY_LEN(mechanisms),
+		"PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, GSSAPI or OAUTHBEARER");
 	if (*c->kafka_sasl_username && !*c->kafka_sasl_mechanisms)
 		config_problem(l, config_line(l, "sourceConfig.kafka.saslUsername"),
 			"sourceConfig.kafka.saslMechanisms", NULL,
@@ -200,13 +205,15 @@ static void check_queue(struct config_load *l)
 	c->has_pulsar = *c->pulsar_address != '\0';
 	c->has_kafka = *c->kafka_address != '\0';
 	if (c->has_pulsar && c->has_kafka)
-		config_warning(l, config_line(l, "sourceConfig.pulsar.address"), "sourceConfig.pulsar",
-			NULL, "kafka is set up as well; pulsar comes first, as it always did");
+		config_warning(l, config_line(l, "sourceConfig.pulsar.address"),
+			"sourceConfig.pulsar", NULL,
+			"kafka is set up as well; pulsar comes first, as it always did");
 	if (c->has_pulsar)
-		config_problem(l, config_line(l, "sourceConfig.pulsar.address"), "sourceConfig.pulsar",
-			NULL, "this version reads Kafka sources only; %s",
-			c->has_kafka ? "remove the pulsar block"
-				     : "write kafka: {address: host:9092} if the source uses Kafka");
+		config_problem(l, config_line(l, "sourceConfig.pulsar.address"),
+			"sourceConfig.pulsar", NULL, "this version reads Kafka sources only; %s",
+			c->has_kafka
+				? "remove the pulsar block"
+				: "write kafka: {address: host:9092} if the source uses Kafka");
 	if (c->has_kafka)
 		check_kafka(l);
 	if (!c->has_pulsar && !c->has_kafka)
@@ -230,7 +237,8 @@ static void check_source(struct config_load *l)
 		config_problem(l, config_line(l, "sourceConfig.replicateChan"),
 			"sourceConfig.replicateChan", chan,
 			"not the name of a topic; write e.g. by-dev-replicate-msg");
-	if (!config_node(l, "sourceConfig.etcd.address") && !config_node(l, "sourceConfig.etcdAddress"))
+	if (!config_node(l, "sourceConfig.etcd.address") &&
+		!config_node(l, "sourceConfig.etcdAddress"))
 		config_warning(l, config_line(l, "sourceConfig.etcd.address"),
 			"sourceConfig.etcd.address", NULL, "not given, 127.0.0.1:2379 is used");
 	check_etcd(l, &l->c->source_etcd, "sourceConfig.etcd");
@@ -239,7 +247,8 @@ static void check_source(struct config_load *l)
 /* If one of the three is 0 all defaults apply; the cap is at least twice the first wait. */
 static void settle_retry(struct config_load *l)
 {
-	static const char *const names[] = {"retry.retryTimes", "retry.initBackOff", "retry.maxBackOff"};
+	static const char *const names[] = {
+		"retry.retryTimes", "retry.initBackOff", "retry.maxBackOff"};
 	struct config *c = l->c;
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -257,7 +266,7 @@ static void check_permissions(struct config_load *l)
 	const struct config *c = l->c;
 	struct stat st;
 	bool secret = *c->store_etcd.password || *c->source_etcd.password || *c->mysql_url ||
-		*c->kafka_sasl_password || *c->pulsar_auth_params;
+		      *c->kafka_sasl_password || *c->pulsar_auth_params;
 
 	if (secret && stat(l->path, &st) == 0 && (st.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)))
 		config_warning(l, 1, NULL, NULL,

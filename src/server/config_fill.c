@@ -139,7 +139,8 @@ static void set_list(struct config_load *l, const struct config_row *r, const st
 	*(size_t *)(void *)((char *)l->c + r->count_offset) = n;
 }
 
-static void set_pairs(struct config_load *l, const struct config_row *r, const struct yml_node *node)
+static void set_pairs(
+	struct config_load *l, const struct config_row *r, const struct yml_node *node)
 {
 	char ***list = field(l, r);
 	size_t n = 0;
@@ -149,8 +150,8 @@ static void set_pairs(struct config_load *l, const struct config_row *r, const s
 	for (size_t i = 0; i < node->n_children; i++) {
 		const struct yml_node *c = &node->children[i];
 		if (c->kind == YML_LIST || c->kind == YML_MAP) {
-			config_problem(l, c->line, r->path, NULL, "%s is %s; write name: value", c->key,
-				yml_kind_name(c->kind));
+			config_problem(l, c->line, r->path, NULL, "%s is %s; write name: value",
+				c->key, yml_kind_name(c->kind));
 			continue;
 		}
 		if (c->other_line)
@@ -213,11 +214,12 @@ static const struct yml_node *choose_node(struct config_load *l, const struct co
 		return node;
 	if (node)
 		config_warning(l, old->line, r->alias, NULL,
-			"stands beside %s (line %d) and wins as the older spelling; remove one of them",
+			"stands beside %s (line %d) and wins as the older spelling; remove one of "
+			"them",
 			r->path, node->line);
 	else
-		config_warning(l, old->line, r->alias, NULL, "older spelling of %s; still read",
-			r->path);
+		config_warning(
+			l, old->line, r->alias, NULL, "older spelling of %s; still read", r->path);
 	return old;
 }
 

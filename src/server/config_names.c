@@ -75,14 +75,15 @@ static bool is_block(const char *path)
 
 static void review_block(struct config_load *l, const struct yml_node *n, const char *prefix);
 
-static void review_unknown(struct config_load *l, const struct yml_node *c, const char *prefix,
-	const char *path)
+static void review_unknown(
+	struct config_load *l, const struct yml_node *c, const char *prefix, const char *path)
 {
 	char best[PATH_BYTES];
 
 	nearest(prefix, c->key, best);
 	if (*best)
-		config_warning(l, c->line, path, NULL, "unknown setting, ignored; did you mean %s?", best);
+		config_warning(
+			l, c->line, path, NULL, "unknown setting, ignored; did you mean %s?", best);
 	else
 		config_warning(l, c->line, path, NULL, "unknown setting, ignored");
 }

@@ -12,8 +12,8 @@ struct config_load {
 	struct buf *problems, *warnings;
 };
 
-/* Appends "path:line: setting = "value": text". setting and value may be NULL; a value of a secret setting
- * is masked. */
+/* Appends "path:line: setting = "value": text". setting and value may be NULL; a value of a secret
+ * setting is masked. */
 void config_problem(struct config_load *l, int line, const char *setting, const char *value,
 	const char *fmt, ...) PRINTF(5, 6);
 void config_warning(struct config_load *l, int line, const char *setting, const char *value,

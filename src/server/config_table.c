@@ -2,32 +2,47 @@
 
 #define AT(member) offsetof(struct config, member)
 #define TEXT(p, a, member, fl, d, s, text)                                                         \
-	{.path = p, .alias = a, .type = CONFIG_STRING, .flags = fl, .offset = AT(member), .def = d, \
-		.sample = s, .doc = text}
+	{                                                                                          \
+		.path = p, .alias = a, .type = CONFIG_STRING, .flags = fl, .offset = AT(member),   \
+		.def = d, .sample = s, .doc = text                                                 \
+	}
 #define FLAG(p, member, d, text)                                                                   \
-	{.path = p, .type = CONFIG_BOOL, .offset = AT(member), .def = d, .doc = text}
+	{                                                                                          \
+		.path = p, .type = CONFIG_BOOL, .offset = AT(member), .def = d, .doc = text        \
+	}
 #define NUMBER(p, member, fl, d, lo, hi, sc, text)                                                 \
-	{.path = p, .type = CONFIG_INT, .flags = fl, .offset = AT(member), .def = d, .min = lo,     \
-		.max = hi, .scale = sc, .doc = text}
-#define NOTHING(p, text) {.path = p, .type = CONFIG_NOTHING, .def = "", .doc = text}
+	{                                                                                          \
+		.path = p, .type = CONFIG_INT, .flags = fl, .offset = AT(member), .def = d,        \
+		.min = lo, .max = hi, .scale = sc, .doc = text                                     \
+	}
+#define NOTHING(p, text)                                                                           \
+	{                                                                                          \
+		.path = p, .type = CONFIG_NOTHING, .def = "", .doc = text                          \
+	}
 #define ETCD_LIST(p, a, etcd, fl, d, s, text)                                                      \
-	{.path = p, .alias = a, .type = CONFIG_LIST, .flags = fl, .offset = AT(etcd.endpoints),     \
-		.count_offset = AT(etcd.n_endpoints), .def = d, .sample = s, .doc = text}
+	{                                                                                          \
+		.path = p, .alias = a, .type = CONFIG_LIST, .flags = fl,                           \
+		.offset = AT(etcd.endpoints), .count_offset = AT(etcd.n_endpoints), .def = d,      \
+		.sample = s, .doc = text                                                           \
+	}
 
 /* Authentication and TLS of an etcd block; the same for both. */
 #define ETCD_ACCESS(p, etcd)                                                                       \
-	FLAG(p ".enableAuth", etcd.enable_auth, "false", "etcd asks for a user and a password"),    \
-	TEXT(p ".username", NULL, etcd.username, 0, "", "root", "etcd user"),                       \
-	TEXT(p ".password", NULL, etcd.password, CONFIG_SECRET, "", "secret", "password of the user"), \
-	FLAG(p ".enableTLS", etcd.enable_tls, "false", "speak TLS to etcd"),                        \
-	TEXT(p ".tlsCertPath", NULL, etcd.tls_cert_path, CONFIG_FILE, "", "/certs/client.pem",      \
-		"our certificate (PEM) for mutual TLS; needs `tlsKeyPath`"),                        \
-	TEXT(p ".tlsKeyPath", NULL, etcd.tls_key_path, CONFIG_FILE, "", "/certs/client.key",        \
-		"key of our certificate (PEM)"),                                                    \
-	TEXT(p ".tlsCACertPath", NULL, etcd.tls_ca_path, CONFIG_FILE, "", "/certs/ca.pem",          \
-		"certificates (PEM) that etcd's must be signed by; empty: those of the system"),    \
-	TEXT(p ".tlsMinVersion", NULL, etcd.tls_min_version, 0, "1.2", NULL,                        \
-		"lowest TLS version: 1.0, 1.1, 1.2 or 1.3")
+	FLAG(p ".enableAuth", etcd.enable_auth, "false", "etcd asks for a user and a password"),   \
+		TEXT(p ".username", NULL, etcd.username, 0, "", "root", "etcd user"),              \
+		TEXT(p ".password", NULL, etcd.password, CONFIG_SECRET, "", "secret",              \
+			"password of the user"),                                                   \
+		FLAG(p ".enableTLS", etcd.enable_tls, "false", "speak TLS to etcd"),               \
+		TEXT(p ".tlsCertPath", NULL, etcd.tls_cert_path, CONFIG_FILE, "",                  \
+			"/certs/client.pem",                                                       \
+			"our certificate (PEM) for mutual TLS; needs `tlsKeyPath`"),               \
+		TEXT(p ".tlsKeyPath", NULL, etcd.tls_key_path, CONFIG_FILE, "",                    \
+			"/certs/client.key", "key of our certificate (PEM)"),                      \
+		TEXT(p ".tlsCACertPath", NULL, etcd.tls_ca_path, CONFIG_FILE, "", "/certs/ca.pem", \
+			"certificates (PEM) that etcd's must be signed by; empty: those of the "   \
+			"system"),                                                                 \
+		TEXT(p ".tlsMinVersion", NULL, etcd.tls_min_version, 0, "1.2", NULL,               \
+			"lowest TLS version: 1.0, 1.1, 1.2 or 1.3")
 
 #define SRC "sourceConfig."
 #define META "metaStoreConfig."
@@ -37,16 +52,25 @@ const struct config_row config_rows[] = {
 		"where the HTTP API listens, `host:port`; it has no authentication of its own"),
 	NUMBER("maxTaskNum", max_task_num, CONFIG_ACTIVE | CONFIG_ZERO_DEF, "100", 1, 100000, 1,
 		"most tasks; 0 is read as the default"),
-	NUMBER("maxNameLength", max_name_length, CONFIG_ACTIVE | CONFIG_ZERO_DEF, "256", 1, 65535, 1,
-		"longest database or collection name in bytes; 0 is read as the default"),
-	{.path = "logLevel", .type = CONFIG_LEVEL, .flags = CONFIG_ACTIVE, .offset = AT(log_level),
-		.def = "info", .doc = "debug, info, warn, error, dpanic, panic or fatal"},
+	NUMBER("maxNameLength", max_name_length, CONFIG_ACTIVE | CONFIG_ZERO_DEF, "256", 1, 65535,
+		1, "longest database or collection name in bytes; 0 is read as the default"),
+	{.path = "logLevel",
+		.type = CONFIG_LEVEL,
+		.flags = CONFIG_ACTIVE,
+		.offset = AT(log_level),
+		.def = "info",
+		.doc = "debug, info, warn, error, dpanic, panic or fatal"},
 	TEXT("logFile", NULL, log_file, 0, "", "/var/log/milvus-cdc.log",
 		"a file that gets the log besides standard error"),
-	FLAG("detectDeadLock", detect_dead_lock, "false", "check the order of locks; for developers"),
+	FLAG("detectDeadLock", detect_dead_lock, "false",
+		"check the order of locks; for developers"),
 	FLAG("dryRun", dry_run, "false", "read and log everything, write nothing"),
-	{.path = "batchMode", .type = CONFIG_BOOL, .flags = CONFIG_ACTIVE, .offset = AT(batch_mode),
-		.def = "true", .doc = "read in larger batches while behind"},
+	{.path = "batchMode",
+		.type = CONFIG_BOOL,
+		.flags = CONFIG_ACTIVE,
+		.offset = AT(batch_mode),
+		.def = "true",
+		.doc = "read in larger batches while behind"},
 	TEXT("replicateID", NULL, replicate_id, 0, "", "migration-1",
 		"not empty: data migration mode, messages carry this id"),
 	NUMBER("memoryBudget", memory_budget_bytes, 0, "128", 16, 1 << 20, 1 << 20,
@@ -58,8 +82,11 @@ const struct config_row config_rows[] = {
 	NUMBER("lateBound", late_bound_ms, 0, "1000", 100, 60000, 1,
 		"ms that one lagging collection may hold its channel back"),
 
-	{.path = META "storeType", .type = CONFIG_STORE, .flags = CONFIG_ACTIVE,
-		.offset = AT(store_kind), .def = "sqlite",
+	{.path = META "storeType",
+		.type = CONFIG_STORE,
+		.flags = CONFIG_ACTIVE,
+		.offset = AT(store_kind),
+		.def = "sqlite",
 		.doc = "where tasks and positions are kept: sqlite (a file) or etcd"},
 	TEXT(META "sqlitePath", NULL, sqlite_path, 0, "milvus-cdc.db", NULL,
 		"file of the sqlite store; a relative path starts at the folder of this file"),
@@ -75,12 +102,13 @@ const struct config_row config_rows[] = {
 	TEXT(META "rootPath", NULL, store_root_path, CONFIG_ACTIVE, "", "cdc",
 		"prefix of our keys; services that share a store use different ones"),
 
-	ETCD_LIST(SRC "etcd.address", SRC "etcdAddress", source_etcd, CONFIG_ACTIVE, "127.0.0.1:2379",
-		NULL, "members of the source Milvus' etcd"),
-	TEXT(SRC "etcd.rootPath", SRC "etcdRootPath", source_etcd.root_path, CONFIG_ACTIVE, "by-dev",
-		NULL, "the source's `etcd.rootPath`; helm, compose: by-dev; operator: the release name"),
-	TEXT(SRC "etcd.metaSubPath", SRC "etcdMetaSubPath", source_etcd.meta_sub_path, CONFIG_ACTIVE,
-		"meta", NULL, "the source's `etcd.metaSubPath`"),
+	ETCD_LIST(SRC "etcd.address", SRC "etcdAddress", source_etcd, CONFIG_ACTIVE,
+		"127.0.0.1:2379", NULL, "members of the source Milvus' etcd"),
+	TEXT(SRC "etcd.rootPath", SRC "etcdRootPath", source_etcd.root_path, CONFIG_ACTIVE,
+		"by-dev", NULL,
+		"the source's `etcd.rootPath`; helm, compose: by-dev; operator: the release name"),
+	TEXT(SRC "etcd.metaSubPath", SRC "etcdMetaSubPath", source_etcd.meta_sub_path,
+		CONFIG_ACTIVE, "meta", NULL, "the source's `etcd.metaSubPath`"),
 	ETCD_ACCESS(SRC "etcd", source_etcd),
 	NUMBER(SRC "readChanLen", read_chan_len, 0, "10", 0, 1 << 20, 1,
 		"packs read ahead for one channel"),
@@ -90,8 +118,10 @@ const struct config_row config_rows[] = {
 		"longest time in ms between two ticks sent on; 0 is read as the default"),
 	TEXT(SRC "defaultPartitionName", NULL, default_partition, 0, "_default", NULL,
 		"name of the partition that every collection is born with"),
-	TEXT(SRC "replicateChan", NULL, replicate_channel, CONFIG_ACTIVE, "", "by-dev-replicate-msg",
-		"topic of the source's operations: `<chanNamePrefix.cluster>-<chanNamePrefix.replicateMsg>`"),
+	TEXT(SRC "replicateChan", NULL, replicate_channel, CONFIG_ACTIVE, "",
+		"by-dev-replicate-msg",
+		"topic of the source's operations: "
+		"`<chanNamePrefix.cluster>-<chanNamePrefix.replicateMsg>`"),
 	TEXT(SRC "kafka.address", NULL, kafka_address, CONFIG_ACTIVE, "", "127.0.0.1:9092",
 		"brokers of the source, `host:port`, commas between them"),
 	TEXT(SRC "kafka.saslUsername", NULL, kafka_sasl_username, 0, "", "user", "SASL user"),
@@ -101,16 +131,20 @@ const struct config_row config_rows[] = {
 		"PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, GSSAPI or OAUTHBEARER"),
 	TEXT(SRC "kafka.securityProtocol", NULL, kafka_security_protocol, 0, "", "SASL_PLAINTEXT",
 		"PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
-	{.path = SRC "kafka.consumer", .type = CONFIG_PAIRS, .flags = CONFIG_SECRET,
-		.offset = AT(kafka_extra), .def = "", .sample = "{fetch.wait.max.ms: 10}",
+	{.path = SRC "kafka.consumer",
+		.type = CONFIG_PAIRS,
+		.flags = CONFIG_SECRET,
+		.offset = AT(kafka_extra),
+		.def = "",
+		.sample = "{fetch.wait.max.ms: 10}",
 		.doc = "more settings of librdkafka's consumer, a map"},
 	NOTHING(SRC "kafka.producer", "nothing is written to the source's queue"),
 	TEXT(SRC "pulsar.address", NULL, pulsar_address, 0, "", "",
 		"Pulsar is not a source of this version"),
 	TEXT(SRC "pulsar.webAddress", NULL, pulsar_web_address, 0, "", "", "as above"),
 	NOTHING(SRC "pulsar.webPort", "as above"),
-	NUMBER(SRC "pulsar.maxMessageSize", pulsar_max_message_size, CONFIG_ZERO_DEF, "5242880", 1024,
-		1 << 30, 1, "as above"),
+	NUMBER(SRC "pulsar.maxMessageSize", pulsar_max_message_size, CONFIG_ZERO_DEF, "5242880",
+		1024, 1 << 30, 1, "as above"),
 	TEXT(SRC "pulsar.tenant", NULL, pulsar_tenant, 0, "public", NULL, "as above"),
 	TEXT(SRC "pulsar.namespace", NULL, pulsar_namespace, 0, "default", NULL, "as above"),
 	TEXT(SRC "pulsar.authPlugin", NULL, pulsar_auth_plugin, 0, "", "", "as above"),
@@ -124,7 +158,8 @@ const struct config_row config_rows[] = {
 	NOTHING("packer.timerInterval", "nothing waits for a batch to fill"),
 	NOTHING("packer.maxCount", "nothing waits for a batch to fill"),
 	NUMBER("packer.maxMsgSize", packer_max_bytes, CONFIG_ZERO_DEF, "524288", 1, INT32_MAX, 1024,
-		"KiB that one call to the target may hold at most; our own limit is below the default"),
+		"KiB that one call to the target may hold at most; our own limit is below the "
+		"default"),
 	NOTHING("packer.memoryLimit", "see `memoryBudget`"),
 	NOTHING("enableReverse", "replication back is a second service"),
 	NOTHING("reverseMilvus", "replication back is a second service"),

@@ -1,7 +1,8 @@
 /* The listener over libmicrohttpd: its thread accepts, a thread a connection serves. The handler is
  * entered several times a request (headers, pieces of the body, end); the request's state hangs on
- * *state from the first to the completion callback. While a request is in the API the connection's
- * idle timeout is off: creating a task may take longer than an idle client is allowed to. */
+ * *state from the first to the completion callback. A call of the API may last longer than the idle
+ * timeout: with a thread a connection libmicrohttpd 0.9.75 looks at it only while it waits for
+ * bytes. */
 #include "server/http.h"
 
 #include <microhttpd.h>
@@ -24,7 +25,8 @@ enum {
 	STACK_BYTES = 2 << 20,
 	PAGE_BYTES = 64 << 20,
 	ANSWER_BYTES = 256 << 20,
-	DISCARD_BYTES = 64 << 20, /* of a body that is too large, so that its sender reads our answer */
+	DISCARD_BYTES =
+		64 << 20, /* of a body that is too large, so that its sender reads our answer */
 };
 
 static const struct log_ctx log_http = {.comp = LOG_api};
@@ -44,8 +46,8 @@ struct request {
 	bool too_large;
 };
 
-static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const char *type,
-	struct buf *body)
+static enum MHD_Result answer(
+	struct MHD_Connection *c, unsigned status, const char *type, struct buf *body)
 {
 	size_t n = body->n;
 	char *text = buf_take(body);
@@ -79,8 +81,8 @@ static enum MHD_Result answer_too_large(struct MHD_Connection *c)
 	return answer(c, MHD_HTTP_CONTENT_TOO_LARGE, "application/json", &b);
 }
 
-static enum MHD_Result serve_page(struct http *h, struct MHD_Connection *c, const char *path,
-	const char *method)
+static enum MHD_Result serve_page(
+	struct http *h, struct MHD_Connection *c, const char *path, const char *method)
 {
 	struct buf b = BUF_INIT(PAGE_BYTES);
 	const char *type = "text/plain; charset=utf-8";
@@ -93,21 +95,14 @@ static enum MHD_Result serve_page(struct http *h, struct MHD_Connection *c, cons
 	return answer_text(c, MHD_HTTP_NOT_FOUND, "404 page not found\n");
 }
 
-static void set_timeout(struct MHD_Connection *c, unsigned seconds)
-{
-	MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
-}
-
-static enum MHD_Result serve_api(struct http *h, struct MHD_Connection *c, const char *method,
-	const struct request *rq)
+static enum MHD_Result serve_api(
+	struct http *h, struct MHD_Connection *c, const char *method, const struct request *rq)
 {
 	struct buf b = BUF_INIT(ANSWER_BYTES);
 
 	if (rq->too_large)
 		return answer_too_large(c);
-	set_timeout(c, 0);
 	api_handle(h->o.api, method, buf_slice(&rq->body), &b);
-	set_timeout(c, h->o.idle_s ? h->o.idle_s : IDLE_S);
 	return answer(c, MHD_HTTP_OK, "application/json", &b);
 }
 
@@ -159,7 +154,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 	(void)version;
 	if (!*state) {
 		*state = request_new(h);
-		/* An answer before the body closes the connection: only for what is not worth reading. */
+		/* An answer before the body closes the connection: only for what is not worth
+		 * reading. */
 		return announced(c) > DISCARD_BYTES ? answer_too_large(c) : MHD_YES;
 	}
 	if (*size)
@@ -169,8 +165,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 	return serve_page(h, c, path, method);
 }
 
-static void on_done(void *arg, struct MHD_Connection *c, void **state,
-	enum MHD_RequestTerminationCode why)
+static void on_done(
+	void *arg, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
 {
 	struct http *h = arg;
 	struct request *rq = *state;
@@ -200,15 +196,13 @@ static void PRINTF(2, 0) on_log(void *arg, const char *fmt, va_list ap)
 static struct MHD_Daemon *start_daemon(struct http *h)
 {
 	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
-		MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+			 MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
 
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, h,
-		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-		MHD_OPTION_LISTEN_SOCKET, h->fd,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIMIT_HTTP_CONNECTIONS,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(h->o.idle_s ? h->o.idle_s : IDLE_S),
-		MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES,
-		MHD_OPTION_NOTIFY_COMPLETED, on_done, h, MHD_OPTION_END);
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
+		on_log, NULL, MHD_OPTION_LISTEN_SOCKET, h->fd, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)LIMIT_HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)(h->o.idle_s ? h->o.idle_s : IDLE_S), MHD_OPTION_THREAD_STACK_SIZE,
+		(size_t)STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_done, h, MHD_OPTION_END);
 }
 
 enum err_code http_start(const struct http_opts *o, struct http **ret_h, struct err *e)

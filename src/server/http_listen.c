@@ -57,7 +57,8 @@ static int port_of(int fd)
 
 enum err_code http_listen(const char *address, int *ret_fd, int *ret_port, struct err *e)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *list = NULL;
 	char host[ADDRESS_HOST_BYTES], service[8];
 	int port;

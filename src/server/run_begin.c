@@ -49,7 +49,10 @@ static enum err_code put_latest(
 	struct store_position *p = &d->source[d->n_source];
 	*p = (struct store_position){.exact = true};
 	snprintf(p->channel, sizeof(p->channel), "%s", channel);
-	if (b->sv->mq->ops->latest(b->sv->mq, channel, &b->stop, &p->pos.id, e))
+	enum err_code code = b->sv->mq->ops->latest(b->sv->mq, channel, &b->stop, &p->pos.id, e);
+	if (code == ERR_NOT_FOUND)
+		err_clear(e); /* no topic yet: it will be read from its first message on */
+	else if (code)
 		return err_ctx(e, "fail to find the end of channel %s", channel);
 	d->n_source++;
 	return ERR_OK;

@@ -22,6 +22,7 @@
 
 enum {
 	NEXT_MS = 1000,
+	NO_TOPIC_MS = 500,
 	TURN_MS = 20,
 	FIRST_MS = 200,
 	MOST_MS = 10000,
@@ -64,7 +65,7 @@ struct oplog {
 static void set_status(struct oplog *o, const char *text)
 {
 	mtx_lock(&o->mtx);
-	snprintf(o->status, sizeof(o->status), "%s", text);
+	snprintf(o->status, sizeof(o->status), "%.*s", COLL_REASON_BYTES - 1, text);
 	mtx_unlock(&o->mtx);
 }
 
@@ -457,7 +458,10 @@ static void read_all(void *arg)
 		}
 		if (r)
 			q->close(r);
-		if (!stop_is_set(&o->stop) && code)
+		/* The topic is made with the first operation: until then there is nothing to read. */
+		if (code == ERR_NOT_FOUND)
+			stop_sleep(&o->stop, NO_TOPIC_MS);
+		else if (!stop_is_set(&o->stop) && code)
 			trouble(o, &backoff, &e);
 	}
 }
@@ -470,7 +474,7 @@ static enum err_code find_start(struct oplog *o, struct err *e)
 	const struct store_position *p =
 		run_start_position(o->run, STORE_ID_OPS, c->replicate_channel);
 
-	if (p && p->pos.id.n) {
+	if (p && (p->pos.id.n || p->exact)) {
 		o->start = p->pos;
 		if (!p->exact)
 			o->start.ts = 1; /* a reference's record: exclusive */
@@ -487,8 +491,12 @@ static enum err_code find_latest(void *arg, struct err *e)
 	struct oplog *o = arg;
 	struct mq *q = o->run->sv.mq;
 	o->start.ts = 0;
-	return q->ops->latest(
+	enum err_code code = q->ops->latest(
 		q, o->run->sv.config->replicate_channel, &o->stop, &o->start.id, e);
+	if (code != ERR_NOT_FOUND)
+		return code;
+	err_clear(e);
+	return ERR_OK;
 }
 
 static void start_reading(void *arg)

@@ -1,5 +1,6 @@
-/* The page is rendered here only: its script fetches the page itself every 2 s and puts the new <main> in
- * the old one's place, so names are escaped in one place and a browser without scripts sees the same. */
+/* The page is rendered here only: its script fetches the page itself every 2 s and puts the new
+ * <main> in the old one's place, so names are escaped in one place and a browser without scripts
+ * sees the same. */
 #include "server/status_page.h"
 
 #include <string.h>
@@ -10,7 +11,8 @@ static const char head[] =
 	"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
 	"<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
 	"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-	"'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action "
+	"'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; "
+	"form-action "
 	"'none'\">\n"
 	"<noscript><meta http-equiv=\"refresh\" content=\"2\"></noscript>\n"
 	"<title>Milvus-CDC</title>\n<style>\n"
@@ -114,7 +116,8 @@ static void put_peer(struct buf *out, const char *title, json_t *o)
 	if (!json_object_size(o))
 		return;
 	buf_putf(out, "<p>%s: ", title);
-	json_object_foreach(o, key, v) {
+	json_object_foreach(o, key, v)
+	{
 		buf_put_str(out, any ? ", " : "");
 		put_value(out, v);
 		any = true;
@@ -146,7 +149,7 @@ static void put_task(struct buf *out, const json_t *t)
 	const char *reason = text_of(t, "reason");
 	const char *waits = text_of(t, "waits_for");
 	bool known = strcmp(state, "Running") == 0 || strcmp(state, "Initial") == 0 ||
-		strcmp(state, "Paused") == 0;
+		     strcmp(state, "Paused") == 0;
 
 	buf_put_str(out, "<tr><td>");
 	put_text(out, text_of(t, "task_id"));
@@ -177,7 +180,8 @@ static void put_tasks(struct buf *out, const json_t *tasks)
 	}
 	buf_put_str(out,
 		"<table><thead><tr><th>Task</th><th>State</th><th>Why, and what it waits for</th>"
-		"<th class=\"n\">Lag</th><th class=\"n\">Collections</th><th class=\"n\">Rows</th></tr>"
+		"<th class=\"n\">Lag</th><th class=\"n\">Collections</th><th "
+		"class=\"n\">Rows</th></tr>"
 		"</thead><tbody>\n");
 	for (size_t i = 0; i < json_array_size(tasks); i++)
 		put_task(out, json_array_get(tasks, i));
@@ -186,12 +190,14 @@ static void put_tasks(struct buf *out, const json_t *tasks)
 
 void status_page_write(struct buf *out, const char *status_json)
 {
-	CLEANUP(json_in_freep) json_t *j = NULL;
+	CLEANUP(json_in_freep)
+	json_t *j = NULL;
 	struct err e = ERR_INIT;
 
 	buf_put_str(out, head);
 	if (json_in_parse(slice_str(status_json), &j, &e) || !json_is_object(j)) {
-		buf_put_str(out, "<h1>Milvus-CDC</h1><p class=\"bad\">The status can't be read.</p>\n");
+		buf_put_str(
+			out, "<h1>Milvus-CDC</h1><p class=\"bad\">The status can't be read.</p>\n");
 		buf_put_str(out, foot);
 		return;
 	}

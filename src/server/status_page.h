@@ -10,6 +10,6 @@
 
 #include "base/buf.h"
 
-/* Appends the page. Everything that comes from outside is escaped. A status that is no JSON makes a page that
- * says so. @thread any */
+/* Appends the page. Everything that comes from outside is escaped. A status that is no JSON makes a
+ * page that says so. @thread any */
 void status_page_write(struct buf *out, const char *status_json);

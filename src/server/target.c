@@ -259,10 +259,11 @@ static int64_t clock_step(void *arg)
 {
 	struct target *t = arg;
 	struct err e = ERR_INIT;
+	struct milvus_info info;
 	uint64_t ts = 0;
 
 	int64_t before = time_mono_ms();
-	enum err_code code = milvus_connect(t->milvus, &t->stop, NULL, &e);
+	enum err_code code = milvus_connect(t->milvus, &t->stop, &info, &e);
 	if (!code) {
 		before = time_mono_ms();
 		code = milvus_clock(t->milvus, &t->stop, &ts, &e);
@@ -282,7 +283,7 @@ static int64_t clock_step(void *arg)
 	if (code && was_good && code != ERR_CANCELLED)
 		log_warn(&t->log, "%s; asked again every %d ms", e.text, CLOCK_RETRY_MS);
 	if (reopen) {
-		log_info(&t->log, "connected");
+		log_info(&t->log, "connected, version %s", info.version[0] ? info.version : "unknown");
 		reopen_channels(t, ts);
 	}
 	return code ? CLOCK_RETRY_MS : CLOCK_REFRESH_MS;
@@ -308,8 +309,9 @@ static enum err_code open_client(
 enum err_code target_check(struct targets *s, const struct task *t, struct err *e)
 {
 	struct milvus *m = NULL;
+	struct milvus_info info;
 
-	if (open_client(s, t, &m, e) || milvus_connect(m, &s->stop, NULL, e))
+	if (open_client(s, t, &m, e) || milvus_connect(m, &s->stop, &info, e))
 		err_ctx(e, "fail to connect the milvus");
 	milvus_close(m);
 	return e->code;

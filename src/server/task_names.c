@@ -126,8 +126,8 @@ static void names_add(struct names *s, struct name n)
 }
 
 /* What is wanted too although `other`, which has `have`, replicates it already. */
-static void add_excludes(struct names *out, struct name want, const struct task *other,
-	const struct names *have)
+static void add_excludes(
+	struct names *out, struct name want, const struct task *other, const struct names *have)
 {
 	struct name x;
 
@@ -141,14 +141,16 @@ static void add_excludes(struct names *out, struct name want, const struct task 
 
 static enum err_code duplicate_error(const struct names *dups, struct err *e)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(LIST_TEXT_BYTES);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(LIST_TEXT_BYTES);
 
 	for (size_t i = 0; i < dups->n; i++)
 		buf_putf(&b, "%s%s.%s", i ? " " : "", dups->l[i].db, dups->l[i].coll);
 	bool cut = buf_failed(&b);
 	b.failed = false;
-	return err_set(e, ERR_INVALID, "the collection name is duplicate with existing task, [%s%s]",
-		buf_cstr(&b), cut ? " ..." : "");
+	return err_set(e, ERR_INVALID,
+		"the collection name is duplicate with existing task, [%s%s]", buf_cstr(&b),
+		cut ? " ..." : "");
 }
 
 static bool mapping_covered(const struct names *want, const struct task_mapping *m)
@@ -207,17 +209,23 @@ static char *target_key(const struct task *t)
 
 bool task_names_same_target(const struct task *a, const struct task *b)
 {
-	CLEANUP(freep) char *x = target_key(a);
-	CLEANUP(freep) char *y = target_key(b);
+	CLEANUP(freep)
+	char *x = target_key(a);
+	CLEANUP(freep)
+	char *y = target_key(b);
 
 	return strcasecmp(x, y) == 0;
 }
 
-enum err_code task_names_check(struct task *t, struct task *const *existing, size_t n, struct err *e)
+enum err_code task_names_check(
+	struct task *t, struct task *const *existing, size_t n, struct err *e)
 {
-	CLEANUP(names_done) struct names want = names_of(t);
-	CLEANUP(names_done) struct names dups = {.n = 0};
-	CLEANUP(names_done) struct names excludes = {.n = 0};
+	CLEANUP(names_done)
+	struct names want = names_of(t);
+	CLEANUP(names_done)
+	struct names dups = {.n = 0};
+	CLEANUP(names_done)
+	struct names excludes = {.n = 0};
 
 	for (size_t i = 0; i < n; i++) {
 		const struct task *x = existing[i];
@@ -225,7 +233,8 @@ enum err_code task_names_check(struct task *t, struct task *const *existing, siz
 			continue;
 		if (x->enable_user_role && t->enable_user_role)
 			return err_set(e, ERR_INVALID, "the enable user role param is duplicate");
-		CLEANUP(names_done) struct names have = names_of(x);
+		CLEANUP(names_done)
+		struct names have = names_of(x);
 		for (size_t k = 0; k < want.n; k++) {
 			if (is_duplicate(want.l[k], x, &have) && !listed(&dups, want.l[k]))
 				names_add(&dups, want.l[k]);
@@ -242,8 +251,10 @@ enum err_code task_names_check(struct task *t, struct task *const *existing, siz
 
 bool task_names_equal(const struct task *a, const struct task *b)
 {
-	CLEANUP(names_done) struct names x = names_of(a);
-	CLEANUP(names_done) struct names y = names_of(b);
+	CLEANUP(names_done)
+	struct names x = names_of(a);
+	CLEANUP(names_done)
+	struct names y = names_of(b);
 
 	if (x.n != y.n || !task_names_same_target(a, b))
 		return false;
@@ -258,8 +269,8 @@ enum err_code task_names_check_id(const char *id, struct err *e)
 	if (!*id)
 		return err_set(e, ERR_INVALID, "task_id is empty");
 	if (strlen(id) > TASK_NAMES_ID_BYTES)
-		return err_set(e, ERR_INVALID, "the task_id is longer than %d bytes",
-			TASK_NAMES_ID_BYTES);
+		return err_set(
+			e, ERR_INVALID, "the task_id is longer than %d bytes", TASK_NAMES_ID_BYTES);
 	for (const char *s = id; *s; s++)
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
 			return err_set(e, ERR_INVALID, "the task_id holds a control character");

@@ -1,24 +1,27 @@
-/* Which tasks of one target may stand beside each other: no collection is replicated by two of them. Pure:
- * everything is derived from the stored tasks, so there is no state that could disagree with them.
- * Full names are (database, collection), either may be "*". (server.md 2.2.2; better than the reference where
- * two selections cross without one covering the other: the new task leaves the crossing to the old one.) */
+/* Which tasks of one target may stand beside each other: no collection is replicated by two of
+ * them. Pure: everything is derived from the stored tasks, so there is no state that could disagree
+ * with them. Full names are (database, collection), either may be "*". (server.md 2.2.2; better
+ * than the reference where two selections cross without one covering the other: the new task leaves
+ * the crossing to the old one.) */
 #pragma once
 
 #include "base/err.h"
 #include "model/task.h"
 
-/* Do both tasks go to the same place? Scheme, letter case and a slash at the end make no difference;
- * of a Kafka target the topic counts too. */
+/* Do both tasks go to the same place? Scheme, letter case and a slash at the end make no
+ * difference; of a Kafka target the topic counts too. */
 bool task_names_same_target(const struct task *a, const struct task *b);
 
-/* Checks t against the tasks that exist on its target (others are skipped) and sets t->excludes to what they
- * already replicate. INVALID with the reference's text: "the enable user role param is duplicate", "the
- * collection name is duplicate with existing task, [..]", "the collection name in the name mapping is not in
- * the collection info, checkout it". t->excludes is changed only on OK. */
-NODISCARD enum err_code task_names_check(struct task *t, struct task *const *existing, size_t n,
-	struct err *e);
+/* Checks t against the tasks that exist on its target (others are skipped) and sets t->excludes to
+ * what they already replicate. INVALID with the reference's text: "the enable user role param is
+ * duplicate", "the collection name is duplicate with existing task, [..]", "the collection name in
+ * the name mapping is not in the collection info, checkout it". t->excludes is changed only on OK.
+ */
+NODISCARD enum err_code task_names_check(
+	struct task *t, struct task *const *existing, size_t n, struct err *e);
 
-/* Do both ask for the same selection on the same target? For a create with the id of a task that exists. */
+/* Do both ask for the same selection on the same target? For a create with the id of a task that
+ * exists. */
 bool task_names_equal(const struct task *a, const struct task *b);
 
 /* Printable UTF-8, not empty, at most TASK_NAMES_ID_BYTES bytes, no control characters. */

@@ -139,8 +139,7 @@ static void say(struct buf *b, const char *text)
 	buf_put_str(b, text);
 }
 
-static void say_bad(struct catalog *c, struct buf *b)
-	REQUIRES(c->mtx)
+static void say_bad(struct catalog *c, struct buf *b) REQUIRES(c->mtx)
 {
 	size_t n = smap_count(&c->bad), pos = 0;
 	const char *first = "";
@@ -149,13 +148,13 @@ static void say_bad(struct catalog *c, struct buf *b)
 	if (!n)
 		return;
 	smap_next(&c->bad, &pos, &first, &v);
-	CLEANUP(freep) char *text = xasprintf(
+	CLEANUP(freep)
+	char *text = xasprintf(
 		"%zu values of the source's etcd can't be read, one is %s%s", n, c->base, first);
 	say(b, text);
 }
 
-static void say_waiting(struct catalog *c, struct buf *b)
-	REQUIRES(c->mtx)
+static void say_waiting(struct catalog *c, struct buf *b) REQUIRES(c->mtx)
 {
 	size_t i = 0;
 
@@ -163,9 +162,9 @@ static void say_waiting(struct catalog *c, struct buf *b)
 		return;
 	while (i < c->n_order && !c->order[i]->waiting)
 		i++;
-	CLEANUP(freep) char *text = xasprintf(
-		"%zu created collections wait for their fields, one is %lld", c->n_waiting,
-		(long long)(i < c->n_order ? c->order[i]->id : 0));
+	CLEANUP(freep)
+	char *text = xasprintf("%zu created collections wait for their fields, one is %lld",
+		c->n_waiting, (long long)(i < c->n_order ? c->order[i]->id : 0));
 	say(b, text);
 }
 
@@ -183,7 +182,8 @@ void catalog_status(struct catalog *c, char *ret_text, size_t cap)
 	bool no_clock = c->version && !c->clock;
 	mtx_unlock(&c->mtx);
 	if (no_clock) {
-		CLEANUP(freep) char *text = xasprintf(
+		CLEANUP(freep)
+		char *text = xasprintf(
 			"etcd has no key %s: is the source's rootPath right?", c->clock_key);
 		say(&b, text);
 	}

@@ -54,15 +54,14 @@ void catalog_notes_write(struct catalog *c)
 
 /* Bad values */
 
-static struct entry *bad_owner(struct catalog *c, const struct catalog_key *k)
-	REQUIRES(c->mtx)
+static struct entry *bad_owner(struct catalog *c, const struct catalog_key *k) REQUIRES(c->mtx)
 {
 	bool part = k->kind == CATALOG_KEY_FIELD || k->kind == CATALOG_KEY_FUNCTION;
 	return part ? catalog_entry_get(c, k->parent) : NULL;
 }
 
-static void set_bad(struct catalog *c, const char *tail, const struct catalog_key *k, const char *why)
-	REQUIRES(c->mtx)
+static void set_bad(struct catalog *c, const char *tail, const struct catalog_key *k,
+	const char *why) REQUIRES(c->mtx)
 {
 	struct entry *en = bad_owner(c, k);
 
@@ -71,8 +70,9 @@ static void set_bad(struct catalog *c, const char *tail, const struct catalog_ke
 	if (en)
 		en->bad_parts++;
 	if (!smap_get(&c->bad_logged, tail))
-		catalog_note(c, LOG_ERROR, "value of etcd key %s%s: %s; what was known before stays",
-			c->base, tail, why);
+		catalog_note(c, LOG_ERROR,
+			"value of etcd key %s%s: %s; what was known before stays", c->base, tail,
+			why);
 }
 
 static void set_good(struct catalog *c, const char *tail, const struct catalog_key *k)
@@ -119,8 +119,7 @@ static struct catalog_schema *draft_with_fields(struct catalog *c, struct entry 
 }
 
 static enum err_code put_collection(struct catalog *c, const struct etcd_kv *kv,
-	const struct catalog_key *k, bool listing, struct err *e)
-	REQUIRES(c->mtx)
+	const struct catalog_key *k, bool listing, struct err *e) REQUIRES(c->mtx)
 {
 	struct collection *col = NULL;
 	struct slice schema;
@@ -159,8 +158,8 @@ void catalog_entry_gone(struct catalog *c, struct entry *en, int64_t revision)
 	catalog_entry_dirty(c, en);
 }
 
-static void gone_collection(struct catalog *c, const struct etcd_kv *kv, const struct catalog_key *k)
-	REQUIRES(c->mtx)
+static void gone_collection(
+	struct catalog *c, const struct etcd_kv *kv, const struct catalog_key *k) REQUIRES(c->mtx)
 {
 	struct entry *en = umap_get(&c->entries, (uint64_t)k->id);
 
@@ -180,8 +179,7 @@ static enum schema_part_kind part_kind(const struct catalog_key *k)
 }
 
 static enum err_code put_schema_part(struct catalog *c, const struct etcd_kv *kv,
-	const struct catalog_key *k, bool listing, struct err *e)
-	REQUIRES(c->mtx)
+	const struct catalog_key *k, bool listing, struct err *e) REQUIRES(c->mtx)
 {
 	struct entry *en = catalog_entry_get(c, k->parent);
 
@@ -192,8 +190,7 @@ static enum err_code put_schema_part(struct catalog *c, const struct etcd_kv *kv
 }
 
 /* Fields go before their collection does; the schema of a going one is kept as it was. */
-static void gone_schema_part(struct catalog *c, const struct catalog_key *k)
-	REQUIRES(c->mtx)
+static void gone_schema_part(struct catalog *c, const struct catalog_key *k) REQUIRES(c->mtx)
 {
 	struct entry *en = umap_get(&c->entries, (uint64_t)k->parent);
 	bool going = en && (en->cur || en->next) && en->stored >= OBJECT_DROPPING;
@@ -209,12 +206,13 @@ static void gone_schema_part(struct catalog *c, const struct catalog_key *k)
 
 /* Publishing */
 
-static void set_waiting(struct catalog *c, struct entry *en, bool waiting)
-	REQUIRES(c->mtx)
+static void set_waiting(struct catalog *c, struct entry *en, bool waiting) REQUIRES(c->mtx)
 {
 	if (waiting && !en->waiting)
-		catalog_note(c, LOG_WARN, "collection %lld is Created but its fields are not all "
-			"there; waiting for them", (long long)en->id);
+		catalog_note(c, LOG_WARN,
+			"collection %lld is Created but its fields are not all "
+			"there; waiting for them",
+			(long long)en->id);
 	c->n_waiting += waiting;
 	c->n_waiting -= en->waiting;
 	en->waiting = waiting;
@@ -223,7 +221,7 @@ static void set_waiting(struct catalog *c, struct entry *en, bool waiting)
 static bool collection_same(const struct collection *a, const struct collection *b)
 {
 	return a->state == b->state && a->revision == b->revision && a->db_id == b->db_id &&
-		slice_eq(a->schema, b->schema);
+	       slice_eq(a->schema, b->schema);
 }
 
 static enum object_state shown_state(const struct entry *en, const struct catalog_schema *sc)
@@ -246,8 +244,7 @@ static struct collection *build(struct entry *en)
 	return nw;
 }
 
-static bool publish_entry(struct catalog *c, struct entry *en)
-	REQUIRES(c->mtx)
+static bool publish_entry(struct catalog *c, struct entry *en) REQUIRES(c->mtx)
 {
 	bool nothing = !en->next && !en->cur;
 	bool unreadable = en->bad_parts && en->stored < OBJECT_DROPPING;
@@ -266,8 +263,9 @@ static bool publish_entry(struct catalog *c, struct entry *en)
 		collection_unref(nw);
 		return false;
 	}
-	catalog_note(c, en->cur ? LOG_INFO : LOG_DEBUG, "collection %lld %s: state %d, revision %lld",
-		(long long)nw->id, nw->name, (int)nw->state, (long long)nw->revision);
+	catalog_note(c, en->cur ? LOG_INFO : LOG_DEBUG,
+		"collection %lld %s: state %d, revision %lld", (long long)nw->id, nw->name,
+		(int)nw->state, (long long)nw->revision);
 	catalog_entry_set_cur(c, en, nw);
 	return true;
 }
@@ -288,9 +286,8 @@ void catalog_publish(struct catalog *c, bool force)
 
 /* Partitions and databases */
 
-static enum err_code put_partition(
-	struct catalog *c, const struct etcd_kv *kv, const struct catalog_key *k, struct err *e)
-	REQUIRES(c->mtx)
+static enum err_code put_partition(struct catalog *c, const struct etcd_kv *kv,
+	const struct catalog_key *k, struct err *e) REQUIRES(c->mtx)
 {
 	struct partition p;
 	bool found;
@@ -315,8 +312,7 @@ static enum err_code put_partition(
 	return ERR_OK;
 }
 
-static void gone_partition(struct catalog *c, const struct catalog_key *k)
-	REQUIRES(c->mtx)
+static void gone_partition(struct catalog *c, const struct catalog_key *k) REQUIRES(c->mtx)
 {
 	struct entry *en = umap_get(&c->entries, (uint64_t)k->parent);
 	bool found;
@@ -334,9 +330,8 @@ static void gone_partition(struct catalog *c, const struct catalog_key *k)
 	catalog_entry_drop_unused(c, en);
 }
 
-static enum err_code put_database(
-	struct catalog *c, const struct etcd_kv *kv, const struct catalog_key *k, struct err *e)
-	REQUIRES(c->mtx)
+static enum err_code put_database(struct catalog *c, const struct etcd_kv *kv,
+	const struct catalog_key *k, struct err *e) REQUIRES(c->mtx)
 {
 	struct database db;
 
@@ -346,8 +341,7 @@ static enum err_code put_database(
 	return ERR_OK;
 }
 
-static void gone_database(struct catalog *c, const struct catalog_key *k)
-	REQUIRES(c->mtx)
+static void gone_database(struct catalog *c, const struct catalog_key *k) REQUIRES(c->mtx)
 {
 	struct database_slot *slot = umap_get(&c->databases, (uint64_t)k->id);
 
@@ -386,8 +380,7 @@ void catalog_apply_gone(struct catalog *c, const struct etcd_kv *kv)
 }
 
 static enum err_code put_value(struct catalog *c, const struct etcd_kv *kv,
-	const struct catalog_key *k, bool listing, struct err *e)
-	REQUIRES(c->mtx)
+	const struct catalog_key *k, bool listing, struct err *e) REQUIRES(c->mtx)
 {
 	switch (k->kind) {
 	case CATALOG_KEY_DATABASE:
@@ -408,8 +401,7 @@ static enum err_code put_value(struct catalog *c, const struct etcd_kv *kv,
 }
 
 /* A listed key is there, whether its value can be read or not. */
-static void mark_listed(struct catalog *c, const struct catalog_key *k)
-	REQUIRES(c->mtx)
+static void mark_listed(struct catalog *c, const struct catalog_key *k) REQUIRES(c->mtx)
 {
 	bool part = k->kind == CATALOG_KEY_PARTITION;
 	struct entry *en = umap_get(&c->entries, (uint64_t)(part ? k->parent : k->id));

@@ -12,12 +12,28 @@ enum { PROPERTIES_OF_CREATE = 7, VARINT_SLACK = 32 };
 
 enum { DB_NAME = 2, DB_ID, DB_STATE, DB_CREATED, DB_PROPERTIES };
 enum { PART_ID = 1, PART_NAME, PART_CREATED, PART_COLLECTION, PART_STATE };
-enum { COLL_ID = 1, COLL_SCHEMA, COLL_CREATED, COLL_VCHANNELS = 7, COLL_PCHANNELS, COLL_SHARDS = 10,
-	COLL_STARTS, COLL_CONSISTENCY, COLL_STATE, COLL_PROPERTIES };
+enum {
+	COLL_ID = 1,
+	COLL_SCHEMA,
+	COLL_CREATED,
+	COLL_VCHANNELS = 7,
+	COLL_PCHANNELS,
+	COLL_SHARDS = 10,
+	COLL_STARTS,
+	COLL_CONSISTENCY,
+	COLL_STATE,
+	COLL_PROPERTIES
+};
 enum { SCHEMA_NAME = 1 };
 enum { PAIR_KEY = 1, PAIR_DATA };
-enum { FIELD_ID = 1, FIELD_NAME, FIELD_IS_PK, FIELD_TYPE = 5, FIELD_IS_DYNAMIC = 12,
-	FIELD_IS_PARTITION_KEY };
+enum {
+	FIELD_ID = 1,
+	FIELD_NAME,
+	FIELD_IS_PK,
+	FIELD_TYPE = 5,
+	FIELD_IS_DYNAMIC = 12,
+	FIELD_IS_PARTITION_KEY
+};
 
 /* Keys */
 
@@ -32,7 +48,7 @@ static bool parse_two(const char *text, struct catalog_key *k)
 	const char *slash = strchr(text, '/');
 
 	return slash && parse_id(slice_of(text, (size_t)(slash - text)), &k->parent) &&
-		parse_id(slice_str(slash + 1), &k->id);
+	       parse_id(slice_str(slash + 1), &k->id);
 }
 
 struct catalog_key catalog_key_parse(const char *tail)
@@ -167,8 +183,8 @@ static bool read_partition(struct slice value, struct partition *p)
 	return ok && !w.bad && id == p->id && p->name && *p->name;
 }
 
-enum err_code catalog_decode_partition(
-	struct slice value, int64_t collection_id, int64_t id, struct partition *ret_p, struct err *e)
+enum err_code catalog_decode_partition(struct slice value, int64_t collection_id, int64_t id,
+	struct partition *ret_p, struct err *e)
 {
 	struct partition p = {.id = id, .collection_id = collection_id};
 
@@ -328,7 +344,8 @@ enum err_code catalog_decode_collection(struct slice value, int64_t db_id, int64
 	}
 	if (!make_shards(&lists, c)) {
 		collection_unref(c);
-		return malformed(e, "the CollectionInfo's channels or start positions are not in order");
+		return malformed(
+			e, "the CollectionInfo's channels or start positions are not in order");
 	}
 	c->properties = own(&properties);
 	*ret_c = c;

@@ -31,8 +31,8 @@ bool catalog_is_tombstone(struct slice value);
 /* MALFORMED unless the value is a message with the key's id. */
 NODISCARD enum err_code catalog_decode_database(
 	struct slice value, int64_t id, struct database *ret_db, struct err *e);
-NODISCARD enum err_code catalog_decode_partition(
-	struct slice value, int64_t collection_id, int64_t id, struct partition *ret_p, struct err *e);
+NODISCARD enum err_code catalog_decode_partition(struct slice value, int64_t collection_id,
+	int64_t id, struct partition *ret_p, struct err *e);
 /* All but schema, its derived members and the revision; ret_schema points into value: the stored
  * schema message. */
 NODISCARD enum err_code catalog_decode_collection(struct slice value, int64_t db_id, int64_t id,

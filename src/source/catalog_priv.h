@@ -30,17 +30,17 @@ struct partition_slot {
 
 struct entry {
 	int64_t id;
-	struct collection *cur;       /* NULL: its key was not yet seen, or it was forgotten */
-	struct collection *next;      /* of this batch, its schema not yet built; or NULL */
-	struct catalog_schema *draft; /* NULL when nothing of it changed and cur has it all */
+	struct collection *cur;            /* NULL: its key was not yet seen, or it was forgotten */
+	struct collection *next;           /* of this batch, its schema not yet built; or NULL */
+	struct catalog_schema *draft;      /* NULL when nothing of it changed and cur has it all */
 	struct partition_slot *partitions; /* by id */
 	size_t n_partitions, cap_partitions;
-	uint32_t bad_parts;        /* fields and functions whose value can't be read */
-	enum object_state stored;  /* the state in etcd; cur's own may be Creating for Created */
+	uint32_t bad_parts;       /* fields and functions whose value can't be read */
+	enum object_state stored; /* the state in etcd; cur's own may be Creating for Created */
 	bool waiting;
-	bool forgotten;            /* key still there in state Dropped, but nobody wants to see it */
+	bool forgotten; /* key still there in state Dropped, but nobody wants to see it */
 	uint64_t gen, draft_gen;
-	struct list dirty;         /* in catalog.dirty, or self-linked */
+	struct list dirty; /* in catalog.dirty, or self-linked */
 };
 
 struct database_slot {
@@ -62,21 +62,21 @@ struct catalog {
 	struct retry retry;
 
 	struct mtx mtx;
-	struct cond changed;      /* version grew, or stop */
-	uint64_t version;         /* under mtx; 0 before the first snapshot */
-	uint64_t gen;             /* under mtx; counts snapshots */
-	uint64_t clock;           /* under mtx */
-	struct umap entries;      /* under mtx; id -> entry */
-	struct entry **order;     /* under mtx; entries with cur, in the order of the lists */
+	struct cond changed;  /* version grew, or stop */
+	uint64_t version;     /* under mtx; 0 before the first snapshot */
+	uint64_t gen;         /* under mtx; counts snapshots */
+	uint64_t clock;       /* under mtx */
+	struct umap entries;  /* under mtx; id -> entry */
+	struct entry **order; /* under mtx; entries with cur, in the order of the lists */
 	size_t n_order, cap_order;
-	struct umap databases;    /* under mtx; id -> database_slot */
-	struct smap bad;          /* under mtx; keys (behind base) whose value can't be read */
-	struct smap bad_logged;   /* under mtx; during a listing: those of before, logged already */
-	struct list dirty;        /* under mtx */
-	size_t n_waiting;         /* under mtx */
-	bool touched;             /* under mtx; this batch changed something besides collections */
-	struct list notes;        /* under mtx; to be logged by the thread */
-	size_t n_notes;           /* under mtx */
+	struct umap databases;  /* under mtx; id -> database_slot */
+	struct smap bad;        /* under mtx; keys (behind base) whose value can't be read */
+	struct smap bad_logged; /* under mtx; during a listing: those of before, logged already */
+	struct list dirty;      /* under mtx */
+	size_t n_waiting;       /* under mtx */
+	bool touched;           /* under mtx; this batch changed something besides collections */
+	struct list notes;      /* under mtx; to be logged by the thread */
+	size_t n_notes;         /* under mtx */
 	char outage[CATALOG_STATUS_BYTES]; /* under mtx; "" = etcd answers */
 };
 
@@ -108,8 +108,8 @@ void catalog_entry_gone(struct catalog *c, struct entry *en, int64_t revision) R
 void catalog_publish(struct catalog *c, bool force) REQUIRES(c->mtx);
 /* Logs what was noted. @thread catalog @locks mtx, not while logging */
 void catalog_notes_write(struct catalog *c);
-void catalog_note(struct catalog *c, enum log_level level, const char *fmt, ...)
-	PRINTF(3, 4) REQUIRES(c->mtx);
+void catalog_note(struct catalog *c, enum log_level level, const char *fmt, ...) PRINTF(3, 4)
+	REQUIRES(c->mtx);
 
 /* catalog_snapshot.c */
 struct catalog_listing {

@@ -117,8 +117,7 @@ size_t catalog_schema_fields(const struct catalog_schema *sc)
 	return find(sc, SCHEMA_FUNCTION, INT64_MIN, &found);
 }
 
-static bool take_embedded(
-	struct catalog_schema *sc, enum schema_part_kind kind, struct slice value)
+static bool take_embedded(struct catalog_schema *sc, enum schema_part_kind kind, struct slice value)
 {
 	int64_t id;
 	bool found;
@@ -136,8 +135,8 @@ static bool split_message(struct catalog_schema *sc, struct slice message, struc
 	struct wire_field f;
 
 	while (wire_next(&w, &f)) {
-		bool part = f.type == WIRE_LEN &&
-			(f.num == SCHEMA_FIELD || f.num == SCHEMA_FUNCTION);
+		bool part =
+			f.type == WIRE_LEN && (f.num == SCHEMA_FIELD || f.num == SCHEMA_FUNCTION);
 		if (part && !take_embedded(sc, (enum schema_part_kind)f.num, f.data))
 			return false;
 		if (f.num == SCHEMA_DYNAMIC && f.type == WIRE_VARINT && f.value)

@@ -17,7 +17,7 @@ struct schema_part {
 };
 
 struct catalog_schema {
-	struct buf head; /* the schema message without fields and functions */
+	struct buf head;           /* the schema message without fields and functions */
 	struct schema_part *parts; /* by kind and id */
 	size_t n, cap;
 	bool dynamic; /* a $meta field was seen */

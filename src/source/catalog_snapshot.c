@@ -25,8 +25,8 @@ void catalog_listing_done(struct catalog_listing *l)
 	etcd_range_done(&l->partitions);
 }
 
-static enum err_code read_prefix(struct catalog *c, const char *tail, int64_t revision,
-	struct etcd_range *r, struct err *e)
+static enum err_code read_prefix(
+	struct catalog *c, const char *tail, int64_t revision, struct etcd_range *r, struct err *e)
 {
 	CLEANUP(freep) char *prefix = xasprintf("%s%s", c->base, tail);
 
@@ -67,8 +67,7 @@ enum err_code catalog_read_clock(struct catalog *c, struct err *e)
 	return ERR_OK;
 }
 
-static void begin(struct catalog *c)
-	REQUIRES(c->mtx)
+static void begin(struct catalog *c) REQUIRES(c->mtx)
 {
 	size_t pos = 0;
 	void *v;
@@ -85,15 +84,13 @@ static void begin(struct catalog *c)
 	}
 }
 
-static void put_all(struct catalog *c, const struct etcd_range *r)
-	REQUIRES(c->mtx)
+static void put_all(struct catalog *c, const struct etcd_range *r) REQUIRES(c->mtx)
 {
 	for (size_t i = 0; i < r->n; i++)
 		catalog_apply_put(c, &r->kvs[i], true);
 }
 
-static void gone_databases(struct catalog *c)
-	REQUIRES(c->mtx)
+static void gone_databases(struct catalog *c) REQUIRES(c->mtx)
 {
 	size_t pos = 0;
 	void *v;
@@ -108,8 +105,7 @@ static void gone_databases(struct catalog *c)
 	}
 }
 
-static void gone_partitions(struct catalog *c, struct entry *en)
-	REQUIRES(c->mtx)
+static void gone_partitions(struct catalog *c, struct entry *en) REQUIRES(c->mtx)
 {
 	for (size_t i = en->n_partitions; i-- > 0;) {
 		struct partition_slot *slot = &en->partitions[i];
@@ -124,8 +120,7 @@ static void gone_partitions(struct catalog *c, struct entry *en)
 
 /* What the listing did not hold. Entries that are of no use any more go; the map forbids to take
  * them out on the way. */
-static void end(struct catalog *c)
-	REQUIRES(c->mtx)
+static void end(struct catalog *c) REQUIRES(c->mtx)
 {
 	struct entry **all = xcalloc(umap_count(&c->entries), sizeof(*all));
 	size_t n = 0, pos = 0;

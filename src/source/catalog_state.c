@@ -40,7 +40,8 @@ void catalog_entry_drop_unused(struct catalog *c, struct entry *en)
 {
 	bool empty_draft = !en->draft || (!en->draft->n && !en->draft->head.n);
 
-	if (en->cur || en->next || en->forgotten || en->bad_parts || en->n_partitions || !empty_draft)
+	if (en->cur || en->next || en->forgotten || en->bad_parts || en->n_partitions ||
+		!empty_draft)
 		return;
 	umap_del(&c->entries, (uint64_t)en->id);
 	catalog_entry_free(en);
@@ -168,8 +169,8 @@ void catalog_database_done(struct database *db)
 
 static bool database_same(const struct database *a, const struct database *b)
 {
-	return a->state == b->state && a->create_ts == b->create_ts && strcmp(a->name, b->name) == 0 &&
-		slice_eq(a->properties, b->properties);
+	return a->state == b->state && a->create_ts == b->create_ts &&
+	       strcmp(a->name, b->name) == 0 && slice_eq(a->properties, b->properties);
 }
 
 void catalog_database_put(struct catalog *c, struct database *db)

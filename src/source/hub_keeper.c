@@ -181,7 +181,7 @@ static void find_blocked_locked(struct channel *ch, struct reader *r) REQUIRES(c
 	list_foreach (it, &r->outlets) {
 		struct outlet *o = LIST_ITEM(it, struct outlet, link);
 		served += o->n_subs && !o->broken;
-		if (o->push_stop && time_mono_ms() - o->push_since_ms > HUB_SPLIT_MS)
+		if (o->push_stop && time_mono_ms() - o->push_since_ms > ch->hub->split_ms)
 			blocked = o;
 	}
 	if (!blocked || served < 2 || blocked->split || ch->n_chasers >= LIMIT_CHASERS_PER_CHANNEL)

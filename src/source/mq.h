@@ -28,7 +28,7 @@ struct mq_ops {
 	/* The id the topic's next message will have, as a start position. NOT_FOUND: no such topic. */
 	enum err_code (*latest)(struct mq *q, const char *topic, struct stop *s, struct mq_id *ret_id,
 		struct err *e);
-	/* Starts reading at `from`, inclusive. GONE (with the gap named) when it is older than what the
+	/* Starts reading at `from`, inclusive; without an id (n 0) at the first message the broker keeps. GONE (with the gap named) when it is older than what the
 	 * broker keeps or newer than its end; NOT_FOUND if there is no such topic. */
 	enum err_code (*open)(struct mq *q, const char *topic, const struct mq_id *from, struct stop *s,
 		struct mq_reader **ret_r, struct err *e);

@@ -75,7 +75,9 @@ void hub_free(struct hub *h);
 /* Starts delivery soon; errors come through sub->failed. @thread any, does not block on the network */
 void hub_subscribe(struct hub *h, struct sub *s);
 /* When it returns, no callback of s runs any more and no further message of s is delivered; queued packs
- * may still name it: the caller handles those. Blocks for at most the time of a push. @thread any but readers */
+ * may still name it: the caller handles those. From the call on, packs may come without messages of s, so
+ * the caller stops counting them as its progress first. A push that blocks is cancelled after a moment and
+ * repeated without s. @thread any but readers  @locks none that a push takes */
 void hub_unsubscribe(struct hub *h, struct sub *s);
 
 /* Bytes held now; number of open readers; "" or what a pchannel's readers wait for. */

@@ -142,8 +142,10 @@ static int hex_value(uint8_t c)
 
 char *keys_decode_id(struct slice in)
 {
-	CLEANUP(buf_done) struct buf id = BUF_INIT(KEY_BYTES);
-	CLEANUP(buf_done) struct buf back = BUF_INIT(KEY_BYTES);
+	CLEANUP(buf_done)
+	struct buf id = BUF_INIT(KEY_BYTES);
+	CLEANUP(buf_done)
+	struct buf back = BUF_INIT(KEY_BYTES);
 
 	for (size_t i = 0; i < in.n; i++) {
 		int hi = i + 2 < in.n && in.p[i] == '%' ? hex_value(in.p[i + 1]) : -1;

@@ -1,8 +1,8 @@
 /* Keys of the metastore, the reference's layout below the configured root R:
  *   R/task_info/<task>   R/task_position/<task>/<collection id>   R/ext/<ours>   R/ext_owner
- * A task id is one path element whatever the caller of the API chose: '/' and '%' in it, and the ids "."
- * and "..", are percent-encoded. All other ids stand as they are, byte for byte as the reference does.
- * All texts returned are heap, the caller frees. */
+ * A task id is one path element whatever the caller of the API chose: '/' and '%' in it, and the
+ * ids "." and "..", are percent-encoded. All other ids stand as they are, byte for byte as the
+ * reference does. All texts returned are heap, the caller frees. */
 #pragma once
 
 #include "base/bytes.h"
@@ -26,9 +26,10 @@ char *keys_ext_task(const char *kind, const char *task_id, const char *rest);
 
 /* The task id of an encoded element; NULL if we would not have written it so. */
 char *keys_decode_id(struct slice element);
-/* Splits "<task>/<collection id>", what stands behind keys_position_prefix(root, NULL). NULL if it is
- * none of ours. */
+/* Splits "<task>/<collection id>", what stands behind keys_position_prefix(root, NULL). NULL if it
+ * is none of ours. */
 char *keys_decode_position(struct slice rest, int64_t *ret_collection_id);
 
-/* The smallest text above all texts with the prefix, for range queries; prefix must not be empty. */
+/* The smallest text above all texts with the prefix, for range queries; prefix must not be empty.
+ */
 char *keys_prefix_end(const char *prefix);

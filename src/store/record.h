@@ -1,14 +1,15 @@
 /* Stored records as JSON: tasks and position documents in the reference's exact format, plus our
- * extension, which the reference ignores (and drops when it writes a record itself). (server.md 3.1)
+ * extension, which the reference ignores (and drops when it writes a record itself).
+ * (server.md 3.1)
  *
- * Task: one extra field "UserPaused": true, left out when false. Fields that we don't know belong to
- * whoever wrote them: they are kept by writing over the stored text (record_task_merge), not in
+ * Task: one extra field "UserPaused": true, left out when false. Fields that we don't know belong
+ * to whoever wrote them: they are kept by writing over the stored text (record_task_merge), not in
  * struct task.
  * Position entry: an extra object "Ext": {"V":1,"TS":"<uint64>","ID":"<base64>"} when the entry is
- * exact: TS is the exact source end time (a string, for JSON numbers end at 2^53 elsewhere), ID a copy
- * of DataPair.data. If the copy or Time no longer fit, somebody else moved the position: exact is
- * false. Time is then the wall-clock milliseconds of TS less one: the reference resumes at
- * (Time + 1) << 18, which must never lie above TS, so it repeats rows but never skips any. */
+ * exact: TS is the exact source end time (a string, for JSON numbers end at 2^53 elsewhere), ID a
+ * copy of DataPair.data. If the copy or Time no longer fit, somebody else moved the position: exact
+ * is false. Time is then the wall-clock milliseconds of TS less one: the reference resumes at (Time
+ * + 1) << 18, which must never lie above TS, so it repeats rows but never skips any. */
 #pragma once
 
 #include "base/buf.h"
@@ -40,8 +41,8 @@ NODISCARD enum err_code record_positions_encode(
 NODISCARD enum err_code record_positions_decode(
 	struct slice in, struct store_positions *p, struct err *e);
 /* The document stored for (task, collection), damaged or not. */
-void record_positions_read(const char *task_id, int64_t collection_id, struct slice in,
-	struct store_positions *p);
+void record_positions_read(
+	const char *task_id, int64_t collection_id, struct slice in, struct store_positions *p);
 
 /* One of the three maps by itself, for stores that keep them apart. "null" is an empty map. */
 NODISCARD enum err_code record_entries_encode(
@@ -57,8 +58,8 @@ struct record_row {
 void record_row_read(const char *task_id, int64_t collection_id, const struct record_row *row,
 	struct store_positions *p);
 
-/* Lists as stores return them, filled key by key. rest is what stands behind the prefix of tasks or of
- * positions; a key that we would not have written gives a damaged task, or no document. */
+/* Lists as stores return them, filled key by key. rest is what stands behind the prefix of tasks or
+ * of positions; a key that we would not have written gives a damaged task, or no document. */
 struct record_tasks {
 	struct task **v;
 	size_t n, cap;

@@ -8,18 +8,21 @@
 
 void record_tasks_add(struct record_tasks *l, struct slice rest, struct slice value)
 {
-	CLEANUP(freep) char *id = keys_decode_id(rest);
-	CLEANUP(freep) char *raw = xstrndup((const char *)rest.p, rest.n);
+	CLEANUP(freep)
+	char *id = keys_decode_id(rest);
+	CLEANUP(freep)
+	char *raw = xstrndup((const char *)rest.p, rest.n);
 
 	mem_grow(&l->v, &l->cap, l->n + 1, sizeof(*l->v));
-	l->v[l->n++] = id ? record_task_read(id, value) :
-			    record_task_damaged(raw, "its key is not one that this server writes");
+	l->v[l->n++] = id ? record_task_read(id, value)
+			  : record_task_damaged(raw, "its key is not one that this server writes");
 }
 
 void record_docs_add(struct record_docs *l, struct slice rest, struct slice value)
 {
 	int64_t collection_id;
-	CLEANUP(freep) char *id = keys_decode_position(rest, &collection_id);
+	CLEANUP(freep)
+	char *id = keys_decode_position(rest, &collection_id);
 
 	if (!id)
 		return;
@@ -30,7 +33,8 @@ void record_docs_add(struct record_docs *l, struct slice rest, struct slice valu
 void record_docs_add_row(struct record_docs *l, struct slice rest, const struct record_row *row)
 {
 	int64_t collection_id;
-	CLEANUP(freep) char *id = keys_decode_position(rest, &collection_id);
+	CLEANUP(freep)
+	char *id = keys_decode_position(rest, &collection_id);
 
 	if (!id)
 		return;

@@ -40,7 +40,8 @@ static json_t *ext_json(struct rjson *io, const struct store_position *p, const 
 
 static json_t *entry_json(struct rjson *io, const struct store_position *p)
 {
-	CLEANUP(freep) char *id = b64_text(mq_id_slice(&p->pos.id));
+	CLEANUP(freep)
+	char *id = b64_text(mq_id_slice(&p->pos.id));
 	json_t *o = json_object(), *pair = json_object();
 
 	rjson_set_str_opt(io, pair, "key", p->channel);
@@ -57,7 +58,8 @@ static json_t *entry_json(struct rjson *io, const struct store_position *p)
 /* By channel name, as Go writes maps: equal positions are equal texts. */
 static json_t *map_json(struct rjson *io, const struct store_position *l, size_t n)
 {
-	CLEANUP(freep) const struct store_position **sorted = xcalloc(n, sizeof(*sorted));
+	CLEANUP(freep)
+	const struct store_position **sorted = xcalloc(n, sizeof(*sorted));
 	json_t *o = json_object();
 
 	for (size_t i = 0; i < n; i++)
@@ -75,10 +77,10 @@ static enum err_code finish(struct buf *b, const json_t *o, const struct rjson *
 	return rjson_write(b, o, e);
 }
 
-enum err_code record_positions_encode(
-	struct buf *b, const struct store_positions *p, struct err *e)
+enum err_code record_positions_encode(struct buf *b, const struct store_positions *p, struct err *e)
 {
-	CLEANUP(json_in_freep) json_t *o = json_object();
+	CLEANUP(json_in_freep)
+	json_t *o = json_object();
 	struct rjson io = {""};
 
 	rjson_set_str(&io, o, "TaskID", p->task_id);
@@ -94,7 +96,8 @@ enum err_code record_entries_encode(
 	struct buf *b, const struct store_position *l, size_t n, struct err *e)
 {
 	struct rjson io = {""};
-	CLEANUP(json_in_freep) json_t *o = map_json(&io, l, n);
+	CLEANUP(json_in_freep)
+	json_t *o = map_json(&io, l, n);
 	return finish(b, o, &io, e);
 }
 
@@ -102,7 +105,8 @@ enum err_code record_entries_encode(
 
 static void read_id(struct rjson *io, const char *text, struct mq_id *id)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(ID_TEXT_BYTES);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(ID_TEXT_BYTES);
 	struct err e = ERR_INIT;
 
 	if (!b64_decode(&b, text))
@@ -122,14 +126,15 @@ static void read_ext(const json_t *ext, const char *data, struct store_position 
 		return;
 	const char *id = rjson_get_str(&quiet, ext, "ID");
 	bool ok = str_to_u64(rjson_get_str(&quiet, ext, "TS"), &ts);
-	if (!ok || rjson_failed(&quiet) || strcmp(id, data) != 0 || p->time_ms != record_time_ms(ts))
+	if (!ok || rjson_failed(&quiet) || strcmp(id, data) != 0 ||
+		p->time_ms != record_time_ms(ts))
 		return;
 	p->exact = true;
 	p->pos.ts = ts;
 }
 
-static void read_entry(struct rjson *io, const char *channel, const json_t *o,
-	struct store_position *p)
+static void read_entry(
+	struct rjson *io, const char *channel, const json_t *o, struct store_position *p)
 {
 	size_t n = strlen(channel);
 	if (n >= sizeof(p->channel)) {
@@ -158,7 +163,8 @@ static void read_map(struct rjson *io, json_t *o, struct store_position **ret_l,
 	if (!json_object_size(o))
 		return;
 	*ret_l = xcalloc(json_object_size(o), sizeof(**ret_l));
-	json_object_foreach (o, channel, v) {
+	json_object_foreach(o, channel, v)
+	{
 		if (json_is_object(v))
 			read_entry(io, channel, v, &(*ret_l)[n++]);
 		else if (!json_is_null(v))
@@ -169,7 +175,8 @@ static void read_map(struct rjson *io, json_t *o, struct store_position **ret_l,
 
 enum err_code record_positions_decode(struct slice in, struct store_positions *p, struct err *e)
 {
-	CLEANUP(json_in_freep) json_t *o = NULL;
+	CLEANUP(json_in_freep)
+	json_t *o = NULL;
 	struct rjson io = {""};
 
 	*p = (struct store_positions){.task_id = NULL};
@@ -190,7 +197,8 @@ enum err_code record_positions_decode(struct slice in, struct store_positions *p
 enum err_code record_entries_decode(
 	struct slice in, struct store_position **ret_l, size_t *ret_n, struct err *e)
 {
-	CLEANUP(json_in_freep) json_t *o = NULL;
+	CLEANUP(json_in_freep)
+	json_t *o = NULL;
 	struct rjson io = {""};
 
 	*ret_l = NULL;
@@ -207,8 +215,8 @@ enum err_code record_entries_decode(
 	return err_set(e, ERR_MALFORMED, "%s", io.why);
 }
 
-static void set_damaged(const char *task_id, int64_t collection_id, const char *why,
-	struct store_positions *p)
+static void set_damaged(
+	const char *task_id, int64_t collection_id, const char *why, struct store_positions *p)
 {
 	store_positions_done(p);
 	p->task_id = xstrdup(task_id);

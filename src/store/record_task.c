@@ -22,7 +22,8 @@ static int by_key(const void *a, const void *b)
 /* Go writes maps by key. */
 static json_t *pairs_json(struct rjson *io, const struct task_pair *l, size_t n)
 {
-	CLEANUP(freep) const struct task_pair **sorted = xcalloc(n, sizeof(*sorted));
+	CLEANUP(freep)
+	const struct task_pair **sorted = xcalloc(n, sizeof(*sorted));
 	json_t *o = json_object();
 
 	for (size_t i = 0; i < n; i++)
@@ -57,7 +58,8 @@ static int by_db(const void *a, const void *b)
 
 static json_t *dbs_json(struct rjson *io, const struct task *t)
 {
-	CLEANUP(freep) const struct task_db **sorted = xcalloc(t->n_dbs, sizeof(*sorted));
+	CLEANUP(freep)
+	const struct task_db **sorted = xcalloc(t->n_dbs, sizeof(*sorted));
 	json_t *o = json_object();
 
 	for (size_t i = 0; i < t->n_dbs; i++)
@@ -161,7 +163,8 @@ static void put_selection(struct rjson *io, json_t *o, const struct task *t)
 
 static json_t *task_json(struct rjson *io, const struct task *t)
 {
-	json_t *o = json_object(), *cache = json_object(), *rpc = json_object(), *ext = json_object();
+	json_t *o = json_object(), *cache = json_object(), *rpc = json_object(),
+	       *ext = json_object();
 
 	rjson_set_str(io, o, "TaskID", t->id);
 	rjson_set(io, o, "MilvusConnectParam", milvus_json(io, &t->milvus));
@@ -187,7 +190,8 @@ static json_t *task_json(struct rjson *io, const struct task *t)
 static enum err_code task_to_json(const struct task *t, json_t **ret_o, struct err *e)
 {
 	struct rjson io = {""};
-	CLEANUP(json_in_freep) json_t *o = task_json(&io, t);
+	CLEANUP(json_in_freep)
+	json_t *o = task_json(&io, t);
 
 	if (!*t->id)
 		rjson_fail(&io, "TaskID is empty");
@@ -199,7 +203,8 @@ static enum err_code task_to_json(const struct task *t, json_t **ret_o, struct e
 
 enum err_code record_task_encode(struct buf *b, const struct task *t, struct err *e)
 {
-	CLEANUP(json_in_freep) json_t *o = NULL;
+	CLEANUP(json_in_freep)
+	json_t *o = NULL;
 	enum err_code code = task_to_json(t, &o, e);
 	return code ? code : rjson_write(b, o, e);
 }
@@ -220,7 +225,8 @@ static void read_pairs(struct rjson *io, json_t *o, struct task_pair **ret_l, si
 	if (!o)
 		return;
 	struct task_pair *l = *ret_l = xcalloc(json_object_size(o), sizeof(*l));
-	json_object_foreach (o, key, v) {
+	json_object_foreach(o, key, v)
+	{
 		if (!json_is_string(v)) {
 			rjson_fail(io, "the value of %s is not a string", key);
 			return;
@@ -243,8 +249,8 @@ static void read_collections(
 		const json_t *o = json_array_get(a, i);
 		l[i].name = xstrdup(rjson_get_str(io, o, "name"));
 		l[i].use_start_position = rjson_get_bool(io, o, "use_start_position");
-		read_pairs(io, rjson_get_obj(io, o, "positions"), &l[i].positions,
-			&l[i].n_positions);
+		read_pairs(
+			io, rjson_get_obj(io, o, "positions"), &l[i].positions, &l[i].n_positions);
 		if (!json_is_object(o))
 			rjson_fail(io, "a collection entry is not an object");
 	}
@@ -259,7 +265,8 @@ static void read_dbs(struct rjson *io, json_t *o, struct task *t)
 		return;
 	t->has_dbs = true;
 	t->dbs = xcalloc(json_object_size(o), sizeof(*t->dbs));
-	json_object_foreach (o, key, v) {
+	json_object_foreach(o, key, v)
+	{
 		struct task_db *d = &t->dbs[t->n_dbs++];
 		d->db = xstrdup(key);
 		if (json_is_array(v))
@@ -347,7 +354,7 @@ static void read_state(struct rjson *io, const json_t *o, struct task *t)
 	set_str(&t->reason, rjson_get_str(io, o, "Reason"));
 	t->disable_auto_start = rjson_get_bool(io, o, "DisableAutoStart");
 	t->user_paused = rjson_get_bool(io, o, "UserPaused") ||
-		(t->state == TASK_PAUSED && strcmp(t->reason, manual_pause) == 0);
+			 (t->state == TASK_PAUSED && strcmp(t->reason, manual_pause) == 0);
 }
 
 static void read_task(struct rjson *io, const json_t *o, struct task *t)
@@ -377,7 +384,8 @@ static void read_task(struct rjson *io, const json_t *o, struct task *t)
 
 static enum err_code task_from_json(const json_t *o, struct task **ret_t, struct err *e)
 {
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	struct rjson io = {""};
 
 	read_task(&io, o, t);
@@ -389,7 +397,8 @@ static enum err_code task_from_json(const json_t *o, struct task **ret_t, struct
 
 enum err_code record_task_decode(struct slice in, struct task **ret_t, struct err *e)
 {
-	CLEANUP(json_in_freep) json_t *o = NULL;
+	CLEANUP(json_in_freep)
+	json_t *o = NULL;
 	enum err_code code = rjson_read(in, &o, e);
 	return code ? code : task_from_json(o, ret_t, e);
 }
@@ -407,7 +416,8 @@ struct task *record_task_damaged(const char *id, const char *why)
 
 struct task *record_task_read(const char *id, struct slice in)
 {
-	CLEANUP(task_freep) struct task *t = NULL;
+	CLEANUP(task_freep)
+	struct task *t = NULL;
 	struct err e = ERR_INIT;
 
 	if (record_task_decode(in, &t, &e))
@@ -426,10 +436,10 @@ static void apply(json_t *stored, json_t *base, json_t *now)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach (base, key, v)
-		if (!json_object_get(now, key))
-			json_object_del(stored, key);
-	json_object_foreach (now, key, v) {
+	json_object_foreach(base, key, v) if (!json_object_get(now, key))
+		json_object_del(stored, key);
+	json_object_foreach(now, key, v)
+	{
 		json_t *b = json_object_get(base, key), *s = json_object_get(stored, key);
 		if (b && json_equal(b, v))
 			continue;
@@ -443,10 +453,14 @@ static void apply(json_t *stored, json_t *base, json_t *now)
 enum err_code record_task_merge(
 	struct buf *b, struct slice stored, const struct task *t, struct err *e)
 {
-	CLEANUP(json_in_freep) json_t *o = NULL;
-	CLEANUP(json_in_freep) json_t *base = NULL;
-	CLEANUP(json_in_freep) json_t *now = NULL;
-	CLEANUP(task_freep) struct task *old = NULL;
+	CLEANUP(json_in_freep)
+	json_t *o = NULL;
+	CLEANUP(json_in_freep)
+	json_t *base = NULL;
+	CLEANUP(json_in_freep)
+	json_t *now = NULL;
+	CLEANUP(task_freep)
+	struct task *old = NULL;
 	enum err_code code = rjson_read(stored, &o, e);
 
 	if (!code)
@@ -454,7 +468,8 @@ enum err_code record_task_merge(
 	if (!code && strcmp(old->id, t->id) != 0)
 		code = err_set(e, ERR_MALFORMED, "its TaskID is another one than its key's");
 	if (code) {
-		err_ctx(e, "the stored record of task %s is damaged, only deleting it helps", t->id);
+		err_ctx(e, "the stored record of task %s is damaged, only deleting it helps",
+			t->id);
 		return code;
 	}
 	code = task_to_json(old, &base, e);

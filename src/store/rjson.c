@@ -23,7 +23,8 @@ bool rjson_failed(const struct rjson *io)
 
 enum err_code rjson_read(struct slice in, json_t **ret_o, struct err *e)
 {
-	CLEANUP(json_in_freep) json_t *o = NULL;
+	CLEANUP(json_in_freep)
+	json_t *o = NULL;
 
 	if (in.n > LIMIT_RECORD)
 		return err_set(e, ERR_MALFORMED, "a record of %zu bytes", in.n);

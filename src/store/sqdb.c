@@ -70,8 +70,10 @@ static enum err_code db_err(const struct sqdb *db, int rc, struct err *e)
 /* The path without links, so that two names of one file share one lock; the file need not exist. */
 static char *resolve(const char *path, struct err *e)
 {
-	CLEANUP(freep) char *for_dir = xstrdup(path);
-	CLEANUP(freep) char *for_base = xstrdup(path);
+	CLEANUP(freep)
+	char *for_dir = xstrdup(path);
+	CLEANUP(freep)
+	char *for_base = xstrdup(path);
 	char real[PATH_MAX];
 
 	if (realpath(path, real))
@@ -86,9 +88,8 @@ static char *resolve(const char *path, struct err *e)
 static enum err_code open_errno(int errnum, const char *path, struct err *e)
 {
 	if (errnum == EACCES || errnum == EROFS || errnum == EPERM)
-		return err_set_origin(e, ERR_DENIED, errnum,
-			"SQLite file %s can't be written: %s", path,
-			errnum == EROFS ? "read-only file system" : "permission denied");
+		return err_set_origin(e, ERR_DENIED, errnum, "SQLite file %s can't be written: %s",
+			path, errnum == EROFS ? "read-only file system" : "permission denied");
 	return err_errno(e, errnum, "SQLite file %s", path);
 }
 
@@ -107,16 +108,16 @@ static enum err_code locked_by_other(const struct sqdb *db, int fd, struct err *
 /* Two servers on one metastore would run every task twice. */
 static enum err_code take_lock(struct sqdb *db, struct err *e)
 {
-	CLEANUP(freep) char *path = xasprintf("%s.lock", db->path);
+	CLEANUP(freep)
+	char *path = xasprintf("%s.lock", db->path);
 	char host[64] = "";
 
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return open_errno(errno, path, e);
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		enum err_code code = errno == EWOULDBLOCK ?
-			locked_by_other(db, fd, e) :
-			err_errno(e, errno, "lock of %s", path);
+		enum err_code code = errno == EWOULDBLOCK ? locked_by_other(db, fd, e)
+							  : err_errno(e, errno, "lock of %s", path);
 		close(fd);
 		return code;
 	}
@@ -154,7 +155,8 @@ enum err_code sqdb_present(const struct sqdb *db, struct err *e)
 	if (stat(db->path, &st) == 0 && st.st_dev == db->dev && st.st_ino == db->ino)
 		return ERR_OK;
 	return err_set(e, ERR_SYSTEM,
-		"SQLite file %s was removed or replaced while in use; restart the server", db->path);
+		"SQLite file %s was removed or replaced while in use; restart the server",
+		db->path);
 }
 
 /* --- statements --- */
@@ -165,8 +167,7 @@ enum err_code sqdb_exec(struct sqdb *db, const char *sql, struct err *e)
 	return rc == SQLITE_OK ? ERR_OK : db_err(db, rc, e);
 }
 
-enum err_code sqdb_prepare(
-	struct sqdb *db, const char *sql, sqlite3_stmt **ret_stmt, struct err *e)
+enum err_code sqdb_prepare(struct sqdb *db, const char *sql, sqlite3_stmt **ret_stmt, struct err *e)
 {
 	int rc = sqlite3_prepare_v2(db->h, sql, -1, ret_stmt, NULL);
 	return rc == SQLITE_OK ? ERR_OK : db_err(db, rc, e);
@@ -174,7 +175,8 @@ enum err_code sqdb_prepare(
 
 void sqdb_bind(sqlite3_stmt *q, int at, const char *s)
 {
-	/* Fails only for more than a gigabyte; the parameter is NULL then, which a column refuses. */
+	/* Fails only for more than a gigabyte; the parameter is NULL then, which a column refuses.
+	 */
 	sqlite3_bind_text(q, at, s, -1, SQLITE_STATIC);
 }
 
@@ -229,7 +231,8 @@ enum err_code sqdb_end(struct sqdb *db, enum err_code code, struct err *e)
 
 static enum err_code query_int(struct sqdb *db, const char *sql, int64_t *ret_v, struct err *e)
 {
-	CLEANUP(sqdb_stmt_freep) sqlite3_stmt *q = NULL;
+	CLEANUP(sqdb_stmt_freep)
+	sqlite3_stmt *q = NULL;
 	bool row = false;
 	enum err_code code = sqdb_prepare(db, sql, &q, e);
 
@@ -241,7 +244,8 @@ static enum err_code query_int(struct sqdb *db, const char *sql, int64_t *ret_v,
 
 static enum err_code set_modes(struct sqdb *db, struct err *e)
 {
-	CLEANUP(sqdb_stmt_freep) sqlite3_stmt *q = NULL;
+	CLEANUP(sqdb_stmt_freep)
+	sqlite3_stmt *q = NULL;
 	bool row;
 
 	sqlite3_busy_timeout(db->h, BUSY_MS);
@@ -289,12 +293,14 @@ static enum err_code check_schema(struct sqdb *db, struct err *e)
 	if (!app && !tables)
 		return create_schema(db, e);
 	if (app != APPLICATION_ID)
-		return err_set(e, ERR_INVALID, "SQLite file %s belongs to another program", db->path);
+		return err_set(
+			e, ERR_INVALID, "SQLite file %s belongs to another program", db->path);
 	if (query_int(db, "SELECT version FROM schema_version", &version, e))
 		return e->code;
 	if (version > SCHEMA_VERSION)
 		return err_set(e, ERR_UNSUPPORTED,
-			"SQLite file %s has schema %lld, written by a newer version; this one knows %d",
+			"SQLite file %s has schema %lld, written by a newer version; this one "
+			"knows %d",
 			db->path, (long long)version, SCHEMA_VERSION);
 	return ERR_OK;
 }
@@ -303,7 +309,8 @@ static enum err_code open_all(struct sqdb *db, struct err *e)
 {
 	if (take_lock(db, e) || prepare_file(db, e))
 		return e->code;
-	int rc = sqlite3_open_v2(db->path, &db->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	int rc = sqlite3_open_v2(
+		db->path, &db->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc != SQLITE_OK)
 		return db_err(db, rc, e);
 	sqlite3_extended_result_codes(db->h, 1);

@@ -24,7 +24,8 @@ struct sqdb {
 NODISCARD enum err_code sqdb_open(struct sqdb *db, const char *path, struct err *e);
 /* *db may be zeroed. */
 void sqdb_close(struct sqdb *db);
-/* Is the file still where it was? SQLite goes on writing to a removed one, and all would be lost. */
+/* Is the file still where it was? SQLite goes on writing to a removed one, and all would be lost.
+ */
 NODISCARD enum err_code sqdb_present(const struct sqdb *db, struct err *e);
 
 /* BEGIN IMMEDIATE, and its end: COMMIT if code is OK, else ROLLBACK. end returns code, or the

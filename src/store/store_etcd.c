@@ -3,8 +3,8 @@
  * write of ours that was given up, or a person, moved a key in between.
  *
  * known: ids of tasks that have a record, so that positions of a deleted task are not written again
- * without a read per batch. It is true exactly at the owner key's revision guard_rev: any change made
- * elsewhere moves the revision, then our transaction fails and known starts empty. */
+ * without a read per batch. It is true exactly at the owner key's revision guard_rev: any change
+ * made elsewhere moves the revision, then our transaction fails and known starts empty. */
 #include "store/store_etcd.h"
 
 #include <stdio.h>
@@ -127,7 +127,8 @@ static enum err_code taken_over(const struct store_etcd *me, struct slice by, st
 /* Reads the owner key. CONFLICT when it was ours and is no longer. */
 static enum err_code load_guard(struct store_etcd *me, struct stop *s, struct err *e)
 {
-	CLEANUP(etcd_range_done) struct etcd_range r;
+	CLEANUP(etcd_range_done)
+	struct etcd_range r;
 
 	etcd_range_init(&r);
 	if (etcd_get(me->c, me->guard_key, s, &r, e))
@@ -140,11 +141,11 @@ static enum err_code load_guard(struct store_etcd *me, struct stop *s, struct er
 
 /* --- changes --- */
 
-/* build fills x; it is called again when the transaction met a conflict. done (may be NULL) runs once
- * after success. */
+/* build fills x; it is called again when the transaction met a conflict. done (may be NULL) runs
+ * once after success. */
 struct change {
-	enum err_code (*build)(struct store_etcd *me, void *arg, struct txn *x, struct stop *s,
-		struct err *e);
+	enum err_code (*build)(
+		struct store_etcd *me, void *arg, struct txn *x, struct stop *s, struct err *e);
 	void (*done)(struct store_etcd *me, void *arg);
 	void *arg;
 };
@@ -153,7 +154,8 @@ struct change {
 static enum err_code attempt(struct store_etcd *me, const struct change *ch, struct stop *s,
 	bool *ret_again, struct err *e)
 {
-	CLEANUP(txn_done) struct txn x = {.n = 0};
+	CLEANUP(txn_done)
+	struct txn x = {.n = 0};
 	struct err mine = ERR_INIT;
 
 	*ret_again = false;
@@ -164,10 +166,9 @@ static enum err_code attempt(struct store_etcd *me, const struct change *ch, str
 	if (!x.n)
 		return ERR_OK;
 	txn_add(&x, ETCD_PUT, xstrdup(me->guard_key), xstrdup(me->owner));
-	x.cmps[x.n_cmps++] =
-		(struct etcd_cmp){.key = me->guard_key, .mod_revision = me->guard_rev};
-	enum err_code code = etcd_txn(
-		me->c, x.cmps, x.n_cmps, x.ops, x.n, s, &me->guard_rev, &mine);
+	x.cmps[x.n_cmps++] = (struct etcd_cmp){.key = me->guard_key, .mod_revision = me->guard_rev};
+	enum err_code code =
+		etcd_txn(me->c, x.cmps, x.n_cmps, x.ops, x.n, s, &me->guard_rev, &mine);
 	if (code) {
 		forget_guard(me);
 		*ret_again = code == ERR_CONFLICT;
@@ -190,7 +191,8 @@ static enum err_code attempts(
 		if (!code)
 			return ERR_OK;
 		if (!again || i == TRIES || stop_is_set(s))
-			return err_set_origin(e, code, mine.origin, "metastore etcd: %s", mine.text);
+			return err_set_origin(
+				e, code, mine.origin, "metastore etcd: %s", mine.text);
 	}
 }
 
@@ -223,12 +225,15 @@ struct put_call {
 	const struct task *task;
 };
 
-static enum err_code add_task(struct store_etcd *me, const struct task *t, struct txn *x,
-	struct stop *s, struct err *e)
+static enum err_code add_task(
+	struct store_etcd *me, const struct task *t, struct txn *x, struct stop *s, struct err *e)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(LIMIT_RECORD);
-	CLEANUP(etcd_range_done) struct etcd_range r;
-	CLEANUP(freep) char *key = keys_task(me->root, t->id);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(LIMIT_RECORD);
+	CLEANUP(etcd_range_done)
+	struct etcd_range r;
+	CLEANUP(freep)
+	char *key = keys_task(me->root, t->id);
 
 	etcd_range_init(&r);
 	if (etcd_get(me->c, key, s, &r, e))
@@ -243,8 +248,8 @@ static enum err_code add_task(struct store_etcd *me, const struct task *t, struc
 	return ERR_OK;
 }
 
-static enum err_code build_put(struct store_etcd *me, void *arg, struct txn *x, struct stop *s,
-	struct err *e)
+static enum err_code build_put(
+	struct store_etcd *me, void *arg, struct txn *x, struct stop *s, struct err *e)
 {
 	struct put_call *p = arg;
 	return add_task(me, p->task, x, s, e);
@@ -273,9 +278,12 @@ static enum err_code build_delete(struct store_etcd *me, void *arg, struct txn *
 	struct stop *s UNUSED, struct err *e UNUSED)
 {
 	struct delete_call *d = arg;
-	CLEANUP(freep) char *object = keys_ext_task("object", d->id, "");
-	CLEANUP(freep) char *bound = keys_ext_task("bound", d->id, "");
-	CLEANUP(freep) char *canonical = keys_decode_id(slice_str(d->id));
+	CLEANUP(freep)
+	char *object = keys_ext_task("object", d->id, "");
+	CLEANUP(freep)
+	char *bound = keys_ext_task("bound", d->id, "");
+	CLEANUP(freep)
+	char *canonical = keys_decode_id(slice_str(d->id));
 
 	txn_add(x, ETCD_DELETE, keys_task(me->root, d->id), NULL);
 	txn_add(x, ETCD_DELETE_PREFIX, keys_position_prefix(me->root, d->id), NULL);
@@ -330,12 +338,15 @@ static bool is_seen(const struct write_call *w, const char *id)
 static enum err_code task_exists(struct store_etcd *me, struct write_call *w, const char *id,
 	struct stop *s, bool *ret_yes, struct err *e)
 {
-	CLEANUP(etcd_range_done) struct etcd_range r;
-	CLEANUP(freep) char *key = keys_task(me->root, id);
+	CLEANUP(etcd_range_done)
+	struct etcd_range r;
+	CLEANUP(freep)
+	char *key = keys_task(me->root, id);
 
 	etcd_range_init(&r);
 	*ret_yes = true;
-	if ((w->with_task && strcmp(w->b->task->id, id) == 0) || is_seen(w, id) || smap_get(&me->known, id))
+	if ((w->with_task && strcmp(w->b->task->id, id) == 0) || is_seen(w, id) ||
+		smap_get(&me->known, id))
 		return ERR_OK;
 	if (etcd_get(me->c, key, s, &r, e))
 		return e->code;
@@ -349,7 +360,8 @@ static enum err_code task_exists(struct store_etcd *me, struct write_call *w, co
 static enum err_code add_position(struct store_etcd *me, struct write_call *w, struct txn *x,
 	struct stop *s, bool *ret_fits, struct err *e)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(LIMIT_RECORD);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(LIMIT_RECORD);
 	const struct store_positions *p = &w->b->positions[w->next_position];
 	bool exists;
 
@@ -378,8 +390,8 @@ static bool add_ext(struct store_etcd *me, const struct store_ext *ext, struct t
 	return true;
 }
 
-static enum err_code build_write(struct store_etcd *me, void *arg, struct txn *x, struct stop *s,
-	struct err *e)
+static enum err_code build_write(
+	struct store_etcd *me, void *arg, struct txn *x, struct stop *s, struct err *e)
 {
 	struct write_call *w = arg;
 	const struct store_batch *b = w->b;
@@ -416,7 +428,8 @@ static void done_write(struct store_etcd *me, void *arg)
 static enum err_code et_write(
 	struct store *st, const struct store_batch *b, struct stop *s, struct err *e)
 {
-	CLEANUP(freep) const char **seen = xcalloc(b->n_positions, sizeof(*seen));
+	CLEANUP(freep)
+	const char **seen = xcalloc(b->n_positions, sizeof(*seen));
 	struct write_call w = {.b = b, .with_task = b->task != NULL, .seen = seen};
 	struct change ch = {.build = build_write, .done = done_write, .arg = &w};
 
@@ -429,8 +442,8 @@ static enum err_code et_write(
 		w.with_task = false;
 	}
 	if (w.missing)
-		return err_set(e, ERR_NOT_FOUND, "positions of task %s, which does not exist",
-			w.missing);
+		return err_set(
+			e, ERR_NOT_FOUND, "positions of task %s, which does not exist", w.missing);
 	return ERR_OK;
 }
 
@@ -441,19 +454,21 @@ static struct slice rest_of(const struct etcd_kv *kv, size_t skip)
 	return slice_of(kv->key + skip, kv->key_n - skip);
 }
 
-static enum err_code read_prefix(struct store *st, const char *prefix, struct stop *s,
-	struct etcd_range *r, struct err *e)
+static enum err_code read_prefix(
+	struct store *st, const char *prefix, struct stop *s, struct etcd_range *r, struct err *e)
 {
 	if (etcd_get_prefix(self(st)->c, prefix, 0, s, r, e))
 		return err_ctx(e, "metastore etcd");
 	return ERR_OK;
 }
 
-static enum err_code et_tasks(struct store *st, struct stop *s, struct task ***ret_list,
-	size_t *ret_n, struct err *e)
+static enum err_code et_tasks(
+	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e)
 {
-	CLEANUP(etcd_range_done) struct etcd_range r;
-	CLEANUP(freep) char *prefix = keys_task_prefix(self(st)->root);
+	CLEANUP(etcd_range_done)
+	struct etcd_range r;
+	CLEANUP(freep)
+	char *prefix = keys_task_prefix(self(st)->root);
 	struct record_tasks out = {.n = 0};
 
 	etcd_range_init(&r);
@@ -469,9 +484,12 @@ static enum err_code et_tasks(struct store *st, struct stop *s, struct task ***r
 static enum err_code et_positions(struct store *st, const char *task_id, struct stop *s,
 	struct store_positions **ret_list, size_t *ret_n, struct err *e)
 {
-	CLEANUP(etcd_range_done) struct etcd_range r;
-	CLEANUP(freep) char *all = keys_position_prefix(self(st)->root, NULL);
-	CLEANUP(freep) char *prefix = keys_position_prefix(self(st)->root, task_id);
+	CLEANUP(etcd_range_done)
+	struct etcd_range r;
+	CLEANUP(freep)
+	char *all = keys_position_prefix(self(st)->root, NULL);
+	CLEANUP(freep)
+	char *prefix = keys_position_prefix(self(st)->root, task_id);
 	struct record_docs out = {.n = 0};
 
 	etcd_range_init(&r);
@@ -487,9 +505,12 @@ static enum err_code et_positions(struct store *st, const char *task_id, struct 
 static enum err_code et_exts(struct store *st, const char *prefix, struct stop *s,
 	struct store_ext_kv **ret_list, size_t *ret_n, struct err *e)
 {
-	CLEANUP(etcd_range_done) struct etcd_range r;
-	CLEANUP(freep) char *all = keys_ext_prefix(self(st)->root);
-	CLEANUP(freep) char *full = keys_ext(self(st)->root, prefix);
+	CLEANUP(etcd_range_done)
+	struct etcd_range r;
+	CLEANUP(freep)
+	char *all = keys_ext_prefix(self(st)->root);
+	CLEANUP(freep)
+	char *full = keys_ext(self(st)->root, prefix);
 
 	etcd_range_init(&r);
 	if (read_prefix(st, full, s, &r, e))
@@ -542,7 +563,8 @@ enum err_code store_etcd_open(
 	me->c = c;
 	me->root = keys_root(root_path);
 	me->guard_key = keys_owner(me->root);
-	me->owner = xasprintf("{\"owner\":\"%s\",\"process\":\"%d on %s\"}", id, (int)getpid(), host);
+	me->owner =
+		xasprintf("{\"owner\":\"%s\",\"process\":\"%d on %s\"}", id, (int)getpid(), host);
 	me->guard_rev = UNKNOWN;
 	mtx_init(&me->mtx, "store etcd");
 	cond_init(&me->turn);

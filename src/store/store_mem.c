@@ -67,7 +67,8 @@ static const char **keys_locked(struct store_mem *m, const char *prefix, size_t 
 static void delete_prefix_locked(struct store_mem *m, const char *prefix) REQUIRES(m->mtx)
 {
 	size_t n;
-	CLEANUP(freep) const char **l = keys_locked(m, prefix, &n);
+	CLEANUP(freep)
+	const char **l = keys_locked(m, prefix, &n);
 
 	for (size_t i = 0; i < n; i++)
 		put_locked(m, l[i], NULL);
@@ -85,10 +86,11 @@ static enum err_code mem_check(struct store *st, struct stop *s, struct err *e)
 	return code;
 }
 
-static enum err_code mem_tasks(struct store *st, struct stop *s, struct task ***ret_list,
-	size_t *ret_n, struct err *e)
+static enum err_code mem_tasks(
+	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e)
 {
-	CLEANUP(freep) char *prefix = keys_task_prefix(self(st)->root);
+	CLEANUP(freep)
+	char *prefix = keys_task_prefix(self(st)->root);
 	struct store_mem *m = self(st);
 	struct record_tasks out = {.n = 0};
 	size_t n = 0;
@@ -97,10 +99,11 @@ static enum err_code mem_tasks(struct store *st, struct stop *s, struct task ***
 		return stop_err(e);
 	mtx_lock(&m->mtx);
 	enum err_code code = enter_locked(m, e);
-	CLEANUP(freep) const char **l = keys_locked(m, prefix, &n);
+	CLEANUP(freep)
+	const char **l = keys_locked(m, prefix, &n);
 	for (size_t i = 0; i < n && !code; i++)
-		record_tasks_add(&out, slice_str(l[i] + strlen(prefix)),
-			slice_str(smap_get(&m->kv, l[i])));
+		record_tasks_add(
+			&out, slice_str(l[i] + strlen(prefix)), slice_str(smap_get(&m->kv, l[i])));
 	mtx_unlock(&m->mtx);
 	*ret_list = out.v;
 	*ret_n = out.n;
@@ -108,10 +111,11 @@ static enum err_code mem_tasks(struct store *st, struct stop *s, struct task ***
 }
 
 /* The text of t over what is stored; NULL on failure. */
-static char *merged_locked(struct store_mem *m, const char *key, const struct task *t, struct err *e)
-	REQUIRES(m->mtx)
+static char *merged_locked(
+	struct store_mem *m, const char *key, const struct task *t, struct err *e) REQUIRES(m->mtx)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(LIMIT_RECORD);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(LIMIT_RECORD);
 	const char *stored = smap_get(&m->kv, key);
 
 	if (stored ? record_task_merge(&b, slice_str(stored), t, e) : record_task_encode(&b, t, e))
@@ -122,7 +126,8 @@ static char *merged_locked(struct store_mem *m, const char *key, const struct ta
 static enum err_code task_put_locked(struct store_mem *m, const struct task *t, struct err *e)
 	REQUIRES(m->mtx)
 {
-	CLEANUP(freep) char *key = keys_task(m->root, t->id);
+	CLEANUP(freep)
+	char *key = keys_task(m->root, t->id);
 	char *text = merged_locked(m, key, t, e);
 
 	if (!text)
@@ -150,12 +155,18 @@ static enum err_code mem_task_delete(
 	struct store *st, const char *id, struct stop *s, struct err *e)
 {
 	struct store_mem *m = self(st);
-	CLEANUP(freep) char *task = keys_task(m->root, id);
-	CLEANUP(freep) char *positions = keys_position_prefix(m->root, id);
-	CLEANUP(freep) char *object = keys_ext_task("object", id, "");
-	CLEANUP(freep) char *objects = keys_ext(m->root, object);
-	CLEANUP(freep) char *bound = keys_ext_task("bound", id, "");
-	CLEANUP(freep) char *bounds = keys_ext(m->root, bound);
+	CLEANUP(freep)
+	char *task = keys_task(m->root, id);
+	CLEANUP(freep)
+	char *positions = keys_position_prefix(m->root, id);
+	CLEANUP(freep)
+	char *object = keys_ext_task("object", id, "");
+	CLEANUP(freep)
+	char *objects = keys_ext(m->root, object);
+	CLEANUP(freep)
+	char *bound = keys_ext_task("bound", id, "");
+	CLEANUP(freep)
+	char *bounds = keys_ext(m->root, bound);
 
 	if (stop_is_set(s))
 		return stop_err(e);
@@ -175,8 +186,10 @@ static enum err_code mem_positions(struct store *st, const char *task_id, struct
 	struct store_positions **ret_list, size_t *ret_n, struct err *e)
 {
 	struct store_mem *m = self(st);
-	CLEANUP(freep) char *all = keys_position_prefix(m->root, NULL);
-	CLEANUP(freep) char *prefix = keys_position_prefix(m->root, task_id);
+	CLEANUP(freep)
+	char *all = keys_position_prefix(m->root, NULL);
+	CLEANUP(freep)
+	char *prefix = keys_position_prefix(m->root, task_id);
 	struct record_docs out = {.n = 0};
 	size_t n = 0;
 
@@ -184,10 +197,11 @@ static enum err_code mem_positions(struct store *st, const char *task_id, struct
 		return stop_err(e);
 	mtx_lock(&m->mtx);
 	enum err_code code = enter_locked(m, e);
-	CLEANUP(freep) const char **l = keys_locked(m, prefix, &n);
+	CLEANUP(freep)
+	const char **l = keys_locked(m, prefix, &n);
 	for (size_t i = 0; i < n && !code; i++)
-		record_docs_add(&out, slice_str(l[i] + strlen(all)),
-			slice_str(smap_get(&m->kv, l[i])));
+		record_docs_add(
+			&out, slice_str(l[i] + strlen(all)), slice_str(smap_get(&m->kv, l[i])));
 	mtx_unlock(&m->mtx);
 	*ret_list = out.v;
 	*ret_n = out.n;
@@ -197,16 +211,17 @@ static enum err_code mem_positions(struct store *st, const char *task_id, struct
 static bool has_task_locked(struct store_mem *m, const struct store_batch *b, const char *id)
 	REQUIRES(m->mtx)
 {
-	CLEANUP(freep) char *key = keys_task(m->root, id);
+	CLEANUP(freep)
+	char *key = keys_task(m->root, id);
 	return smap_get(&m->kv, key) || (b->task && strcmp(b->task->id, id) == 0);
 }
 
 /* All texts first, so that a record that can't be encoded changes nothing. */
-static enum err_code encode_all(
-	const struct store_batch *b, char **texts, struct err *e)
+static enum err_code encode_all(const struct store_batch *b, char **texts, struct err *e)
 {
 	for (size_t i = 0; i < b->n_positions; i++) {
-		CLEANUP(buf_done) struct buf text = BUF_INIT(LIMIT_RECORD);
+		CLEANUP(buf_done)
+		struct buf text = BUF_INIT(LIMIT_RECORD);
 		if (record_positions_encode(&text, &b->positions[i], e))
 			return e->code;
 		texts[i] = buf_take(&text);
@@ -214,8 +229,8 @@ static enum err_code encode_all(
 	return ERR_OK;
 }
 
-static enum err_code write_locked(
-	struct store_mem *m, const struct store_batch *b, char **texts, struct err *e) REQUIRES(m->mtx)
+static enum err_code write_locked(struct store_mem *m, const struct store_batch *b, char **texts,
+	struct err *e) REQUIRES(m->mtx)
 {
 	const char *missing = NULL;
 
@@ -223,14 +238,16 @@ static enum err_code write_locked(
 		return e->code;
 	for (size_t i = 0; i < b->n_positions; i++) {
 		const struct store_positions *p = &b->positions[i];
-		CLEANUP(freep) char *key = keys_position(m->root, p->task_id, p->collection_id);
+		CLEANUP(freep)
+		char *key = keys_position(m->root, p->task_id, p->collection_id);
 		if (has_task_locked(m, b, p->task_id))
 			put_locked(m, key, TAKE(texts[i]));
 		else
 			missing = p->task_id;
 	}
 	for (size_t i = 0; i < b->n_exts; i++) {
-		CLEANUP(freep) char *key = keys_ext(m->root, b->exts[i].key);
+		CLEANUP(freep)
+		char *key = keys_ext(m->root, b->exts[i].key);
 		put_locked(m, key, b->exts[i].value ? xstrdup(b->exts[i].value) : NULL);
 	}
 	m->writes++;
@@ -243,7 +260,8 @@ static enum err_code mem_write(
 	struct store *st, const struct store_batch *b, struct stop *s, struct err *e)
 {
 	struct store_mem *m = self(st);
-	CLEANUP(freep) char **texts = xcalloc(b->n_positions, sizeof(*texts));
+	CLEANUP(freep)
+	char **texts = xcalloc(b->n_positions, sizeof(*texts));
 	enum err_code code = stop_is_set(s) ? stop_err(e) : encode_all(b, texts, e);
 
 	if (!code) {
@@ -262,8 +280,10 @@ static enum err_code mem_exts(struct store *st, const char *prefix, struct stop 
 	struct store_ext_kv **ret_list, size_t *ret_n, struct err *e)
 {
 	struct store_mem *m = self(st);
-	CLEANUP(freep) char *all = keys_ext_prefix(m->root);
-	CLEANUP(freep) char *full = keys_ext(m->root, prefix);
+	CLEANUP(freep)
+	char *all = keys_ext_prefix(m->root);
+	CLEANUP(freep)
+	char *full = keys_ext(m->root, prefix);
 	struct store_ext_kv *out = NULL;
 	size_t n = 0;
 
@@ -271,7 +291,8 @@ static enum err_code mem_exts(struct store *st, const char *prefix, struct stop 
 		return stop_err(e);
 	mtx_lock(&m->mtx);
 	enum err_code code = enter_locked(m, e);
-	CLEANUP(freep) const char **l = keys_locked(m, full, &n);
+	CLEANUP(freep)
+	const char **l = keys_locked(m, full, &n);
 	n = code ? 0 : n;
 	out = n ? xcalloc(n, sizeof(*out)) : NULL;
 	for (size_t i = 0; i < n; i++)

@@ -1,5 +1,5 @@
-/* A metastore in memory, for tests: same keys, same records, same rules as the real ones, and failures
- * on demand. */
+/* A metastore in memory, for tests: same keys, same records, same rules as the real ones, and
+ * failures on demand. */
 #pragma once
 
 #include "base/err.h"

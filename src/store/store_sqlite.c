@@ -1,7 +1,7 @@
-/* The SQLite metastore: the reference's SQL layout in one file, every change one durable transaction.
- * Threads: any; one mutex serialises them. It is held over SQLite's own calls, which is the one
- * exception to "no I/O under a lock": a connection can't be used by two threads in turn inside a
- * transaction, the calls are local and end within the busy timeout. */
+/* The SQLite metastore: the reference's SQL layout in one file, every change one durable
+ * transaction. Threads: any; one mutex serialises them. It is held over SQLite's own calls, which
+ * is the one exception to "no I/O under a lock": a connection can't be used by two threads in turn
+ * inside a transaction, the calls are local and end within the busy timeout. */
 #include "store/store_sqlite.h"
 
 #include <stdlib.h>
@@ -55,8 +55,10 @@ struct listing {
 static enum err_code list_locked(struct store_sqlite *me, const struct listing *l, struct err *e)
 	REQUIRES(me->mtx)
 {
-	CLEANUP(sqdb_stmt_freep) sqlite3_stmt *q = NULL;
-	CLEANUP(freep) char *end = keys_prefix_end(l->prefix);
+	CLEANUP(sqdb_stmt_freep)
+	sqlite3_stmt *q = NULL;
+	CLEANUP(freep)
+	char *end = keys_prefix_end(l->prefix);
 	bool row;
 
 	if (sqdb_present(&me->db, e) || sqdb_prepare(&me->db, l->sql, &q, e))
@@ -98,15 +100,20 @@ static void add_task(void *out, size_t skip, sqlite3_stmt *q)
 	record_tasks_add(out, rest, sqdb_column(q, 1));
 }
 
-static enum err_code sq_tasks(struct store *st, struct stop *s, struct task ***ret_list,
-	size_t *ret_n, struct err *e)
+static enum err_code sq_tasks(
+	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e)
 {
-	CLEANUP(freep) char *prefix = keys_task_prefix(self(st)->root);
-	CLEANUP(record_tasks_done) struct record_tasks out = {.n = 0};
+	CLEANUP(freep)
+	char *prefix = keys_task_prefix(self(st)->root);
+	CLEANUP(record_tasks_done)
+	struct record_tasks out = {.n = 0};
 	struct listing l = {.sql = "SELECT task_info_key, task_info_value FROM task_info"
 				   " WHERE task_info_key >= ?1 AND task_info_key < ?2"
 				   " ORDER BY task_info_key",
-		.prefix = prefix, .skip = strlen(prefix), .fn = add_task, .out = &out};
+		.prefix = prefix,
+		.skip = strlen(prefix),
+		.fn = add_task,
+		.out = &out};
 	enum err_code code = list(self(st), &l, s, e);
 
 	if (code)
@@ -119,9 +126,10 @@ static enum err_code sq_tasks(struct store *st, struct stop *s, struct task ***r
 
 static void add_doc(void *out, size_t skip, sqlite3_stmt *q)
 {
-	CLEANUP(freep) char *name = xstrndup((const char *)sqdb_column(q, 1).p, sqdb_column(q, 1).n);
-	struct record_row row = {.name = name,
-		.maps = {sqdb_column(q, 2), sqdb_column(q, 3), sqdb_column(q, 4)}};
+	CLEANUP(freep)
+	char *name = xstrndup((const char *)sqdb_column(q, 1).p, sqdb_column(q, 1).n);
+	struct record_row row = {
+		.name = name, .maps = {sqdb_column(q, 2), sqdb_column(q, 3), sqdb_column(q, 4)}};
 
 	record_docs_add_row(out, rest_of(q, skip), &row);
 }
@@ -129,14 +137,20 @@ static void add_doc(void *out, size_t skip, sqlite3_stmt *q)
 static enum err_code sq_positions(struct store *st, const char *task_id, struct stop *s,
 	struct store_positions **ret_list, size_t *ret_n, struct err *e)
 {
-	CLEANUP(freep) char *all = keys_position_prefix(self(st)->root, NULL);
-	CLEANUP(freep) char *prefix = keys_position_prefix(self(st)->root, task_id);
-	CLEANUP(record_docs_done) struct record_docs out = {.n = 0};
+	CLEANUP(freep)
+	char *all = keys_position_prefix(self(st)->root, NULL);
+	CLEANUP(freep)
+	char *prefix = keys_position_prefix(self(st)->root, task_id);
+	CLEANUP(record_docs_done)
+	struct record_docs out = {.n = 0};
 	struct listing l = {.sql = "SELECT task_position_key, collection_name, task_position_value,"
 				   " op_position_value, target_position_value FROM task_position"
 				   " WHERE task_position_key >= ?1 AND task_position_key < ?2"
 				   " ORDER BY task_position_key",
-		.prefix = prefix, .skip = strlen(all), .fn = add_doc, .out = &out};
+		.prefix = prefix,
+		.skip = strlen(all),
+		.fn = add_doc,
+		.out = &out};
 	enum err_code code = list(self(st), &l, s, e);
 
 	if (code)
@@ -165,12 +179,17 @@ static void add_ext(void *arg, size_t skip, sqlite3_stmt *q)
 static enum err_code sq_exts(struct store *st, const char *prefix, struct stop *s,
 	struct store_ext_kv **ret_list, size_t *ret_n, struct err *e)
 {
-	CLEANUP(freep) char *all = keys_ext_prefix(self(st)->root);
-	CLEANUP(freep) char *full = keys_ext(self(st)->root, prefix);
+	CLEANUP(freep)
+	char *all = keys_ext_prefix(self(st)->root);
+	CLEANUP(freep)
+	char *full = keys_ext(self(st)->root, prefix);
 	struct ext_list out = {.n = 0};
 	struct listing l = {.sql = "SELECT ext_key, ext_value FROM ext"
 				   " WHERE ext_key >= ?1 AND ext_key < ?2 ORDER BY ext_key",
-		.prefix = full, .skip = strlen(all), .fn = add_ext, .out = &out};
+		.prefix = full,
+		.skip = strlen(all),
+		.fn = add_ext,
+		.out = &out};
 	enum err_code code = list(self(st), &l, s, e);
 
 	if (code) {
@@ -188,7 +207,8 @@ static enum err_code sq_exts(struct store *st, const char *prefix, struct stop *
 static enum err_code merge_locked(struct store_sqlite *me, const char *key, const struct task *t,
 	struct buf *b, struct err *e) REQUIRES(me->mtx)
 {
-	CLEANUP(sqdb_stmt_freep) sqlite3_stmt *q = NULL;
+	CLEANUP(sqdb_stmt_freep)
+	sqlite3_stmt *q = NULL;
 	bool row;
 
 	if (sqdb_prepare(&me->db, "SELECT task_info_value FROM task_info WHERE task_info_key = ?1",
@@ -203,9 +223,12 @@ static enum err_code merge_locked(struct store_sqlite *me, const char *key, cons
 static enum err_code task_put_locked(struct store_sqlite *me, const struct task *t, struct err *e)
 	REQUIRES(me->mtx)
 {
-	CLEANUP(sqdb_stmt_freep) sqlite3_stmt *q = NULL;
-	CLEANUP(buf_done) struct buf b = BUF_INIT(LIMIT_RECORD);
-	CLEANUP(freep) char *key = keys_task(me->root, t->id);
+	CLEANUP(sqdb_stmt_freep)
+	sqlite3_stmt *q = NULL;
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(LIMIT_RECORD);
+	CLEANUP(freep)
+	char *key = keys_task(me->root, t->id);
 
 	if (merge_locked(me, key, t, &b, e))
 		return e->code;
@@ -224,8 +247,10 @@ static enum err_code task_put_locked(struct store_sqlite *me, const struct task 
 static enum err_code delete_locked(struct store_sqlite *me, const char *sql, const char *key,
 	bool prefix, struct err *e) REQUIRES(me->mtx)
 {
-	CLEANUP(sqdb_stmt_freep) sqlite3_stmt *q = NULL;
-	CLEANUP(freep) char *end = keys_prefix_end(key);
+	CLEANUP(sqdb_stmt_freep)
+	sqlite3_stmt *q = NULL;
+	CLEANUP(freep)
+	char *end = keys_prefix_end(key);
 
 	if (sqdb_prepare(&me->db, sql, &q, e))
 		return e->code;
@@ -238,8 +263,10 @@ static enum err_code delete_locked(struct store_sqlite *me, const char *sql, con
 static enum err_code exts_delete_locked(
 	struct store_sqlite *me, const char *kind, const char *id, struct err *e) REQUIRES(me->mtx)
 {
-	CLEANUP(freep) char *key = keys_ext_task(kind, id, "");
-	CLEANUP(freep) char *full = keys_ext(me->root, key);
+	CLEANUP(freep)
+	char *key = keys_ext_task(kind, id, "");
+	CLEANUP(freep)
+	char *full = keys_ext(me->root, key);
 
 	return delete_locked(
 		me, "DELETE FROM ext WHERE ext_key >= ?1 AND ext_key < ?2", full, true, e);
@@ -248,8 +275,10 @@ static enum err_code exts_delete_locked(
 static enum err_code task_delete_locked(struct store_sqlite *me, const char *id, struct err *e)
 	REQUIRES(me->mtx)
 {
-	CLEANUP(freep) char *task = keys_task(me->root, id);
-	CLEANUP(freep) char *positions = keys_position_prefix(me->root, id);
+	CLEANUP(freep)
+	char *task = keys_task(me->root, id);
+	CLEANUP(freep)
+	char *positions = keys_position_prefix(me->root, id);
 
 	if (delete_locked(me, "DELETE FROM task_info WHERE task_info_key = ?1", task, false, e) ||
 		delete_locked(me,
@@ -267,9 +296,12 @@ static enum err_code position_put_locked(struct store_sqlite *me, sqlite3_stmt *
 {
 	const struct store_position *lists[] = {p->source, p->op, p->target};
 	size_t counts[] = {p->n_source, p->n_op, p->n_target};
-	CLEANUP(freep) char *key = keys_position(me->root, p->task_id, p->collection_id);
-	CLEANUP(freep) char *task = keys_task(me->root, p->task_id);
-	struct buf maps[3] = {BUF_INIT(LIMIT_RECORD), BUF_INIT(LIMIT_RECORD), BUF_INIT(LIMIT_RECORD)};
+	CLEANUP(freep)
+	char *key = keys_position(me->root, p->task_id, p->collection_id);
+	CLEANUP(freep)
+	char *task = keys_task(me->root, p->task_id);
+	struct buf maps[3] = {
+		BUF_INIT(LIMIT_RECORD), BUF_INIT(LIMIT_RECORD), BUF_INIT(LIMIT_RECORD)};
 	enum err_code code = ERR_OK;
 
 	for (int i = 0; i < 3 && !code; i++)
@@ -294,7 +326,8 @@ static enum err_code position_put_locked(struct store_sqlite *me, sqlite3_stmt *
 static enum err_code positions_put_locked(struct store_sqlite *me, const struct store_batch *b,
 	const char **ret_missing, struct err *e) REQUIRES(me->mtx)
 {
-	CLEANUP(sqdb_stmt_freep) sqlite3_stmt *q = NULL;
+	CLEANUP(sqdb_stmt_freep)
+	sqlite3_stmt *q = NULL;
 
 	if (sqdb_prepare(&me->db,
 		    "INSERT INTO task_position SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7"
@@ -315,8 +348,10 @@ static enum err_code positions_put_locked(struct store_sqlite *me, const struct 
 static enum err_code exts_put_locked(
 	struct store_sqlite *me, const struct store_batch *b, struct err *e) REQUIRES(me->mtx)
 {
-	CLEANUP(sqdb_stmt_freep) sqlite3_stmt *put = NULL;
-	CLEANUP(sqdb_stmt_freep) sqlite3_stmt *del = NULL;
+	CLEANUP(sqdb_stmt_freep)
+	sqlite3_stmt *put = NULL;
+	CLEANUP(sqdb_stmt_freep)
+	sqlite3_stmt *del = NULL;
 
 	if (sqdb_prepare(&me->db, "DELETE FROM ext WHERE ext_key = ?1", &del, e) ||
 		sqdb_prepare(&me->db,
@@ -325,7 +360,8 @@ static enum err_code exts_put_locked(
 			&put, e))
 		return e->code;
 	for (size_t i = 0; i < b->n_exts; i++) {
-		CLEANUP(freep) char *key = keys_ext(me->root, b->exts[i].key);
+		CLEANUP(freep)
+		char *key = keys_ext(me->root, b->exts[i].key);
 		sqlite3_stmt *q = b->exts[i].value ? put : del;
 		sqdb_bind(q, 1, key);
 		if (b->exts[i].value)
@@ -349,8 +385,8 @@ static enum err_code batch_locked(struct store_sqlite *me, const struct store_ba
 /* One transaction around change(me, arg). */
 typedef enum err_code change_fn(struct store_sqlite *me, const void *arg, struct err *e);
 
-static enum err_code transact(struct store *st, change_fn *change, const void *arg, struct stop *s,
-	struct err *e)
+static enum err_code transact(
+	struct store *st, change_fn *change, const void *arg, struct stop *s, struct err *e)
 {
 	struct store_sqlite *me = self(st);
 	struct err mine = ERR_INIT;
@@ -410,7 +446,8 @@ static enum err_code sq_write(
 	enum err_code code = transact(st, change_batch, &w, s, e);
 
 	if (!code && missing)
-		return err_set(e, ERR_NOT_FOUND, "positions of task %s, which does not exist", missing);
+		return err_set(
+			e, ERR_NOT_FOUND, "positions of task %s, which does not exist", missing);
 	return code;
 }
 

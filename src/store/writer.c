@@ -50,7 +50,7 @@ struct writer {
 	size_t in_round;
 	bool running;        /* a round is being written */
 	unsigned forgetting; /* callers who wait for its end; no new round starts before them */
-	bool urgent;  /* do not wait for the interval or the backoff */
+	bool urgent;         /* do not wait for the interval or the backoff */
 	struct deadline due;
 	struct retry retry;
 	unsigned failures; /* rounds in a row that left something unwritten */
@@ -107,8 +107,8 @@ void writer_put_ext(struct writer *w, const char *key, const char *value)
 	put(w, n);
 }
 
-static enum err_code flush_failed(struct writer *w, struct stop *s, size_t waiting,
-	const struct err *last, struct err *e)
+static enum err_code flush_failed(
+	struct writer *w, struct stop *s, size_t waiting, const struct err *last, struct err *e)
 {
 	if (stop_is_set(s) || stop_is_set(&w->stop))
 		return stop_err(e);
@@ -140,8 +140,7 @@ enum err_code writer_flush(struct writer *w, struct deadline d, struct stop *s, 
 }
 
 /* The next entry of dirty whose key has one of the prefixes, or NULL. */
-static struct entry *find_locked(struct writer *w, char *const *prefixes, size_t n)
-	REQUIRES(w->mtx)
+static struct entry *find_locked(struct writer *w, char *const *prefixes, size_t n) REQUIRES(w->mtx)
 {
 	size_t pos = 0;
 	const char *key;
@@ -156,11 +155,16 @@ static struct entry *find_locked(struct writer *w, char *const *prefixes, size_t
 
 void writer_forget_task(struct writer *w, const char *task_id)
 {
-	CLEANUP(freep) char *object = keys_ext_task("object", task_id, "");
-	CLEANUP(freep) char *bound = keys_ext_task("bound", task_id, "");
-	CLEANUP(freep) char *docs = keys_position_prefix("", task_id);
-	CLEANUP(freep) char *objects = keys_ext("", object);
-	CLEANUP(freep) char *bounds = keys_ext("", bound);
+	CLEANUP(freep)
+	char *object = keys_ext_task("object", task_id, "");
+	CLEANUP(freep)
+	char *bound = keys_ext_task("bound", task_id, "");
+	CLEANUP(freep)
+	char *docs = keys_position_prefix("", task_id);
+	CLEANUP(freep)
+	char *objects = keys_ext("", object);
+	CLEANUP(freep)
+	char *bounds = keys_ext("", bound);
 	char *const prefixes[] = {docs, objects, bounds};
 
 	mtx_lock(&w->mtx);
@@ -195,8 +199,8 @@ void writer_status(struct writer *w, struct writer_status *ret)
 	if (!ret->healthy)
 		snprintf(ret->text, sizeof(ret->text),
 			"metastore %s: %s; retry in %lld ms, %zu records waiting",
-			err_name(w->last.code), w->last.text,
-			(long long)deadline_left_ms(w->due), ret->waiting);
+			err_name(w->last.code), w->last.text, (long long)deadline_left_ms(w->due),
+			ret->waiting);
 	mtx_unlock(&w->mtx);
 }
 
@@ -213,13 +217,15 @@ struct round {
 static bool is_about_a_record(enum err_code code)
 {
 	return code == ERR_INVALID || code == ERR_LIMIT || code == ERR_MALFORMED ||
-		code == ERR_UNSUPPORTED;
+	       code == ERR_UNSUPPORTED;
 }
 
 static enum err_code write_some(struct writer *w, struct entry **v, size_t n, struct err *e)
 {
-	CLEANUP(freep) struct store_positions *positions = xcalloc(n, sizeof(*positions));
-	CLEANUP(freep) struct store_ext *exts = xcalloc(n, sizeof(*exts));
+	CLEANUP(freep)
+	struct store_positions *positions = xcalloc(n, sizeof(*positions));
+	CLEANUP(freep)
+	struct store_ext *exts = xcalloc(n, sizeof(*exts));
 	struct store_batch b = {.positions = positions, .exts = exts};
 
 	for (size_t i = 0; i < n; i++) {

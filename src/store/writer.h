@@ -1,8 +1,8 @@
 /* The store writer: takes the newest value of each record and writes all that changed, in batches,
- * every interval. A failed write is repeated with backoff; meanwhile newer values replace older ones,
- * so an outage of the metastore costs memory by records, not by time.
- * Per key nothing goes backwards: one thread writes, a value in flight is put back after a failure
- * only if no newer one came.
+ * every interval. A failed write is repeated with backoff; meanwhile newer values replace older
+ * ones, so an outage of the metastore costs memory by records, not by time. Per key nothing goes
+ * backwards: one thread writes, a value in flight is put back after a failure only if no newer one
+ * came.
  * @thread any function any thread, but free; none may hold a lock that a store call needs */
 #pragma once
 
@@ -15,12 +15,13 @@
 struct writer;
 
 struct writer_status {
-	bool healthy;         /* the last write succeeded, or there was none */
-	enum err_code code;   /* of the last failure, when not healthy */
-	unsigned failures;    /* in a row */
-	size_t waiting;       /* records not yet durable */
-	int64_t last_ok_ms;   /* monotonic time of the last success; 0 = none yet */
-	/* "" or e.g. "metastore unavailable: connection refused; retry in 2000 ms, 12 records waiting" */
+	bool healthy;       /* the last write succeeded, or there was none */
+	enum err_code code; /* of the last failure, when not healthy */
+	unsigned failures;  /* in a row */
+	size_t waiting;     /* records not yet durable */
+	int64_t last_ok_ms; /* monotonic time of the last success; 0 = none yet */
+	/* "" or e.g. "metastore unavailable: connection refused; retry in 2000 ms, 12 records
+	 * waiting" */
 	char text[ERR_TEXT_BYTES + 128];
 };
 
@@ -36,14 +37,14 @@ void writer_put_position(struct writer *w, const struct store_positions *p);
 /* The newest value of one of our records, NULL = delete; copied. key as in store_ext. */
 void writer_put_ext(struct writer *w, const char *key, const char *value);
 
-/* Writes at once and waits until everything put before the call is durable. TIMEOUT carries the last
- * failure's text; the values stay and are tried further. CANCELLED when s is set. */
+/* Writes at once and waits until everything put before the call is durable. TIMEOUT carries the
+ * last failure's text; the values stay and are tried further. CANCELLED when s is set. */
 NODISCARD enum err_code writer_flush(
 	struct writer *w, struct deadline d, struct stop *s, struct err *e);
 
 /* Drops all that waits for the task, positions and records below "object/<task>/" and
- * "bound/<task>/", and waits for a write under way (at most one call of the store). After it no record
- * of the task is written, unless somebody puts one: the caller has stopped all who do. */
+ * "bound/<task>/", and waits for a write under way (at most one call of the store). After it no
+ * record of the task is written, unless somebody puts one: the caller has stopped all who do. */
 void writer_forget_task(struct writer *w, const char *task_id);
 
 void writer_status(struct writer *w, struct writer_status *ret);

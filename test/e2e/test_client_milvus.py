@@ -16,7 +16,7 @@ def run(program: str, milvus) -> None:
     if not found:
         pytest.skip(f"{program} is not built: cmake --preset asan && ninja -C build/asan")
     env = dict(os.environ, CDC_TEST_MILVUS=milvus.uri, CDC_TEST_MILVUS_TOKEN=milvus.token)
-    done = subprocess.run([found[0]], env=env, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([found[0]], cwd=BUILD.parent, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0 and "[       OK ]" in done.stdout, done.stdout + done.stderr
 
 
@@ -28,5 +28,6 @@ def test_program(target, program):
 def test_with_users(rig):
     """The same verbs with authorization, and the refusal of a wrong password."""
     secured = rig.milvus("secured", target=True, auth=True, dml_channels=4)
-    run(PROGRAMS[0], secured)
+    for program in PROGRAMS:
+        run(program, secured)
     rig.remove(secured)

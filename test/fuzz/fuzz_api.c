@@ -1,4 +1,5 @@
-/* Any bytes as the body of POST /cdc, before an engine that keeps nothing: one line of JSON comes back. */
+/* Any bytes as the body of POST /cdc, before an engine that keeps nothing: one line of JSON comes
+ * back. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -54,7 +55,8 @@ static struct task *sample(const char *id)
 	return t;
 }
 
-static enum err_code get(void *arg, const char *id, struct task **ret_t, char **ret_extra, struct err *e)
+static enum err_code get(
+	void *arg, const char *id, struct task **ret_t, char **ret_extra, struct err *e)
 {
 	(void)arg;
 	(void)e;
@@ -63,8 +65,8 @@ static enum err_code get(void *arg, const char *id, struct task **ret_t, char **
 	return ERR_OK;
 }
 
-static enum err_code list(void *arg, struct task ***ret_list, char ***ret_extras, size_t *ret_n,
-	struct err *e)
+static enum err_code list(
+	void *arg, struct task ***ret_list, char ***ret_extras, size_t *ret_n, struct err *e)
 {
 	(void)arg;
 	(void)e;
@@ -75,8 +77,8 @@ static enum err_code list(void *arg, struct task ***ret_list, char ***ret_extras
 	return ERR_OK;
 }
 
-static enum err_code positions(void *arg, const char *id, struct store_positions **ret_list,
-	size_t *ret_n, struct err *e)
+static enum err_code positions(
+	void *arg, const char *id, struct store_positions **ret_list, size_t *ret_n, struct err *e)
 {
 	(void)arg;
 	(void)id;
@@ -101,14 +103,23 @@ static void reset(void *arg, int64_t count, int64_t minutes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct api_engine vt = {.check_target = check, .create = create, .remove = by_id,
-		.pause = by_id, .resume = by_id, .get = get, .list = list, .positions = positions,
-		.message_log_force = force, .message_log_reset = reset};
+	static const struct api_engine vt = {.check_target = check,
+		.create = create,
+		.remove = by_id,
+		.pause = by_id,
+		.resume = by_id,
+		.get = get,
+		.list = list,
+		.positions = positions,
+		.message_log_force = force,
+		.message_log_reset = reset};
 	static char channel[] = "c";
 	static const struct config conf = {
 		.max_task_num = 10, .max_name_length = 8, .replicate_channel = channel};
-	CLEANUP(buf_done) struct buf out = BUF_INIT(64 << 20);
-	CLEANUP(json_in_freep) json_t *j = NULL;
+	CLEANUP(buf_done)
+	struct buf out = BUF_INIT(64 << 20);
+	CLEANUP(json_in_freep)
+	json_t *j = NULL;
 	struct api *a = NULL;
 	struct err e = ERR_INIT;
 

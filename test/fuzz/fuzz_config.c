@@ -1,4 +1,5 @@
-/* Any bytes as cdc.yaml: never more than findings. The file is a memory file, so nothing is written. */
+/* Any bytes as cdc.yaml: never more than findings. The file is a memory file, so nothing is
+ * written. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,8 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	CLEANUP(buf_done) struct buf problems = BUF_INIT(8 << 20);
-	CLEANUP(buf_done) struct buf warnings = BUF_INIT(8 << 20);
+	CLEANUP(buf_done)
+	struct buf problems = BUF_INIT(8 << 20);
+	CLEANUP(buf_done)
+	struct buf warnings = BUF_INIT(8 << 20);
 	struct config *c = NULL;
 	struct err e = ERR_INIT;
 	char path[64];

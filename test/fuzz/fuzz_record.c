@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "store/keys.h"
 #include "store/record.h"
 
@@ -19,13 +20,20 @@ static void check(bool ok)
 
 static void fuzz_task(struct slice in)
 {
-	CLEANUP(buf_done) struct buf one = BUF_INIT(LIMIT_RECORD * 8);
-	CLEANUP(buf_done) struct buf two = BUF_INIT(LIMIT_RECORD * 8);
-	CLEANUP(buf_done) struct buf over = BUF_INIT(LIMIT_RECORD * 8);
-	CLEANUP(task_freep) struct task *t = NULL;
-	CLEANUP(task_freep) struct task *again = NULL;
-	CLEANUP(task_freep) struct task *copy = NULL;
-	CLEANUP(task_freep) struct task *shown = record_task_read("a", in);
+	CLEANUP(buf_done)
+	struct buf one = BUF_INIT(LIMIT_RECORD * 8);
+	CLEANUP(buf_done)
+	struct buf two = BUF_INIT(LIMIT_RECORD * 8);
+	CLEANUP(buf_done)
+	struct buf over = BUF_INIT(LIMIT_RECORD * 8);
+	CLEANUP(task_freep)
+	struct task *t = NULL;
+	CLEANUP(task_freep)
+	struct task *again = NULL;
+	CLEANUP(task_freep)
+	struct task *copy = NULL;
+	CLEANUP(task_freep)
+	struct task *shown = record_task_read("a", in);
 	struct err e = ERR_INIT;
 
 	check(shown && strcmp(shown->id, "a") == 0);
@@ -53,8 +61,10 @@ static void fuzz_task(struct slice in)
 
 static void fuzz_positions(struct slice in)
 {
-	CLEANUP(buf_done) struct buf one = BUF_INIT(LIMIT_RECORD * 8);
-	CLEANUP(buf_done) struct buf two = BUF_INIT(LIMIT_RECORD * 8);
+	CLEANUP(buf_done)
+	struct buf one = BUF_INIT(LIMIT_RECORD * 8);
+	CLEANUP(buf_done)
+	struct buf two = BUF_INIT(LIMIT_RECORD * 8);
 	struct store_positions p, again;
 	struct err e = ERR_INIT;
 
@@ -67,7 +77,8 @@ static void fuzz_positions(struct slice in)
 	check(record_positions_encode(&two, &again, &e) == ERR_OK);
 	check(slice_eq(buf_slice(&one), buf_slice(&two)));
 	for (size_t i = 0; i < p.n_source; i++)
-		check(!p.source[i].exact || p.source[i].time_ms == record_time_ms(p.source[i].pos.ts));
+		check(!p.source[i].exact ||
+			p.source[i].time_ms == record_time_ms(p.source[i].pos.ts));
 	store_positions_done(&p);
 	store_positions_done(&again);
 }
@@ -85,12 +96,20 @@ static void fuzz_map(struct slice in)
 static void fuzz_key(struct slice in)
 {
 	int64_t cid;
-	CLEANUP(freep) char *id = keys_decode_id(in);
-	CLEANUP(freep) char *doc_id = keys_decode_position(in, &cid);
+	CLEANUP(freep)
+	char *id = keys_decode_id(in);
+	CLEANUP(freep)
+	char *doc_id = keys_decode_position(in, &cid);
 
 	if (id) {
-		CLEANUP(freep) char *key = keys_task("", id);
+		CLEANUP(freep)
+		char *key = keys_task("", id);
 		check(slice_eq(slice_str(key + strlen("task_info/")), in));
+	}
+	if (doc_id) {
+		CLEANUP(freep)
+		char *key = keys_position("", doc_id, cid);
+		check(str_starts(key, "task_position/"));
 	}
 }
 

@@ -15,7 +15,8 @@ void cv_collection(struct buf *b, const struct cv_collection *c)
 	wire_put_u64(b, 3, c->create_ts);
 	int shards = c->shards ? c->shards : 1;
 	for (int i = 0; i < shards; i++) {
-		snprintf(text, sizeof(text), "by-dev-rootcoord-dml_%d_%lldv%d", i, (long long)c->id, i);
+		snprintf(text, sizeof(text), "by-dev-rootcoord-dml_%d_%lldv%d", i, (long long)c->id,
+			i);
 		wire_put_str(b, 7, text);
 	}
 	for (int i = 0; i < shards; i++) {

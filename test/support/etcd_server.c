@@ -52,8 +52,9 @@ static void run_etcd(const struct etcd_server *s)
 	dup2(fd, STDERR_FILENO);
 	execlp("etcd", "etcd", "--name", "t", "--data-dir", data, "--listen-client-urls", client,
 		"--advertise-client-urls", client, "--listen-peer-urls", peer,
-		"--initial-advertise-peer-urls", peer, "--initial-cluster", cluster, "--auth-token-ttl",
-		"2", "--experimental-watch-progress-notify-interval", "200ms", (char *)NULL);
+		"--initial-advertise-peer-urls", peer, "--initial-cluster", cluster,
+		"--auth-token-ttl", "2", "--experimental-watch-progress-notify-interval", "200ms",
+		(char *)NULL);
 	_exit(NO_EXEC);
 }
 
@@ -142,8 +143,8 @@ void etcd_server_kill(struct etcd_server *s)
 	s->pid = 0;
 }
 
-static int remove_one(const char *path, const struct stat *st UNUSED, int flag UNUSED,
-	struct FTW *ftw UNUSED)
+static int remove_one(
+	const char *path, const struct stat *st UNUSED, int flag UNUSED, struct FTW *ftw UNUSED)
 {
 	return remove(path);
 }
@@ -170,8 +171,12 @@ void etcd_server_call(struct etcd_server *s, struct grpc *g, const char *path, s
 	CLEANUP(buf_done) struct buf answer = BUF_INIT(1 << 20);
 	struct grpc_chan_opts o = {.address = s->address};
 	struct grpc_meta meta = {"token", token};
-	struct grpc_call call = {.path = path, .meta = &meta, .n_meta = token ? 1 : 0,
-		.body = &request, .n_body = 1, .deadline = deadline_in(CALL_MS)};
+	struct grpc_call call = {.path = path,
+		.meta = &meta,
+		.n_meta = token ? 1 : 0,
+		.body = &request,
+		.n_body = 1,
+		.deadline = deadline_in(CALL_MS)};
 	struct grpc_chan *ch = NULL;
 	struct err e = ERR_INIT;
 

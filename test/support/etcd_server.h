@@ -22,8 +22,8 @@ void etcd_server_restart(struct etcd_server *s); /* on the same data and ports, 
 /* The same on another client port: whoever knows only the old one stays cut off. */
 void etcd_server_restart_elsewhere(struct etcd_server *s);
 void etcd_server_restart_on(struct etcd_server *s, int client_port);
-void etcd_server_wipe(struct etcd_server *s);    /* after a kill: the data is gone */
-void etcd_server_stop(struct etcd_server *s);    /* kills and removes the folder */
+void etcd_server_wipe(struct etcd_server *s); /* after a kill: the data is gone */
+void etcd_server_stop(struct etcd_server *s); /* kills and removes the folder */
 
 /* Any unary call of etcd's API with a request in bytes. token may be NULL. */
 void etcd_server_call(struct etcd_server *s, struct grpc *g, const char *path, struct slice request,

@@ -18,6 +18,8 @@ struct gs_handler {
 	/* NULL, or: true = the bytes of this call's body (prefix included) go to chunk and are not kept. */
 	bool (*wants_chunks)(void *arg, struct gs_call *c);
 	void (*chunk)(void *arg, struct gs_call *c, struct slice s);
+	/* NULL, or: a call that never reached request is gone; free what gs_user points at. */
+	void (*gone)(void *arg, struct gs_call *c);
 };
 
 struct gs_opts {

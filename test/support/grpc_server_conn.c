@@ -1,319 +1,33 @@
-/* One connection of the test server: HTTP/2 session, requests, answers, faults. @thread server */
+/* A connection of the test server: socket, HTTP/2 session, requests coming in. @thread server */
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "base/limits.h"
 #include "base/mem.h"
 #include "net/sock.h"
 #include "support/grpc_server_priv.h"
 
-enum { STREAM_WINDOW = 8 << 20, CONN_WINDOW = 64 << 20, READS_A_TURN = 16 };
+enum { STREAM_WINDOW = 8 << 20, CONN_WINDOW = 128 << 20, READS_A_TURN = 16 };
 
-/* ---- calls ---- */
+/* ---- output ---- */
 
-void gs_call_free(struct gs_call *c)
-{
-	mtx_lock(&c->g->loop.mtx);
-	loop_unpost_locked(&c->g->loop, &c->job);
-	mtx_unlock(&c->g->loop.mtx);
-	loop_timer_del(&c->g->loop, &c->timer);
-	list_del(&c->link);
-	for (size_t i = 0; i < c->n_meta; i++) {
-		free(c->keys[i]);
-		free(c->values[i]);
-	}
-	buf_done(&c->body);
-	buf_done(&c->out);
-	buf_done(&c->post);
-	free(c->text);
-	free(c);
-}
-
-/* The stream is gone; a handler that has the call keeps it until its answer. */
-static void forget(struct gs_call *c)
-{
-	struct gs *g = c->g;
-
-	list_del(&c->link);
-	c->conn = NULL;
-	gs_bump(g, GS_OPEN_STREAMS, -1);
-	mtx_lock(&g->loop.mtx);
-	bool free_now = !c->handed || c->ended || !g->opts.handler.request;
-	mtx_unlock(&g->loop.mtx);
-	if (free_now)
-		gs_call_free(c);
-}
-
-static nghttp2_nv nv_of(const char *name, const char *value)
-{
-	union {
-		const char *in;
-		uint8_t *out;
-	} n = {.in = name}, v = {.in = value};
-	return (nghttp2_nv){
-		.name = n.out, .value = v.out, .namelen = strlen(name), .valuelen = strlen(value)};
-}
-
-/* grpc-message: bytes outside of printable ASCII, and %, as %XX. */
-static void escape(const char *in, char *out, size_t cap)
-{
-	size_t n = 0;
-	for (; *in && n + 4 < cap; in++) {
-		uint8_t c = (uint8_t)*in;
-		if (c < 0x20 || c > 0x7e || c == '%')
-			n += (size_t)snprintf(out + n, 4, "%%%02X", c);
-		else
-			out[n++] = (char)c;
-	}
-	out[n] = '\0';
-}
-
-static size_t status_headers(struct gs_call *c, nghttp2_nv *nv, char code[16], char text[512])
-{
-	size_t n = 0;
-	snprintf(code, 16, "%d", c->status);
-	nv[n++] = nv_of("grpc-status", code);
-	if (c->text) {
-		escape(c->text, text, 512);
-		nv[n++] = nv_of("grpc-message", text);
-	}
-	return n;
-}
-
-static ssize_t on_out(nghttp2_session *ng, int32_t id, uint8_t *to, size_t cap, uint32_t *flags,
-	nghttp2_data_source *src, void *arg UNUSED)
-{
-	struct gs_call *c = src->ptr;
-	size_t n = MIN(cap, c->out.n - c->out_off);
-	nghttp2_nv nv[2];
-	char code[16], text[512];
-
-	if (n)
-		memcpy(to, c->out.p + c->out_off, n);
-	c->out_off += n;
-	if (c->out_off < c->out.n)
-		return (ssize_t)n;
-	buf_reset(&c->out);
-	c->out_off = 0;
-	if (!c->done)
-		return n ? (ssize_t)n : NGHTTP2_ERR_DEFERRED;
-	*flags |= NGHTTP2_DATA_FLAG_EOF;
-	if (!c->no_trailers) {
-		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-		nghttp2_submit_trailer(ng, id, nv, status_headers(c, nv, code, text));
-	}
-	return (ssize_t)n;
-}
-
-static void flush_soon(struct gs_conn *cn)
+void gs_conn_flush_soon(struct gs_conn *cn)
 {
 	loop_fd_dirty(&cn->g->loop, &cn->io);
 }
 
-static void start_answer(struct gs_call *c)
-{
-	nghttp2_nv nv[] = {nv_of(":status", "200"), nv_of("content-type", "application/grpc")};
-	nghttp2_data_provider data = {.source.ptr = c, .read_callback = on_out};
-
-	if (!c->headers_sent)
-		nghttp2_submit_response(c->conn->ng, c->id, nv, ARRAY_LEN(nv), &data);
-	else
-		nghttp2_session_resume_data(c->conn->ng, c->id);
-	c->headers_sent = true;
-	flush_soon(c->conn);
-}
-
-static void trailers_only(struct gs_call *c)
-{
-	nghttp2_nv nv[4] = {nv_of(":status", "200"), nv_of("content-type", "application/grpc")};
-	char code[16], text[512];
-
-	size_t n = 2 + status_headers(c, nv + 2, code, text);
-	nghttp2_submit_response(c->conn->ng, c->id, nv, n, NULL);
-	flush_soon(c->conn);
-}
-
-static void http_page(struct gs_call *c)
-{
-	char status[16];
-	snprintf(status, sizeof(status), "%d", (int)c->step.code);
-	nghttp2_nv nv[] = {nv_of(":status", status), nv_of("content-type", "text/html")};
-	nghttp2_data_provider data = {.source.ptr = c, .read_callback = on_out};
-
-	buf_put_str(&c->out, "<html>no</html>");
-	c->done = true;
-	c->no_trailers = true;
-	nghttp2_submit_response(c->conn->ng, c->id, nv, ARRAY_LEN(nv), &data);
-	flush_soon(c->conn);
-}
-
-/* What gs_send and gs_end have posted. */
-static void take_post(struct gs_call *c)
-{
-	mtx_lock(&c->g->loop.mtx);
-	bool ended = c->ended;
-	if (!c->conn) {
-		mtx_unlock(&c->g->loop.mtx);
-		if (ended)
-			gs_call_free(c);
-		return;
-	}
-	buf_put(&c->out, c->post.p, c->post.n);
-	buf_reset(&c->post);
-	mtx_unlock(&c->g->loop.mtx);
-	c->done = ended;
-	start_answer(c);
-}
-
-static void on_call_job(struct loop_job *j, unsigned ops UNUSED)
-{
-	struct gs_call *c = CONTAINER_OF(j, struct gs_call, job);
-
-	mtx_lock(&c->g->loop.mtx);
-	int64_t delay = c->ended ? c->delay_ms : 0;
-	mtx_unlock(&c->g->loop.mtx);
-	if (delay > 0 && c->conn)
-		loop_timer_set(&c->g->loop, &c->timer, time_mono_ms() + delay);
-	else
-		take_post(c);
-}
-
-static void echo(struct gs_call *c)
-{
-	gs_send(c, gs_body(c));
-	if (!c->bidi)
-		gs_end(c, 0, NULL, 0);
-}
-
-static void hand_over(struct gs_call *c)
-{
-	struct gs_handler *h = &c->g->opts.handler;
-
-	c->handed = true;
-	if (h->request)
-		h->request(h->arg, c);
-	else
-		echo(c);
-}
-
-/* Both delays: of a handler's answer, and of a request by script. */
-static void on_call_timer(struct loop_timer *t)
-{
-	struct gs_call *c = CONTAINER_OF(t, struct gs_call, timer);
-
-	if (c->handed)
-		take_post(c);
-	else
-		hand_over(c);
-}
-
-/* ---- faults ---- */
-
-static void answer_raw(struct gs_call *c, struct slice raw, bool no_trailers)
-{
-	buf_put(&c->out, raw.p, raw.n);
-	c->done = true;
-	c->no_trailers = no_trailers;
-	start_answer(c);
-}
-
-static void set_status(struct gs_call *c)
-{
-	c->status = (int)c->step.code;
-	c->text = c->step.text ? xstrdup(c->step.text) : NULL;
-	c->done = true;
-}
-
-static void close_soon(struct gs_conn *cn)
+void gs_conn_close_soon(struct gs_conn *cn)
 {
 	cn->closing = true;
-	flush_soon(cn);
+	gs_conn_flush_soon(cn);
 }
 
-static void goaway(struct gs_conn *cn, int32_t last, uint32_t code)
+void gs_conn_goaway(struct gs_conn *cn, int32_t last, uint32_t code)
 {
 	nghttp2_submit_goaway(cn->ng, NGHTTP2_FLAG_NONE, last, code, NULL, 0);
-	flush_soon(cn);
-}
-
-/* Faults that do not wait for the body. true: that was it. */
-static bool fault_at_headers(struct gs_call *c)
-{
-	struct gs_conn *cn = c->conn;
-
-	if (!c->has_step)
-		return false;
-	if (c->step.fault == GS_FAULT_RST_EARLY) {
-		nghttp2_submit_rst_stream(cn->ng, NGHTTP2_FLAG_NONE, c->id, (uint32_t)c->step.code);
-		flush_soon(cn);
-	} else if (c->step.fault == GS_FAULT_EARLY_STATUS) {
-		set_status(c);
-		trailers_only(c);
-	} else if (c->step.fault == GS_FAULT_GOAWAY_REFUSE) {
-		goaway(cn, MAX(c->id - 2, 0), (uint32_t)c->step.code);
-	} else if (c->step.fault == GS_FAULT_GOAWAY_SERVE) {
-		goaway(cn, c->id, (uint32_t)c->step.code);
-		c->has_step = false;
-		return false;
-	} else if (c->step.fault == GS_FAULT_CLOSE && c->step.code == 0) {
-		close_soon(cn);
-	} else {
-		return false;
-	}
-	return true;
-}
-
-static void fault_at_end(struct gs_call *c)
-{
-	struct gs_conn *cn = c->conn;
-
-	switch (c->step.fault) {
-	case GS_FAULT_STATUS:
-		set_status(c);
-		start_answer(c);
-		return;
-	case GS_FAULT_TRAILERS_ONLY:
-		set_status(c);
-		trailers_only(c);
-		return;
-	case GS_FAULT_HTTP:
-		http_page(c);
-		return;
-	case GS_FAULT_NO_STATUS:
-		answer_raw(c, buf_slice(&c->body), true);
-		return;
-	case GS_FAULT_RAW_BODY:
-		answer_raw(c, c->step.raw, false);
-		return;
-	case GS_FAULT_DELAY:
-		loop_timer_set(&c->g->loop, &c->timer, time_mono_ms() + c->step.code);
-		return;
-	case GS_FAULT_CLOSE_ANSWER:
-		buf_put(&c->out, "\0\0\0", 3);
-		start_answer(c);
-		close_soon(cn);
-		return;
-	case GS_FAULT_RST:
-		nghttp2_submit_rst_stream(cn->ng, NGHTTP2_FLAG_NONE, c->id, (uint32_t)c->step.code);
-		flush_soon(cn);
-		return;
-	case GS_FAULT_GARBAGE:
-		wq_put_copy(&cn->wq, c->step.raw);
-		flush_soon(cn);
-		return;
-	case GS_FAULT_NEVER:
-	case GS_FAULT_CLOSE:
-	case GS_FAULT_RST_EARLY:
-	case GS_FAULT_EARLY_STATUS:
-	case GS_FAULT_GOAWAY_REFUSE:
-	case GS_FAULT_GOAWAY_SERVE:
-	case GS_FAULT_STALL:
-		return;
-	}
+	gs_conn_flush_soon(cn);
 }
 
 /* ---- what the client says ---- */
@@ -328,8 +42,8 @@ static int on_begin(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	c->g = cn->g;
 	c->conn = cn;
 	c->id = frame->hd.stream_id;
-	c->job.run = on_call_job;
-	c->timer.fire = on_call_timer;
+	c->job.run = gs_call_on_job;
+	c->timer.fire = gs_call_on_timer;
 	buf_init(&c->body, GS_BODY_MAX);
 	buf_init(&c->out, GS_BODY_MAX);
 	buf_init(&c->post, GS_BODY_MAX);
@@ -373,7 +87,7 @@ static void on_request_headers(struct gs_call *c)
 	}
 	c->bidi = n >= 4 && strcmp(gs_path(c) + n - 4, "Bidi") == 0;
 	c->chunks = h->wants_chunks && h->wants_chunks(h->arg, c);
-	fault_at_headers(c);
+	gs_call_fault_at_headers(c);
 }
 
 /* A bidirectional call: every whole message goes to the handler. */
@@ -389,7 +103,7 @@ static void messages(struct gs_call *c)
 			return;
 		size_t rest = c->body.n - 5 - n;
 		c->body.n = 5 + n;
-		hand_over(c);
+		gs_call_hand_over(c);
 		memmove(c->body.p, c->body.p + 5 + n, rest);
 		c->body.n = rest;
 	}
@@ -407,7 +121,7 @@ static int on_chunk(nghttp2_session *ng, uint8_t flags UNUSED, int32_t id, const
 		return 0;
 	c->body_seen += n;
 	if (c->has_step && c->step.fault == GS_FAULT_CLOSE && c->body_seen >= (size_t)c->step.code)
-		close_soon(cn);
+		gs_conn_close_soon(cn);
 	if (c->chunks) {
 		h->chunk(h->arg, c, slice_of(p, n));
 		return 0;
@@ -427,9 +141,9 @@ static void on_request_end(struct gs_call *c)
 		return;
 	}
 	if (c->has_step)
-		fault_at_end(c);
+		gs_call_fault_at_end(c);
 	else
-		hand_over(c);
+		gs_call_hand_over(c);
 }
 
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
@@ -455,7 +169,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code UNUSED
 {
 	struct gs_call *c = nghttp2_session_get_stream_user_data(ng, id);
 	if (c)
-		forget(c);
+		gs_call_forget(c);
 	return 0;
 }
 
@@ -480,7 +194,7 @@ void gs_conn_close(struct gs_conn *cn)
 	while (!list_empty(&cn->calls)) {
 		struct gs_call *c = LIST_ITEM(cn->calls.next, struct gs_call, link);
 		nghttp2_session_set_stream_user_data(cn->ng, c->id, NULL);
-		forget(c);
+		gs_call_forget(c);
 	}
 	list_del(&cn->link);
 	link_done(&cn->tcp);
@@ -495,7 +209,7 @@ void gs_conn_op(struct gs_conn *cn, unsigned ops, uint32_t code)
 		loop_fd_events(&cn->g->loop, &cn->io, 0);
 	}
 	if (ops & GS_OP_GOAWAY && cn->ng)
-		goaway(cn, nghttp2_session_get_last_proc_stream_id(cn->ng), code);
+		gs_conn_goaway(cn, nghttp2_session_get_last_proc_stream_id(cn->ng), code);
 	if (ops & GS_OP_CLOSE)
 		gs_conn_close(cn);
 }
@@ -551,7 +265,7 @@ static void on_ready(struct loop_fd *f, uint32_t events)
 	if (cn->frozen || (cn->shaking && !shake(cn)))
 		return;
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
-		flush_soon(cn);
+		gs_conn_flush_soon(cn);
 		return;
 	}
 	for (int i = 0; i < READS_A_TURN || link_read_pending(&cn->tcp); i++) {
@@ -565,7 +279,7 @@ static void on_ready(struct loop_fd *f, uint32_t events)
 			return;
 		}
 	}
-	flush_soon(cn);
+	gs_conn_flush_soon(cn);
 }
 
 static nghttp2_session *session_new(struct gs_conn *cn)
@@ -639,5 +353,5 @@ void gs_conn_new(struct gs *g, int fd)
 	mtx_unlock(&g->loop.mtx);
 	welcome(cn, how);
 	if (!cn->dead)
-		flush_soon(cn);
+		gs_conn_flush_soon(cn);
 }

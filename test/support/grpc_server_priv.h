@@ -1,4 +1,4 @@
-/* Shared by grpc_server.c (what tests use, the listener) and grpc_server_conn.c (a connection). */
+/* Shared by grpc_server.c (what tests use, the listener), grpc_server_conn.c and grpc_server_call.c. */
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -75,9 +75,25 @@ struct gs_call {
 	int64_t delay_ms;
 };
 
+/* grpc_server_conn.c */
 void gs_conn_new(struct gs *g, int fd);
+void gs_conn_flush_soon(struct gs_conn *cn);
+void gs_conn_close_soon(struct gs_conn *cn);
+void gs_conn_goaway(struct gs_conn *cn, int32_t last, uint32_t code);
 void gs_conn_close(struct gs_conn *cn);
 void gs_conn_op(struct gs_conn *cn, unsigned ops, uint32_t code);
+
+/* grpc_server.c */
 void gs_bump(struct gs *g, enum gs_count what, int64_t by);
 bool gs_take_step(struct gs *g, struct gs_step *ret_step);
+
+/* grpc_server_call.c */
 void gs_call_free(struct gs_call *c);
+/* The stream is gone; a handler that has the call keeps it until its answer. */
+void gs_call_forget(struct gs_call *c);
+/* The call's faults that do not wait for the body. true: that was it. */
+bool gs_call_fault_at_headers(struct gs_call *c);
+void gs_call_fault_at_end(struct gs_call *c);
+void gs_call_hand_over(struct gs_call *c);
+void gs_call_on_job(struct loop_job *j, unsigned ops);
+void gs_call_on_timer(struct loop_timer *t);

@@ -7,6 +7,16 @@
 
 enum { PAGE_KEYS = 1000, LIST_STARTS = 3 };
 
+static struct etcd_rpc read_of(const struct etcd *c, const char *path, const struct buf *req)
+{
+	return (struct etcd_rpc){path, buf_slice(req), true, deadline_in(c->timeout_ms)};
+}
+
+static struct etcd_rpc write_of(const struct etcd *c, const char *path, const struct buf *req)
+{
+	return (struct etcd_rpc){path, buf_slice(req), false, deadline_in(c->timeout_ms)};
+}
+
 static void chunks_free(struct list *chunks)
 {
 	list_foreach (it, chunks)
@@ -57,8 +67,7 @@ static enum err_code read_page(struct etcd *c, const struct etcd_range_req *q, s
 	etcd_encode_range(&req, q);
 	if (buf_failed(&req))
 		return err_set(e, ERR_INVALID, "etcd key of %zu bytes", q->key.n);
-	struct etcd_rpc rpc = {.path = "/etcdserverpb.KV/Range", .body = buf_slice(&req),
-		.idempotent = true, .deadline = deadline_in(c->timeout_ms)};
+	struct etcd_rpc rpc = read_of(c, "/etcdserverpb.KV/Range", &req);
 	if (etcd_call(c, &rpc, s, &ch->body, e))
 		return err_ctx(e, "range of %.*s", (int)MIN(q->key.n, 128), (const char *)q->key.p);
 	if (etcd_decode_range(ch, r, ret_more, e))
@@ -102,7 +111,7 @@ static enum err_code read_pages(struct etcd *c, struct slice prefix, int64_t rev
 			return e->code;
 		if (more && r->n == before)
 			return err_set(e, ERR_MALFORMED, "etcd's page has no keys but more follow");
-		/* Later pages read at the revision of the first; their own header says the newest. */
+		/* Later pages read at the first one's revision; their header says the newest. */
 		q.revision = pinned ? pinned : r->revision;
 		r->revision = q.revision;
 		if (more)
@@ -116,7 +125,7 @@ enum err_code etcd_get_prefix(struct etcd *c, const char *prefix, int64_t revisi
 {
 	for (int start = 1;; start++) {
 		enum err_code code = read_pages(c, slice_str(prefix), revision, s, r, e);
-		/* A compaction between two pages is the caller's business only if it chose the revision. */
+		/* A compaction between pages concerns the caller only if it chose the revision. */
 		if (code != ERR_GONE || revision)
 			return code;
 		if (start == LIST_STARTS) {
@@ -130,7 +139,8 @@ enum err_code etcd_get_prefix(struct etcd *c, const char *prefix, int64_t revisi
 /* Writing */
 
 enum err_code etcd_txn(struct etcd *c, const struct etcd_cmp *cmps, size_t n_cmps,
-	const struct etcd_op *ops, size_t n_ops, struct stop *s, int64_t *ret_revision, struct err *e)
+	const struct etcd_op *ops, size_t n_ops, struct stop *s, int64_t *ret_revision,
+	struct err *e)
 {
 	CLEANUP(buf_done) struct buf req = BUF_INIT(LIMIT_CALL_BYTES);
 	CLEANUP(buf_done) struct buf answer = BUF_INIT(LIMIT_GRPC_RECV);
@@ -142,18 +152,19 @@ enum err_code etcd_txn(struct etcd *c, const struct etcd_cmp *cmps, size_t n_cmp
 			MAX(n_ops, n_cmps), LIMIT_ETCD_TXN_OPS);
 	etcd_encode_txn(&req, cmps, n_cmps, ops, n_ops);
 	if (buf_failed(&req))
-		return err_set(e, ERR_LIMIT, "etcd transaction of more than %d bytes",
-			LIMIT_CALL_BYTES);
-	struct etcd_rpc rpc = {.path = "/etcdserverpb.KV/Txn", .body = buf_slice(&req),
-		.deadline = deadline_in(c->timeout_ms)};
+		return err_set(
+			e, ERR_LIMIT, "etcd transaction of more than %d bytes", LIMIT_CALL_BYTES);
+	struct etcd_rpc rpc = write_of(c, "/etcdserverpb.KV/Txn", &req);
 	if (etcd_call(c, &rpc, s, &answer, e))
 		return err_ctx(e, "transaction");
 	if (etcd_decode_txn(buf_slice(&answer), &succeeded, &revision, e))
 		return e->code;
 	if (ret_revision)
 		*ret_revision = revision;
-	return succeeded ? ERR_OK :
-			   err_set(e, ERR_CONFLICT, "an etcd key of the transaction was changed by another");
+	if (!succeeded)
+		return err_set(
+			e, ERR_CONFLICT, "somebody else changed an etcd key of the transaction");
+	return ERR_OK;
 }
 
 enum err_code etcd_put(
@@ -165,8 +176,7 @@ enum err_code etcd_put(
 	etcd_encode_put(&req, slice_str(key), value, 0);
 	if (buf_failed(&req))
 		return err_set(e, ERR_LIMIT, "etcd value of %zu bytes", value.n);
-	struct etcd_rpc rpc = {.path = "/etcdserverpb.KV/Put", .body = buf_slice(&req),
-		.deadline = deadline_in(c->timeout_ms)};
+	struct etcd_rpc rpc = write_of(c, "/etcdserverpb.KV/Put", &req);
 	if (etcd_call(c, &rpc, s, &answer, e))
 		return err_ctx(e, "put of %s", key);
 	return ERR_OK;
@@ -183,13 +193,14 @@ enum err_code etcd_lease_grant(
 
 	etcd_encode_lease_grant(&req, ttl_s);
 	/* Safe to repeat: a lease whose answer was lost expires by itself. */
-	struct etcd_rpc rpc = {.path = "/etcdserverpb.Lease/LeaseGrant", .body = buf_slice(&req),
-		.idempotent = true, .deadline = deadline_in(c->timeout_ms)};
+	struct etcd_rpc rpc = read_of(c, "/etcdserverpb.Lease/LeaseGrant", &req);
 	if (etcd_call(c, &rpc, s, &answer, e))
 		return err_ctx(e, "lease grant");
 	if (etcd_decode_lease(buf_slice(&answer), ret_lease, &ttl, e))
 		return e->code;
-	return *ret_lease ? ERR_OK : err_set(e, ERR_MALFORMED, "etcd granted a lease without an id");
+	if (!*ret_lease)
+		return err_set(e, ERR_MALFORMED, "etcd granted a lease without an id");
+	return ERR_OK;
 }
 
 enum err_code etcd_lease_revoke(struct etcd *c, int64_t lease, struct stop *s, struct err *e)
@@ -198,8 +209,7 @@ enum err_code etcd_lease_revoke(struct etcd *c, int64_t lease, struct stop *s, s
 	CLEANUP(buf_done) struct buf answer = BUF_INIT(LIMIT_GRPC_HEADERS);
 
 	etcd_encode_lease_id(&req, lease);
-	struct etcd_rpc rpc = {.path = "/etcdserverpb.Lease/LeaseRevoke", .body = buf_slice(&req),
-		.idempotent = true, .deadline = deadline_in(c->timeout_ms)};
+	struct etcd_rpc rpc = read_of(c, "/etcdserverpb.Lease/LeaseRevoke", &req);
 	if (etcd_call(c, &rpc, s, &answer, e))
 		return err_ctx(e, "lease revoke");
 	return ERR_OK;
@@ -215,8 +225,7 @@ enum err_code etcd_lease_renew(struct etcd *c, int64_t lease, struct stop *s, st
 	CLEANUP(buf_done) struct buf req = BUF_INIT(LIMIT_GRPC_HEADERS);
 	CLEANUP(buf_done) struct buf answer = BUF_INIT(LIMIT_GRPC_HEADERS);
 	CLEANUP(stream_closep) struct grpc_stream *st = NULL;
-	struct etcd_rpc rpc = {.path = "/etcdserverpb.Lease/LeaseKeepAlive", .idempotent = true,
-		.deadline = deadline_in(c->timeout_ms)};
+	struct etcd_rpc rpc = read_of(c, "/etcdserverpb.Lease/LeaseKeepAlive", &req);
 	size_t peer = 0;
 	int64_t id, ttl;
 
@@ -233,8 +242,9 @@ enum err_code etcd_lease_renew(struct etcd *c, int64_t lease, struct stop *s, st
 	}
 	if (etcd_decode_lease(buf_slice(&answer), &id, &ttl, e))
 		return e->code;
-	/* etcd's way to say that it no longer knows the lease. */
-	return ttl > 0 ? ERR_OK : err_set(e, ERR_NOT_FOUND, "etcd lease %lx has expired", (long)lease);
+	if (ttl <= 0) /* etcd's way to say that it no longer knows the lease */
+		return err_set(e, ERR_NOT_FOUND, "etcd lease %llx has expired", (long long)lease);
+	return ERR_OK;
 }
 
 /* Status */
@@ -242,13 +252,13 @@ enum err_code etcd_lease_renew(struct etcd *c, int64_t lease, struct stop *s, st
 enum err_code etcd_status(struct etcd *c, struct stop *s, struct err *e)
 {
 	CLEANUP(buf_done) struct buf dead = BUF_INIT(LIMIT_GRPC_HEADERS);
+	const struct buf nothing = BUF_INIT(0);
 	struct err last = ERR_INIT;
 	size_t alive = 0;
 
 	for (size_t i = 0; i < c->n_peers; i++) {
 		CLEANUP(buf_done) struct buf answer = BUF_INIT(LIMIT_GRPC_HEADERS);
-		struct etcd_rpc rpc = {.path = "/etcdserverpb.Maintenance/Status",
-			.idempotent = true, .deadline = deadline_in(c->timeout_ms)};
+		struct etcd_rpc rpc = read_of(c, "/etcdserverpb.Maintenance/Status", &nothing);
 		struct err one = ERR_INIT;
 		if (!etcd_call_peer(c, i, &rpc, s, &answer, &one)) {
 			alive++;

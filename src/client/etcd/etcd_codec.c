@@ -21,8 +21,15 @@ enum { TXN_COMPARE = 1, TXN_SUCCESS };
 enum { TXN_ANSWER_SUCCEEDED = 2 };
 enum { WATCH_CREATE = 1 };
 enum { CREATE_KEY = 1, CREATE_END, CREATE_START_REV, CREATE_PROGRESS, CREATE_FRAGMENT = 8 };
-enum { WATCH_ID = 2, WATCH_CREATED, WATCH_CANCELED, WATCH_COMPACT_REV, WATCH_REASON, WATCH_FRAGMENT,
-	WATCH_EVENTS = 11 };
+enum {
+	WATCH_ID = 2,
+	WATCH_CREATED,
+	WATCH_CANCELED,
+	WATCH_COMPACT_REV,
+	WATCH_REASON,
+	WATCH_FRAGMENT,
+	WATCH_EVENTS = 11
+};
 enum { EVENT_TYPE = 1, EVENT_KV };
 enum { AUTH_NAME = 1, AUTH_PASSWORD };
 enum { AUTH_ANSWER_TOKEN = 2 };
@@ -287,8 +294,7 @@ enum err_code etcd_decode_auth(struct slice in, char **ret_token, struct err *e)
 	return ERR_OK;
 }
 
-enum err_code etcd_decode_lease(
-	struct slice in, int64_t *ret_id, int64_t *ret_ttl_s, struct err *e)
+enum err_code etcd_decode_lease(struct slice in, int64_t *ret_id, int64_t *ret_ttl_s, struct err *e)
 {
 	struct wire w = wire_open(in);
 	struct wire_field f;

@@ -1,6 +1,6 @@
-/* Bytes of etcd's rpc.proto and kv.proto, the part we speak; no I/O. Written with base/wire.h and not
- * with generated code: keys and values are borrowed const bytes here and stay inside the received
- * message there, so a page of a thousand values costs one allocation. */
+/* Bytes of etcd's rpc.proto and kv.proto, the part we speak; no I/O. Written with base/wire.h and
+ * not with generated code: keys and values are borrowed const bytes here and stay inside the
+ * received message there, so a page of a thousand values costs one allocation. */
 #pragma once
 
 #include "base/buf.h"
@@ -63,6 +63,6 @@ struct etcd_watch_answer {
 	char reason[ETCD_REASON_BYTES];
 };
 
-/* Appends the events to ev; moves ch to ev's chunks if there are any, else it stays the caller's. */
+/* Appends the events to ev; if there are any, ch moves to ev's chunks, else it stays the caller's. */
 NODISCARD enum err_code etcd_decode_watch(struct etcd_chunk *ch, struct etcd_watch_answer *ret_a,
 	struct etcd_events *ev, struct err *e);

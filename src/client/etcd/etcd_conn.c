@@ -46,8 +46,8 @@ static enum err_code parse_endpoint(
 	return ERR_OK;
 }
 
-static enum err_code open_peer(
-	struct grpc *g, const struct etcd_opts *o, const char *endpoint, struct etcd *c, struct err *e)
+static enum err_code open_peer(struct grpc *g, const struct etcd_opts *o, const char *endpoint,
+	struct etcd *c, struct err *e)
 {
 	struct etcd_peer *p = &c->peers[c->n_peers];
 	struct grpc_chan_opts co = {.tls = o->tls};
@@ -157,8 +157,8 @@ static enum err_code settle_write(enum err_code code, struct err *e)
 /* etcd's own texts where its gRPC codes are coarser than ours. */
 static enum err_code settle(const struct etcd_rpc *rpc, enum err_code code, struct err *e)
 {
-	if (code != ERR_CANCELLED && (strstr(e->text, "has been compacted") ||
-		    strstr(e->text, "is a future revision")))
+	if (code != ERR_CANCELLED &&
+		(strstr(e->text, "has been compacted") || strstr(e->text, "is a future revision")))
 		e->code = ERR_GONE;
 	else if (etcd_is_token_text(e->text))
 		e->code = ERR_DENIED;
@@ -191,8 +191,13 @@ static void fill_call(struct grpc_call *call, struct grpc_meta meta[2], const st
 	meta[n++] = (struct grpc_meta){"hasleader", "true"};
 	if (token)
 		meta[n++] = (struct grpc_meta){"token", token};
-	*call = (struct grpc_call){.path = rpc->path, .meta = meta, .n_meta = n, .body = &rpc->body,
-		.n_body = 1, .deadline = rpc->deadline, .idempotent = rpc->idempotent};
+	*call = (struct grpc_call){.path = rpc->path,
+		.meta = meta,
+		.n_meta = n,
+		.body = &rpc->body,
+		.n_body = 1,
+		.deadline = rpc->deadline,
+		.idempotent = rpc->idempotent};
 }
 
 static enum err_code call_peer(struct etcd *c, size_t peer, const struct etcd_rpc *rpc,
@@ -240,7 +245,7 @@ static enum err_code call_any(struct etcd *c, const struct etcd_rpc *rpc, const 
 bool etcd_is_token_text(const char *text)
 {
 	return strstr(text, "invalid auth token") || strstr(text, "user name is empty") ||
-		strstr(text, "revision of auth store is old");
+	       strstr(text, "revision of auth store is old");
 }
 
 static bool is_token_error(const struct err *e)
@@ -272,8 +277,10 @@ static enum err_code authenticate(
 	CLEANUP(buf_done) struct buf answer = BUF_INIT(LIMIT_GRPC_HEADERS);
 
 	etcd_encode_auth(&req, c->username, c->password);
-	struct etcd_rpc rpc = {.path = "/etcdserverpb.Auth/Authenticate", .body = buf_slice(&req),
-		.idempotent = true, .deadline = d};
+	struct etcd_rpc rpc = {.path = "/etcdserverpb.Auth/Authenticate",
+		.body = buf_slice(&req),
+		.idempotent = true,
+		.deadline = d};
 	if (call_any(c, &rpc, NULL, s, &answer, e)) {
 		/* Credentials for a server without auth are no error, as in etcd's own client. */
 		if (strstr(e->text, "authentication is not enabled")) {
@@ -289,8 +296,8 @@ static enum err_code authenticate(
 }
 
 /* ret_token: heap; NULL for a client without a user or a server without auth. */
-static enum err_code take_token(struct etcd *c, struct deadline d, struct stop *s,
-	char **ret_token, uint64_t *ret_gen, struct err *e)
+static enum err_code take_token(struct etcd *c, struct deadline d, struct stop *s, char **ret_token,
+	uint64_t *ret_gen, struct err *e)
 {
 	CLEANUP(freep) char *token = NULL;
 

@@ -1,7 +1,7 @@
 /* Endpoints, fail-over and authentication below the verbs of etcd.h. For this folder only.
  *
- * peer      one endpoint with its gRPC channel. A failed one rests for a while (backoff) and is asked
- *           again when its rest is over or when nobody else is left.
+ * peer      one endpoint with its gRPC channel. A failed one rests for a while (backoff) and is
+ *           asked again when its rest is over or when nobody else is left.
  * current   the peer that answered last; calls go there first.
  * token     what Authenticate gave us; dropped and asked for again when a server refuses it. */
 #pragma once
@@ -38,8 +38,8 @@ struct etcd_rpc {
 	struct deadline deadline;
 };
 
-/* One call at some peer: peers that certainly did not execute it are passed over. A server's refusal
- * for lack of a good token is answered with a new token, once. @thread any, blocks */
+/* One call at some peer: peers that certainly did not execute it are passed over. A server's
+ * refusal for lack of a good token is answered with a new token, once. @thread any, blocks */
 NODISCARD enum err_code etcd_call(struct etcd *c, const struct etcd_rpc *rpc, struct stop *s,
 	struct buf *ret_body, struct err *e);
 /* The same at one peer, without a pass to others. */

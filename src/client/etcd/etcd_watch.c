@@ -1,9 +1,9 @@
-/* One watch: a stream of its own that is opened when needed and re-opened at the revision behind the
- * last complete batch. One thread uses a watch at a time.
+/* One watch: a stream of its own that is opened when needed and re-opened at the revision behind
+ * the last complete batch. One thread uses a watch at a time.
  *
- * etcd sends a response per store revision or several of them; a big one comes as fragments, all but the
- * last marked. They collect in `part` until the last is there, over any number of calls of next, so
- * that the caller sees whole revisions only. What was collected dies with its stream. */
+ * etcd sends a response per store revision or several of them; a big one comes as fragments, all
+ * but the last marked. They collect in `part` until the last is there, over any number of calls of
+ * next, so that the caller sees whole revisions only. What was collected dies with its stream. */
 #include <stdlib.h>
 
 #include "base/limits.h"
@@ -18,9 +18,9 @@ struct etcd_watch {
 	uint64_t cluster_id; /* 0 = not yet known */
 	struct grpc_stream *st;
 	size_t peer;
-	bool created; /* the server has answered the create request of this stream */
+	bool created;              /* the server has answered the create request of this stream */
 	struct deadline create_by; /* else the stream counts as lost */
-	bool denied; /* the last stream was refused, perhaps for an old token */
+	bool denied;               /* the last stream was refused, perhaps for an old token */
 	struct etcd_events part;
 };
 
@@ -66,7 +66,7 @@ static void not_the_callers_deadline(struct err *e)
 		e->code = ERR_UNAVAILABLE;
 }
 
-/* A refusal may be a token that has expired; when a fresh one is refused too, it is the user's rights. */
+/* A refusal may be due to an expired token; when a fresh one is refused too, the user has no right. */
 static enum err_code refused(struct etcd_watch *w, struct err *e)
 {
 	bool again = w->c->username && !w->denied;
@@ -95,7 +95,8 @@ static enum err_code open_stream(
 {
 	CLEANUP(buf_done) struct buf req = BUF_INIT(LIMIT_RECORD);
 	struct deadline patience = deadline_in(w->c->timeout_ms);
-	struct etcd_rpc rpc = {.path = "/etcdserverpb.Watch/Watch", .idempotent = true,
+	struct etcd_rpc rpc = {.path = "/etcdserverpb.Watch/Watch",
+		.idempotent = true,
 		.deadline = patience.at_ms < d.at_ms ? patience : d};
 
 	if (etcd_stream(w->c, &rpc, s, &w->st, &w->peer, e)) {
@@ -124,11 +125,11 @@ static enum err_code canceled(
 	return strstr(a->reason, "permission denied") ? refused(w, e) : lost(w, e);
 }
 
-/* A member that was restored from a backup, or another cluster at the address, has a history that is not
- * the one the caller listed. A member that merely lags has the same cluster id and an older
+/* A member that was restored from a backup, or another cluster at the address, has a history that
+ * is not the one the caller listed. A member that merely lags has the same cluster id and an older
  * revision: then a linearizable read tells. */
-static enum err_code check_history(struct etcd_watch *w, const struct etcd_watch_answer *a,
-	struct stop *s, struct err *e)
+static enum err_code check_history(
+	struct etcd_watch *w, const struct etcd_watch_answer *a, struct stop *s, struct err *e)
 {
 	struct etcd_range r;
 	int64_t revision = a->header.revision;
@@ -211,8 +212,7 @@ static enum err_code receive(struct etcd_watch *w, struct deadline d, struct sto
 
 	*ret_ready = false;
 	bool starting = !w->created && w->create_by.at_ms < d.at_ms;
-	enum err_code code =
-		grpc_stream_recv(w->st, starting ? w->create_by : d, s, &ch->body, e);
+	enum err_code code = grpc_stream_recv(w->st, starting ? w->create_by : d, s, &ch->body, e);
 	if (code == ERR_TIMEOUT && !starting)
 		return code;
 	if (code)

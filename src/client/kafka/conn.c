@@ -252,9 +252,9 @@ static enum err_code topic_exists(struct kafka_conn *c, const char *topic, struc
 		return kafka_err(e, rd_kafka_last_error(), "topic %s", topic);
 	rd_kafka_resp_err_t code = rd_kafka_metadata(c->rk, 0, t, &md, KAFKA_CALL_MS);
 	if (!code && topic && md->topic_cnt == 1)
-		code = md->topics[0].err ? md->topics[0].err :
-			md->topics[0].partition_cnt == 0 ? RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE :
-							   RD_KAFKA_RESP_ERR_NO_ERROR;
+		code = md->topics[0].err                  ? md->topics[0].err
+		       : md->topics[0].partition_cnt == 0 ? RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE
+							  : RD_KAFKA_RESP_ERR_NO_ERROR;
 	if (md)
 		rd_kafka_metadata_destroy(md);
 	if (t)
@@ -267,8 +267,8 @@ enum err_code kafka_conn_ends(struct kafka_conn *c, const char *topic, int64_t *
 {
 	if (topic_exists(c, topic, e))
 		return with_reason(c, e);
-	rd_kafka_resp_err_t code =
-		rd_kafka_query_watermark_offsets(c->rk, topic, 0, ret_first, ret_next, KAFKA_CALL_MS);
+	rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
+		c->rk, topic, 0, ret_first, ret_next, KAFKA_CALL_MS);
 	if (code) {
 		kafka_err(e, code, "ends of topic %s", topic);
 		return with_reason(c, e);
@@ -277,12 +277,13 @@ enum err_code kafka_conn_ends(struct kafka_conn *c, const char *topic, int64_t *
 	return ERR_OK;
 }
 
-/* The librdkafka of Debian 12 (2.0.2) sleeps up to a second when all its queues are full and does not notice
- * when they are emptied. Setting credentials (the same ones) wakes all its broker threads: measured 12 us,
- * no traffic. */
+/* The librdkafka of Debian 12 (2.0.2) sleeps up to a second when all its queues are full and does
+ * not notice when they are emptied. Setting credentials (the same ones) wakes all its broker
+ * threads: measured 12 us, no traffic. */
 void kafka_conn_wake(struct kafka_conn *c)
 {
-	rd_kafka_error_t *why = rd_kafka_sasl_set_credentials(c->rk, c->k->username, c->k->password);
+	rd_kafka_error_t *why =
+		rd_kafka_sasl_set_credentials(c->rk, c->k->username, c->k->password);
 	if (why)
 		rd_kafka_error_destroy(why);
 }

@@ -1,11 +1,13 @@
-/* Reading Kafka topics (partition 0) from exact offsets, over librdkafka 2.0 without consumer groups.
+/* Reading Kafka topics (partition 0) from exact offsets, over librdkafka 2.0 without consumer
+ * groups.
  *
  *   kafka        settings, and a pool of connections
- *   kafka_conn   one librdkafka instance: a thread and a TCP connection a broker. It reads any number of topics,
- *                each once, so a second reader of a topic gets a second connection from the pool.
- *   kafka_part   one topic being read, with its own queue of fetched messages
+ *   kafka_conn   one librdkafka instance: a thread and a TCP connection a broker. It reads any
+ * number of topics, each once, so a second reader of a topic gets a second connection from the
+ * pool. kafka_part   one topic being read, with its own queue of fetched messages
  *
- * Messages are not copied: a message holds librdkafka's buffer, and its connection, until kafka_msg_free. */
+ * Messages are not copied: a message holds librdkafka's buffer, and its connection, until
+ * kafka_msg_free. */
 #pragma once
 
 #include <librdkafka/rdkafka.h>
@@ -23,8 +25,8 @@ struct kafka_opts {
 	const char *address; /* bootstrap servers */
 	/* NULL or "" = not set. SASL is used when user and password are set. */
 	const char *sasl_username, *sasl_password, *sasl_mechanisms, *security_protocol;
-	/* More librdkafka settings: key, value, ..., NULL; or NULL. Those that would break exact reading are
-	 * left out with a warning. */
+	/* More librdkafka settings: key, value, ..., NULL; or NULL. Those that would break exact
+	 * reading are left out with a warning. */
 	const char *const *extra;
 };
 
@@ -35,16 +37,17 @@ void kafka_free(struct kafka *k);
 
 /* Does the cluster answer? UNAVAILABLE, DENIED. Some seconds at most. @thread any */
 NODISCARD enum err_code kafka_check(struct kafka *k, struct stop *s, struct err *e);
-/* The first offset the broker keeps and the one its next message will get. NOT_FOUND: no such topic (it is
- * not created). @thread any */
-NODISCARD enum err_code kafka_ends(struct kafka *k, const char *topic, struct stop *s, int64_t *ret_first,
-	int64_t *ret_next, struct err *e);
+/* The first offset the broker keeps and the one its next message will get. NOT_FOUND: no such topic
+ * (it is not created). @thread any */
+NODISCARD enum err_code kafka_ends(struct kafka *k, const char *topic, struct stop *s,
+	int64_t *ret_first, int64_t *ret_next, struct err *e);
 
-/* Starts reading at offset. GONE when it is not within what the broker keeps, with the gap in the text. */
-NODISCARD enum err_code kafka_part_open(struct kafka *k, const char *topic, int64_t offset, struct stop *s,
-	struct kafka_part **ret_p, struct err *e);
-/* The next message; TIMEOUT when d passes. UNAVAILABLE: the broker is away, reading goes on by itself. GONE,
- * NOT_FOUND, DENIED, MALFORMED: nothing will come any more. @thread one a part */
+/* Starts reading at offset. GONE when it is not within what the broker keeps, with the gap in the
+ * text. */
+NODISCARD enum err_code kafka_part_open(struct kafka *k, const char *topic, int64_t offset,
+	struct stop *s, struct kafka_part **ret_p, struct err *e);
+/* The next message; TIMEOUT when d passes. UNAVAILABLE: the broker is away, reading goes on by
+ * itself. GONE, NOT_FOUND, DENIED, MALFORMED: nothing will come any more. @thread one a part */
 NODISCARD enum err_code kafka_part_next(struct kafka_part *p, struct deadline d, struct stop *s,
 	rd_kafka_message_t **ret_m, struct kafka_conn **ret_owner, struct err *e);
 /* The topic is known to hold messages beyond the last one returned. */

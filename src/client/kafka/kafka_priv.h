@@ -1,5 +1,5 @@
-/* What settings.c, log.c, conn.c and part.c share. Locks: kafka->mtx (the pool), conn->mtx (its health),
- * part->mtx (the wake-up); never two at once. */
+/* What settings.c, log.c, conn.c and part.c share. Locks: kafka->mtx (the pool), conn->mtx (its
+ * health), part->mtx (the wake-up); never two at once. */
 #pragma once
 
 #include "base/list.h"
@@ -9,13 +9,14 @@
 #include "client/kafka/kafka.h"
 
 enum {
-	KAFKA_CALL_MS = 1000,    /* one call; repeated until KAFKA_PATIENCE_MS so that a stop is seen */
+	KAFKA_CALL_MS =
+		1000, /* one call; repeated until KAFKA_PATIENCE_MS so that a stop is seen */
 	KAFKA_PATIENCE_MS = 5000,
 	KAFKA_PROBE_MS = 1000,   /* between two probes of a connection that is in doubt */
 	KAFKA_DENIED_MS = 30000, /* a running reader believes a refusal after this */
 	KAFKA_STALL_MS = 10000,
 	KAFKA_STALL_MOST_MS = 300000,
-	KAFKA_LOG_MS = 60000,    /* a line of one kind at most this often */
+	KAFKA_LOG_MS = 60000, /* a line of one kind at most this often */
 	KAFKA_LOG_KINDS = 16,
 };
 
@@ -26,25 +27,25 @@ struct kafka_log_kind {
 };
 
 struct kafka {
-	rd_kafka_conf_t *conf;   /* the template of all connections */
+	rd_kafka_conf_t *conf; /* the template of all connections */
 	char *username, *password;
 	struct log_ctx log;
 	struct mtx mtx;
-	struct list conns;       /* under mtx */
+	struct list conns;                            /* under mtx */
 	struct kafka_log_kind kinds[KAFKA_LOG_KINDS]; /* under mtx */
 };
 
 struct kafka_conn {
-	struct list link;        /* in k->conns */
+	struct list link; /* in k->conns */
 	struct kafka *k;
 	rd_kafka_t *rk;
-	struct smap topics;      /* being read, under k->mtx */
-	unsigned users;          /* calls in progress and parts, under k->mtx */
-	size_t msgs;             /* given out and not freed, under k->mtx */
-	bool retired;            /* stalled once: gets no new topics, under k->mtx */
+	struct smap topics; /* being read, under k->mtx */
+	unsigned users;     /* calls in progress and parts, under k->mtx */
+	size_t msgs;        /* given out and not freed, under k->mtx */
+	bool retired;       /* stalled once: gets no new topics, under k->mtx */
 	struct mtx mtx;
-	bool doubt;              /* librdkafka reported an error since the last success; below under mtx */
-	bool down;               /* and a probe failed, too */
+	bool doubt; /* librdkafka reported an error since the last success; below under mtx */
+	bool down;  /* and a probe failed, too */
 	bool probing;
 	bool denied;
 	int64_t denied_since_ms, probed_ms;
@@ -52,8 +53,8 @@ struct kafka_conn {
 };
 
 /* settings.c */
-NODISCARD enum err_code kafka_settings(
-	const struct kafka_opts *o, const struct log_ctx *log, rd_kafka_conf_t **ret_conf, struct err *e);
+NODISCARD enum err_code kafka_settings(const struct kafka_opts *o, const struct log_ctx *log,
+	rd_kafka_conf_t **ret_conf, struct err *e);
 
 /* log.c: librdkafka's lines to our log, each kind rarely. @thread librdkafka's */
 void kafka_log_line(const rd_kafka_t *rk, int level, const char *fac, const char *buf);
@@ -72,5 +73,4 @@ void kafka_conn_wake(struct kafka_conn *c);
 /* ERR_OK, or why nothing comes; asks the cluster when in doubt. */
 NODISCARD enum err_code kafka_conn_health(struct kafka_conn *c, const char *topic, struct err *e);
 /* librdkafka's code as ours. */
-enum err_code kafka_err(
-	struct err *e, rd_kafka_resp_err_t code, const char *fmt, ...) PRINTF(3, 4);
+enum err_code kafka_err(struct err *e, rd_kafka_resp_err_t code, const char *fmt, ...) PRINTF(3, 4);

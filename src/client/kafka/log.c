@@ -38,18 +38,21 @@ static bool may_log(struct kafka *k, const char *fac, unsigned *ret_suppressed)
 	return may;
 }
 
-/* librdkafka's errors are our warnings: it goes on by itself, and what does not is returned to a caller. */
+/* librdkafka's errors are our warnings: it goes on by itself, and what does not is returned to a
+ * caller. */
 void kafka_log_line(const rd_kafka_t *rk, int level, const char *fac, const char *buf)
 {
 	const struct kafka_conn *c = rd_kafka_opaque(rk);
-	enum log_level l = level <= SYSLOG_WARNING ? LOG_WARN : level <= SYSLOG_INFO ? LOG_INFO : LOG_DEBUG;
+	enum log_level l = level <= SYSLOG_WARNING ? LOG_WARN
+			   : level <= SYSLOG_INFO  ? LOG_INFO
+						   : LOG_DEBUG;
 	unsigned suppressed;
 
 	if (!c || !log_enabled(c->k->log.comp, l) || !may_log(c->k, fac, &suppressed))
 		return;
 	if (suppressed)
-		log_at(&c->k->log, l, "librdkafka %s: %s (%u lines of this kind left out)", fac, buf,
-			suppressed);
+		log_at(&c->k->log, l, "librdkafka %s: %s (%u lines of this kind left out)", fac,
+			buf, suppressed);
 	else
 		log_at(&c->k->log, l, "librdkafka %s: %s", fac, buf);
 }

@@ -27,13 +27,13 @@ static bool call_is_definite(const struct err *e)
 		return e->origin != GRPC_UNAVAILABLE;
 	case ERR_OK:
 	case ERR_CANCELLED:
+	case ERR_TIMEOUT: /* the request never left */
 	case ERR_BUSY:
 	case ERR_INVALID:
 	case ERR_DENIED:
 	case ERR_UNSUPPORTED:
 	case ERR_UNCERTAIN:
 		return true;
-	case ERR_TIMEOUT:
 	case ERR_NOT_FOUND:
 	case ERR_EXISTS:
 	case ERR_LIMIT:

@@ -67,6 +67,7 @@ static const struct {
 	{"database not found", ERR_NOT_FOUND},
 	{"partition not found", ERR_NOT_FOUND},
 	{"not found the role", ERR_NOT_FOUND},
+	{"fail to get authorization", ERR_DENIED}, /* a grant wants a grantor: a token is needed */
 	{"getSegmentID failed", ERR_BUSY},
 	{"please release it first", ERR_BUSY}, /* drop of a loaded partition: its release comes */
 	{"context deadline exceeded", ERR_UNAVAILABLE},

@@ -23,7 +23,8 @@ static void test_escapes_as_go(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		CLEANUP(buf_done) struct buf b = BUF_INIT(1000);
+		CLEANUP(buf_done)
+		struct buf b = BUF_INIT(1000);
 		json_out_quoted(&b, cases[i].in);
 		assert_string_equal(buf_cstr(&b), cases[i].out);
 	}
@@ -31,7 +32,8 @@ static void test_escapes_as_go(void **state)
 
 static void test_writer_places_commas(void **state)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(1000);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(1000);
 	struct json_out o = {.b = &b};
 
 	(void)state;
@@ -72,7 +74,8 @@ static void test_parse(void **state)
 
 static void test_too_many_values(void **state)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(4 << 20);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(4 << 20);
 	json_t *j = NULL;
 	struct err e = ERR_INIT;
 

@@ -20,7 +20,8 @@ static struct yml_node *parse(const char *text)
 
 static void test_tree(void **state)
 {
-	struct yml_node *r = parse("a: 1\nb:\n  - x\n  - {c: 'true', d: }\nE: ~\n# end\nf: \"~\"\n");
+	struct yml_node *r =
+		parse("a: 1\nb:\n  - x\n  - {c: 'true', d: }\nE: ~\n# end\nf: \"~\"\n");
 
 	(void)state;
 	assert_int_equal(r->kind, YML_MAP);
@@ -94,8 +95,10 @@ static void test_refused(void **state)
 
 static void test_bounds(void **state)
 {
-	CLEANUP(buf_done) struct buf deep = BUF_INIT(1 << 20);
-	CLEANUP(buf_done) struct buf wide = BUF_INIT(1 << 20);
+	CLEANUP(buf_done)
+	struct buf deep = BUF_INIT(1 << 20);
+	CLEANUP(buf_done)
+	struct buf wide = BUF_INIT(1 << 20);
 
 	(void)state;
 	for (int i = 0; i < 1000; i++)

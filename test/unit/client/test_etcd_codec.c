@@ -48,8 +48,8 @@ static void test_prefix_end(void **state UNUSED)
 static void test_range_request(void **state UNUSED)
 {
 	CLEANUP(buf_done) struct buf b = BUF_INIT(64);
-	struct etcd_range_req q = {.key = slice_str("k"), .end = slice_str("l"), .limit = 1000,
-		.revision = 7};
+	struct etcd_range_req q = {
+		.key = slice_str("k"), .end = slice_str("l"), .limit = 1000, .revision = 7};
 
 	etcd_encode_range(&b, &q);
 	assert_hex(&b, "0a016b 12016c 18e807 2007");
@@ -140,7 +140,8 @@ static void test_keys_at_the_end_of_the_message(void **state UNUSED)
 
 static void test_malformed_answers(void **state UNUSED)
 {
-	static const char *const bad[] = {"12", "1205 0a02", "0a02 1880", "ff", "1203 0a056b", "03"};
+	static const char *const bad[] = {
+		"12", "1205 0a02", "0a02 1880", "ff", "1203 0a056b", "03"};
 	struct err e = ERR_INIT;
 	struct etcd_range r;
 	struct etcd_events ev;
@@ -186,7 +187,7 @@ static void test_watch_answers(void **state UNUSED)
 	etcd_chunk_free(ch);
 
 	ch = chunk_of("3801 5a09 1207 0a016b 1804 2a00" /* fragment: PUT k "" at 4 */
-		      "5a09 0801 1205 0a016c 1805"      /* DELETE l at 5 */);
+		      "5a09 0801 1205 0a016c 1805" /* DELETE l at 5 */);
 	assert_int_equal(etcd_decode_watch(ch, &a, &ev, &e), ERR_OK);
 	assert_true(a.fragment);
 	assert_int_equal(a.n_events, 2);

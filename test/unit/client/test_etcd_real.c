@@ -33,7 +33,8 @@ static struct err *fresh(void)
 static void expect(enum err_code want, enum err_code got, const char *what)
 {
 	if (want != got)
-		fail_msg("%s gives %s (%s), not %s", what, err_name(got), last.text, err_name(want));
+		fail_msg(
+			"%s gives %s (%s), not %s", what, err_name(got), last.text, err_name(want));
 }
 
 #define OK(call) expect(ERR_OK, call, #call)
@@ -42,8 +43,11 @@ static void expect(enum err_code want, enum err_code got, const char *what)
 static struct etcd *open_as(const char *const *endpoints, size_t n, const char *user,
 	const char *password, int64_t timeout_ms)
 {
-	struct etcd_opts o = {.endpoints = endpoints, .n_endpoints = n, .username = user,
-		.password = password, .op_timeout_ms = timeout_ms};
+	struct etcd_opts o = {.endpoints = endpoints,
+		.n_endpoints = n,
+		.username = user,
+		.password = password,
+		.op_timeout_ms = timeout_ms};
 	struct etcd *c = NULL;
 
 	OK(etcd_open(grpc, &o, &c, E));
@@ -282,7 +286,8 @@ static void test_watch_big_revision(void **state UNUSED)
 	for (int part = 0; part < 2; part++) {
 		for (int i = 0; i < 45; i++) {
 			snprintf(keys[i], sizeof(keys[i]), "big/%d-%03d", part, i);
-			ops[i] = (struct etcd_op){.kind = ETCD_PUT, .key = keys[i],
+			ops[i] = (struct etcd_op){.kind = ETCD_PUT,
+				.key = keys[i],
 				.value = slice_of(value, sizeof(value))};
 		}
 		OK(etcd_txn(c, NULL, 0, ops, 45, &stop, part ? NULL : &first, E));

@@ -168,7 +168,8 @@ static double value_of(const char *text, const char *name)
 
 static void test_process(void **state)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(1 << 20);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(1 << 20);
 
 	(void)state;
 	process_metrics_write(&b);
@@ -184,7 +185,8 @@ static void test_process(void **state)
 
 static void test_doc_has_every_metric(void **state)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(1 << 20);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(1 << 20);
 
 	(void)state;
 	metrics_doc_write(&b);

@@ -70,7 +70,8 @@ static void replace(char **to, const char *s)
 static void test_collection_infos_mean_the_default_database(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	const struct task_collection *info = NULL;
 	add_info(t, "foo");
 
@@ -88,7 +89,8 @@ static void test_collection_infos_mean_the_default_database(void **state)
 static void test_star_skips_what_is_excluded(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	add_info(t, "*");
 	add_exclude(t, "default.foo");
 	add_exclude(t, "*.all");
@@ -102,7 +104,8 @@ static void test_star_skips_what_is_excluded(void **state)
 static void test_a_database_with_its_own_list_does_not_use_the_star_list(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	add_db(t, "db1", "foo");
 	add_db(t, "*", "*");
 
@@ -115,7 +118,8 @@ static void test_a_database_with_its_own_list_does_not_use_the_star_list(void **
 static void test_one_name_in_all_databases_but_the_excluded_one(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	add_db(t, "*", "foo");
 	add_exclude(t, "db1.foo");
 
@@ -128,7 +132,8 @@ static void test_one_name_in_all_databases_but_the_excluded_one(void **state)
 static void test_everything_but_what_narrow_tasks_do(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	add_db(t, "*", "*");
 	add_exclude(t, "*.foo");
 	add_exclude(t, "db2.hoo");
@@ -143,7 +148,8 @@ static void test_everything_but_what_narrow_tasks_do(void **state)
 static void test_several_entries_and_the_named_one_wins(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	const struct task_collection *info;
 	add_info(t, "*");
 	add_info(t, "foo")->use_start_position = true;
@@ -163,7 +169,8 @@ static void test_several_entries_and_the_named_one_wins(void **state)
 static void test_nothing_selected_selects_nothing(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 
 	assert_false(task_selects(t, "default", "foo", NULL));
 	assert_false(task_covers_db(t, "default"));
@@ -182,7 +189,8 @@ static void maps_to(const struct task *t, const char *db, const char *name, cons
 static void test_mapping_exact_pair_then_database_then_identity(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	/* The database pair stands first: order must not matter. */
 	add_mapping(t, "db1", "db1_all");
 	add_pair(add_mapping(t, "db1", "db1_bak"), "foo", "foo2");
@@ -203,7 +211,8 @@ static void test_mapping_exact_pair_then_database_then_identity(void **state)
 static void test_database_operations_follow_database_pairs_only(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	char db[NAME_CAP];
 	add_pair(add_mapping(t, "db1", "elsewhere"), "foo", "foo2");
 	add_mapping(t, "db2", "db2_all");
@@ -218,20 +227,23 @@ static void test_database_operations_follow_database_pairs_only(void **state)
 
 static void target_is(const struct task *t, const char *want)
 {
-	CLEANUP(freep) char *s = task_target(t);
+	CLEANUP(freep)
+	char *s = task_target(t);
 	assert_string_equal(s, want);
 }
 
 static void token_is(const struct task *t, const char *want)
 {
-	CLEANUP(freep) char *s = task_token(t);
+	CLEANUP(freep)
+	char *s = task_token(t);
 	assert_string_equal(s, want);
 }
 
 static void test_target_and_token(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	target_is(t, "");
 	token_is(t, "");
 	replace(&t->kafka.address, "k:9092");
@@ -266,7 +278,8 @@ static void test_copy_is_deep(void **state)
 	add_exclude(t, "a.b");
 	replace(&t->milvus.token, "secret");
 	replace(&t->kafka.sasl_mechanisms, "PLAIN");
-	CLEANUP(task_freep) struct task *copy = task_copy(t);
+	CLEANUP(task_freep)
+	struct task *copy = task_copy(t);
 	task_free(t);
 
 	assert_string_equal(copy->collection_infos[0].positions[0].value, "cG9z");

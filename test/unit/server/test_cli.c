@@ -34,7 +34,8 @@ static char *parse(const char *words, int want)
 
 static void expect(const char *words, int code, const char *starts)
 {
-	CLEANUP(freep) char *got = parse(words, code);
+	CLEANUP(freep)
+	char *got = parse(words, code);
 
 	if (strncmp(got, starts, strlen(starts)) != 0 || (!*starts && *got))
 		fail_msg("%s: got %s", words, got);
@@ -107,7 +108,8 @@ static void test_default_places(void **state)
 	assert_int_equal(chdir(dir), 0);
 	expect("server", 0, "");
 	assert_string_equal(cli.config_path, "configs/cdc.yaml");
-	assert_int_equal(mkdir("server", 0700) | mkdir("server/configs", 0700) | mkdir("configs", 0700), 0);
+	assert_int_equal(
+		mkdir("server", 0700) | mkdir("server/configs", 0700) | mkdir("configs", 0700), 0);
 	touch("server/configs/cdc.yaml");
 	expect("server", 0, "");
 	assert_string_equal(cli.config_path, "server/configs/cdc.yaml");

@@ -70,7 +70,8 @@ static void load(struct fixture *f, const char *text)
 /* The line "<path>:rest" must be among the findings. */
 static void expect(struct fixture *f, struct buf *findings, const char *rest)
 {
-	CLEANUP(freep) char *line = xasprintf("%s:%s\n", f->path, rest);
+	CLEANUP(freep)
+	char *line = xasprintf("%s:%s\n", f->path, rest);
 
 	if (!strstr(buf_cstr(findings), line))
 		fail_msg("missing: %sin:\n%s", line, buf_cstr(findings));
@@ -91,7 +92,8 @@ static size_t lines(struct buf *b)
 }
 
 #define SOURCE                                                                                     \
-	"sourceConfig:\n  etcd: {address: [127.0.0.1:2379]}\n  replicateChan: by-dev-replicate-msg\n" \
+	"sourceConfig:\n  etcd: {address: [127.0.0.1:2379]}\n  replicateChan: "                    \
+	"by-dev-replicate-msg\n"                                                                   \
 	"  kafka: {address: '127.0.0.1:9092'}\n"
 
 static void test_smallest(void **state)
@@ -155,14 +157,16 @@ static void test_newer_spelling(void **state)
 	assert_int_equal(f->c->retry_most_ms, 40000);
 	assert_int_equal(f->c->packer_max_bytes, 4 << 20);
 	assert_int_equal(lines(&f->warnings), 1);
-	expect(f, &f->warnings, "28: retry.retryTimes: has no effect: what may pass is retried for ever");
+	expect(f, &f->warnings,
+		"28: retry.retryTimes: has no effect: what may pass is retried for ever");
 }
 
 static void test_older_spelling(void **state)
 {
 	struct fixture *f = *state;
 
-	load(f, "metaStoreConfig:\n  storeType: etcd\n  etcdEndpoints: [localhost:2379]\n  rootPath: cdc\n"
+	load(f, "metaStoreConfig:\n  storeType: etcd\n  etcdEndpoints: [localhost:2379]\n  "
+		"rootPath: cdc\n"
 		"sourceConfig:\n  etcdAddress: [localhost:2380]\n  etcdRootPath: rel\n"
 		"  etcdMetaSubPath: mm\n  readChanLen: 10\n  replicateChan: by-dev-replicate-msg\n"
 		"  kafka: {address: \"127.0.0.1:9092\"}\n");
@@ -173,7 +177,8 @@ static void test_older_spelling(void **state)
 	assert_string_equal(f->c->source_etcd.meta_sub_path, "mm");
 	assert_int_equal(lines(&f->warnings), 4);
 	expect(f, &f->warnings,
-		"3: metaStoreConfig.etcdEndpoints: older spelling of metaStoreConfig.etcd.address; still "
+		"3: metaStoreConfig.etcdEndpoints: older spelling of metaStoreConfig.etcd.address; "
+		"still "
 		"read");
 }
 
@@ -181,14 +186,16 @@ static void test_older_wins_over_newer(void **state)
 {
 	struct fixture *f = *state;
 
-	load(f, "sourceConfig:\n  etcd: {address: [new:1], rootPath: r}\n  etcdAddress: old:1,old:2\n"
+	load(f, "sourceConfig:\n  etcd: {address: [new:1], rootPath: r}\n  etcdAddress: "
+		"old:1,old:2\n"
 		"  replicateChan: x\n  kafka: {address: 'h:1'}\n");
 	assert_int_equal(f->code, ERR_OK);
 	assert_int_equal(f->c->source_etcd.n_endpoints, 2);
 	assert_string_equal(f->c->source_etcd.endpoints[1], "old:2");
 	assert_string_equal(f->c->source_etcd.root_path, "r");
 	expect(f, &f->warnings,
-		"3: sourceConfig.etcdAddress: stands beside sourceConfig.etcd.address (line 2) and wins as "
+		"3: sourceConfig.etcdAddress: stands beside sourceConfig.etcd.address (line 2) and "
+		"wins as "
 		"the older spelling; remove one of them");
 	load(f, "sourceConfig:\n  etcd: {address: [new:1]}\n  etcdAddress: []\n"
 		"  replicateChan: x\n  kafka: {address: 'h:1'}\n");
@@ -201,7 +208,8 @@ static void test_all_problems_at_once(void **state)
 
 	load(f, "address: nonsense\nmaxNameLength: abc\ndryRun: perhaps\nreplicateID: [1]\n"
 		"metaStoreConfig:\n  storeType: mysql\n  mysqlSourceUrl: root:hush@tcp(h:1)/x\n"
-		"sourceConfig:\n  etcd: {address: [host, {a: b}], enableTLS: true, enableAuth: true,\n"
+		"sourceConfig:\n  etcd: {address: [host, {a: b}], enableTLS: true, enableAuth: "
+		"true,\n"
 		"    tlsCertPath: /nope.pem, tlsMinVersion: 2}\n  readChanLen: -1\n"
 		"  kafka: {address: 'h:1,x', saslUsername: u, securityProtocol: TLS, consumer: 3}\n"
 		"packer: 7\n");
@@ -209,29 +217,39 @@ static void test_all_problems_at_once(void **state)
 	expect_problem(f, "2: maxNameLength = \"abc\": not a whole number; write e.g. 256");
 	expect_problem(f, "3: dryRun = \"perhaps\": neither true nor false; write one of them");
 	expect_problem(f, "4: replicateID: a list stands where a value is expected");
-	expect_problem(f, "6: metaStoreConfig.storeType = \"mysql\": this version keeps its tasks in "
-			  "sqlite or etcd only; write one of them");
-	expect_problem(f, "8: sourceConfig.replicateChan: the replicate channel in the source config is "
-			  "empty; write <chanNamePrefix.cluster>-<chanNamePrefix.replicateMsg> of the "
-			  "source's milvus.yaml, e.g. by-dev-replicate-msg");
+	expect_problem(f,
+		"6: metaStoreConfig.storeType = \"mysql\": this version keeps its tasks in "
+		"sqlite or etcd only; write one of them");
+	expect_problem(f,
+		"8: sourceConfig.replicateChan: the replicate channel in the source config is "
+		"empty; write <chanNamePrefix.cluster>-<chanNamePrefix.replicateMsg> of the "
+		"source's milvus.yaml, e.g. by-dev-replicate-msg");
 	expect_problem(f, "9: sourceConfig.etcd.address = \"host\": not host:port; write e.g. "
 			  "127.0.0.1:2379");
-	expect_problem(f, "9: sourceConfig.etcd.address: an item is a block of settings; write text");
-	expect_problem(f, "10: sourceConfig.etcd.tlsCertPath = \"/nope.pem\": can't be read: No such file "
-			  "or directory; give the path of a PEM file this user may read");
-	expect_problem(f, "9: sourceConfig.etcd.tlsKeyPath = \"\": certificate and key belong together; "
-			  "give both tlsCertPath and tlsKeyPath, or neither");
-	expect_problem(f, "10: sourceConfig.etcd.tlsMinVersion = \"2\": unknown TLS version; write 1.0, "
-			  "1.1, 1.2 or 1.3");
-	expect_problem(f, "9: sourceConfig.etcd.username = \"\": enableAuth is on but there is no user; "
-			  "give username and password");
-	expect_problem(f, "11: sourceConfig.readChanLen = \"-1\": out of range; write 0 to 1048576");
+	expect_problem(
+		f, "9: sourceConfig.etcd.address: an item is a block of settings; write text");
+	expect_problem(f,
+		"10: sourceConfig.etcd.tlsCertPath = \"/nope.pem\": can't be read: No such file "
+		"or directory; give the path of a PEM file this user may read");
+	expect_problem(f,
+		"9: sourceConfig.etcd.tlsKeyPath = \"\": certificate and key belong together; "
+		"give both tlsCertPath and tlsKeyPath, or neither");
+	expect_problem(f,
+		"10: sourceConfig.etcd.tlsMinVersion = \"2\": unknown TLS version; write 1.0, "
+		"1.1, 1.2 or 1.3");
+	expect_problem(f,
+		"9: sourceConfig.etcd.username = \"\": enableAuth is on but there is no user; "
+		"give username and password");
+	expect_problem(
+		f, "11: sourceConfig.readChanLen = \"-1\": out of range; write 0 to 1048576");
 	expect_problem(f, "12: sourceConfig.kafka.address = \"h:1,x\": not host:port; write e.g. "
 			  "127.0.0.1:9092, commas between brokers");
-	expect_problem(f, "12: sourceConfig.kafka.securityProtocol = \"TLS\": unknown; write PLAINTEXT, "
-			  "SSL, SASL_PLAINTEXT or SASL_SSL");
-	expect_problem(f, "12: sourceConfig.kafka.saslMechanisms: empty though saslUsername is set; write "
-			  "e.g. PLAIN");
+	expect_problem(f,
+		"12: sourceConfig.kafka.securityProtocol = \"TLS\": unknown; write PLAINTEXT, "
+		"SSL, SASL_PLAINTEXT or SASL_SSL");
+	expect_problem(f,
+		"12: sourceConfig.kafka.saslMechanisms: empty though saslUsername is set; write "
+		"e.g. PLAIN");
 	expect_problem(f, "13: packer: a value stands where a block of settings is expected");
 	assert_null(strstr(buf_cstr(&f->problems), "hush"));
 }
@@ -242,8 +260,10 @@ static void test_secrets_are_masked(void **state)
 
 	load(f, "sourceConfig: {replicateChan: x, kafka: {address: 'h:1', saslPassword: [hush],\n"
 		"  consumer: hush}}\n");
-	expect_problem(f, "1: sourceConfig.kafka.saslPassword: a list stands where a value is expected");
-	expect_problem(f, "2: sourceConfig.kafka.consumer = \"***\": not a map; write {name: value}");
+	expect_problem(
+		f, "1: sourceConfig.kafka.saslPassword: a list stands where a value is expected");
+	expect_problem(
+		f, "2: sourceConfig.kafka.consumer = \"***\": not a map; write {name: value}");
 	assert_null(strstr(buf_cstr(&f->problems), "hush"));
 }
 
@@ -253,16 +273,21 @@ static void test_pulsar(void **state)
 
 	load(f, "sourceConfig:\n  replicateChan: x\n  pulsar:\n    address: pulsar://h:6650\n"
 		"    maxMessageSize: 5242880\n    webPort: 80\n");
-	expect_problem(f, "4: sourceConfig.pulsar: this version reads Kafka sources only; write kafka: "
-			  "{address: host:9092} if the source uses Kafka");
-	load(f, "sourceConfig:\n  replicateChan: x\n  kafka: {address: 'h:1'}\n  pulsar: {address: p}\n");
-	expect_problem(f, "4: sourceConfig.pulsar: this version reads Kafka sources only; remove the "
-			  "pulsar block");
-	expect(f, &f->warnings, "4: sourceConfig.pulsar: kafka is set up as well; pulsar comes first, as "
-				"it always did");
+	expect_problem(f,
+		"4: sourceConfig.pulsar: this version reads Kafka sources only; write kafka: "
+		"{address: host:9092} if the source uses Kafka");
+	load(f, "sourceConfig:\n  replicateChan: x\n  kafka: {address: 'h:1'}\n  pulsar: {address: "
+		"p}\n");
+	expect_problem(f,
+		"4: sourceConfig.pulsar: this version reads Kafka sources only; remove the "
+		"pulsar block");
+	expect(f, &f->warnings,
+		"4: sourceConfig.pulsar: kafka is set up as well; pulsar comes first, as "
+		"it always did");
 	load(f, "sourceConfig:\n  replicateChan: x\n");
-	expect_problem(f, "1: sourceConfig.kafka.address: the source's message queue is missing; write "
-			  "the brokers, e.g. kafka: {address: 127.0.0.1:9092}");
+	expect_problem(f,
+		"1: sourceConfig.kafka.address: the source's message queue is missing; write "
+		"the brokers, e.g. kafka: {address: 127.0.0.1:9092}");
 }
 
 static void test_stores(void **state)
@@ -270,17 +295,20 @@ static void test_stores(void **state)
 	struct fixture *f = *state;
 
 	load(f, SOURCE "metaStoreConfig: {storeType: redis}\n");
-	expect_problem(f, "5: metaStoreConfig.storeType = \"redis\": not support the meta store type, "
-			  "valid type: [sqlite, etcd]");
+	expect_problem(f,
+		"5: metaStoreConfig.storeType = \"redis\": not support the meta store type, "
+		"valid type: [sqlite, etcd]");
 	load(f, SOURCE "metaStoreConfig: {storeType: etcd}\n");
 	expect_problem(f, "5: metaStoreConfig.etcd.address: empty; write e.g. [127.0.0.1:2379]");
 	load(f, SOURCE "metaStoreConfig: {etcd: {address: [h:1]}}\n");
-	expect_problem(f, "5: metaStoreConfig.storeType: not given, but etcd or MySQL is set up; write "
-			  "storeType: etcd, or remove the others to use sqlite");
+	expect_problem(f,
+		"5: metaStoreConfig.storeType: not given, but etcd or MySQL is set up; write "
+		"storeType: etcd, or remove the others to use sqlite");
 	load(f, SOURCE "metaStoreConfig: {sqlitePath: /no/such/folder/x.db}\n");
-	expect_problem(f, "5: metaStoreConfig.sqlitePath = \"/no/such/folder/x.db\": can't be written: No "
-			  "such file or directory; name a file in a folder this user may write to, or set "
-			  "metaStoreConfig.storeType: etcd");
+	expect_problem(f,
+		"5: metaStoreConfig.sqlitePath = \"/no/such/folder/x.db\": can't be written: No "
+		"such file or directory; name a file in a folder this user may write to, or set "
+		"metaStoreConfig.storeType: etcd");
 	load(f, SOURCE "metaStoreConfig: {storeType: sqlite, sqlitePath: sub.db}\n");
 	assert_int_equal(f->code, ERR_OK);
 	assert_true(strstr(f->c->sqlite_path, f->dir) == f->c->sqlite_path);
@@ -290,23 +318,29 @@ static void test_warnings(void **state)
 {
 	struct fixture *f = *state;
 
-	load(f, "maxTaskNum: 0\nlogLevel: loud\nadress: x\nzzz: 1\nenableReverse: true\naddress: a:1\n"
+	load(f, "maxTaskNum: 0\nlogLevel: loud\nadress: x\nzzz: 1\nenableReverse: true\naddress: "
+		"a:1\n"
 		"Address: b:2\ntiny: {a: 1}\n"
-		"sourceConfig:\n  replicatChan: y\n  replicateChan: x\n  kafka: {adress: 1, address: 'h:1'}\n");
+		"sourceConfig:\n  replicatChan: y\n  replicateChan: x\n  kafka: {adress: 1, "
+		"address: 'h:1'}\n");
 	assert_int_equal(f->code, ERR_OK);
 	assert_int_equal(f->c->max_task_num, 100);
 	assert_int_equal(f->c->log_level, LOG_INFO);
 	assert_string_equal(f->c->address, "b:2");
 	expect(f, &f->warnings, "1: maxTaskNum = \"0\": read as the default, 100");
-	expect(f, &f->warnings, "2: logLevel = \"loud\": no such level, info is used; write debug, info, "
-				"warn or error");
+	expect(f, &f->warnings,
+		"2: logLevel = \"loud\": no such level, info is used; write debug, info, "
+		"warn or error");
 	expect(f, &f->warnings, "3: adress: unknown setting, ignored; did you mean address?");
 	expect(f, &f->warnings, "4: zzz: unknown setting, ignored");
-	expect(f, &f->warnings, "5: enableReverse: has no effect: replication back is a second service");
-	expect(f, &f->warnings, "6: address: given again on line 7, which counts; remove one of them");
+	expect(f, &f->warnings,
+		"5: enableReverse: has no effect: replication back is a second service");
+	expect(f, &f->warnings,
+		"6: address: given again on line 7, which counts; remove one of them");
 	expect(f, &f->warnings, "8: tiny: unknown setting, ignored");
 	expect(f, &f->warnings,
-		"10: sourceConfig.replicatChan: unknown setting, ignored; did you mean replicateChan?");
+		"10: sourceConfig.replicatChan: unknown setting, ignored; did you mean "
+		"replicateChan?");
 	expect(f, &f->warnings,
 		"12: sourceConfig.kafka.adress: unknown setting, ignored; did you mean address?");
 	expect(f, &f->warnings, "9: sourceConfig.etcd.address: not given, 127.0.0.1:2379 is used");
@@ -349,13 +383,15 @@ static void test_unreadable(void **state)
 	load(f, "a: [1\n");
 	assert_int_equal(f->code, ERR_INVALID);
 	load(f, "a: &x 1\n");
-	expect_problem(f, "1: anchors and aliases (&name, *name) are not read; write the value out, or "
-			  "put it in quotes if it starts with & or *");
+	expect_problem(f,
+		"1: anchors and aliases (&name, *name) are not read; write the value out, or "
+		"put it in quotes if it starts with & or *");
 	load(f, "just text\n");
 	expect_problem(f, "1: the file must hold settings, name: value");
 	load(f, "");
-	expect_problem(f, "1: sourceConfig.kafka.address: the source's message queue is missing; write "
-			  "the brokers, e.g. kafka: {address: 127.0.0.1:9092}");
+	expect_problem(f,
+		"1: sourceConfig.kafka.address: the source's message queue is missing; write "
+		"the brokers, e.g. kafka: {address: 127.0.0.1:9092}");
 }
 
 static void test_too_large(void **state)
@@ -373,7 +409,8 @@ static void test_too_large(void **state)
 static void test_sample_is_valid(void **state)
 {
 	struct fixture *f = *state;
-	CLEANUP(buf_done) struct buf b = BUF_INIT(1 << 20);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(1 << 20);
 
 	config_sample_write(&b);
 	load(f, buf_cstr(&b));
@@ -385,8 +422,10 @@ static void test_sample_is_valid(void **state)
 static void test_sample_uncommented_is_known(void **state)
 {
 	struct fixture *f = *state;
-	CLEANUP(buf_done) struct buf b = BUF_INIT(1 << 20);
-	CLEANUP(buf_done) struct buf all = BUF_INIT(1 << 20);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(1 << 20);
+	CLEANUP(buf_done)
+	struct buf all = BUF_INIT(1 << 20);
 	bool settings = false;
 
 	config_sample_write(&b);
@@ -405,7 +444,8 @@ static void test_sample_uncommented_is_known(void **state)
 
 static void test_doc_has_every_setting(void **state)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(1 << 20);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(1 << 20);
 
 	(void)state;
 	config_doc_write(&b);

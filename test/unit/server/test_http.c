@@ -35,7 +35,8 @@ struct gate {
 
 static struct gate gate;
 static char chan0[] = "c";
-static struct config conf = {.max_task_num = 100, .max_name_length = 256, .replicate_channel = chan0};
+static struct config conf = {
+	.max_task_num = 100, .max_name_length = 256, .replicate_channel = chan0};
 static struct api *api;
 static struct http *http;
 
@@ -121,7 +122,8 @@ static int teardown(void **state)
 
 static int dial(void)
 {
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_port(http)),
+	struct sockaddr_in sa = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)http_port(http)),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct timeval tv = {.tv_sec = WAIT_MS / 1000};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -145,9 +147,9 @@ static bool send_all(int fd, const char *text, size_t n)
 
 static void send_request(int fd, const char *method, const char *path, const char *body)
 {
-	CLEANUP(freep) char *text =
-		xasprintf("%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", method, path,
-			strlen(body), body);
+	CLEANUP(freep)
+	char *text = xasprintf("%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", method,
+		path, strlen(body), body);
 	send_all(fd, text, strlen(text));
 }
 
@@ -173,9 +175,12 @@ static char *read_answer(int fd)
 
 static void expect_parts(int fd, const char *status, const char *type, const char *body)
 {
-	CLEANUP(freep) char *got = read_answer(fd);
-	CLEANUP(freep) char *line = xasprintf("HTTP/1.1 %s ", status);
-	CLEANUP(freep) char *head = xasprintf("Content-Type: %s\r\n", type);
+	CLEANUP(freep)
+	char *got = read_answer(fd);
+	CLEANUP(freep)
+	char *line = xasprintf("HTTP/1.1 %s ", status);
+	CLEANUP(freep)
+	char *head = xasprintf("Content-Type: %s\r\n", type);
 	const char *end = strstr(got, "\r\n\r\n");
 
 	if (strncmp(got, line, strlen(line)) != 0 || !strstr(got, head) || !end ||
@@ -214,14 +219,16 @@ static void test_keep_alive(void **state)
 	send_request(fd, "DELETE", "/healthz", "");
 	expect_parts(fd, "405", "text/plain; charset=utf-8", "405 method not allowed\n");
 	send_request(fd, "POST", "/cdc", "");
-	expect_json(fd, "{\"code\":500,\"message\":\"fail to unmarshal the request, error: unexpected end "
-			"of JSON input\"}\n");
+	expect_json(fd,
+		"{\"code\":500,\"message\":\"fail to unmarshal the request, error: unexpected end "
+		"of JSON input\"}\n");
 	close(fd);
 }
 
 static void test_body_in_pieces(void **state)
 {
-	static const char head[] = "POST /cdc HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+	static const char head[] =
+		"POST /cdc HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
 	int fd = dial();
 
 	(void)state;
@@ -248,7 +255,8 @@ static void test_too_large(void **state)
 
 	(void)state;
 	memset(body, ' ', n);
-	snprintf(head, sizeof(head), "POST /cdc HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n", n);
+	snprintf(head, sizeof(head), "POST /cdc HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+		n);
 	send_all(fd, head, strlen(head));
 	assert_true(send_all(fd, body, n));
 	expect_parts(fd, "413", "application/json", too_large);
@@ -258,14 +266,17 @@ static void test_too_large(void **state)
 	close(fd);
 	/* One byte less is a request. */
 	fd = dial();
-	snprintf(head, sizeof(head), "POST /cdc HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n", n - 1);
+	snprintf(head, sizeof(head), "POST /cdc HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+		n - 1);
 	send_all(fd, head, strlen(head));
 	send_all(fd, body, n - 1);
-	expect_json(fd, "{\"code\":500,\"message\":\"fail to unmarshal the request, error: unexpected end "
-			"of JSON input\"}\n");
+	expect_json(fd,
+		"{\"code\":500,\"message\":\"fail to unmarshal the request, error: unexpected end "
+		"of JSON input\"}\n");
 	close(fd);
 	free(body);
-	assert_int_equal(metrics_value(metrics_get(METRIC_request_total, "unknown", "read_error", NULL)), 1);
+	assert_int_equal(
+		metrics_value(metrics_get(METRIC_request_total, "unknown", "read_error", NULL)), 1);
 }
 
 static void test_announced_too_large(void **state)
@@ -360,8 +371,7 @@ static void test_stop_lets_requests_end(void **state)
 	(void)state;
 	assert_int_equal(thread_start(&t, "client", client, &got, &e), ERR_OK);
 	bool in = wait_inside(1);
-	assert_int_equal(
-		thread_start(&stopper, "stopper", stop_http, http, &e), ERR_OK);
+	assert_int_equal(thread_start(&stopper, "stopper", stop_http, http, &e), ERR_OK);
 	open_gate();
 	thread_join(&t);
 	thread_join(&stopper);
@@ -412,8 +422,9 @@ static void test_address_split(void **state)
 		int port;
 	} cases[] = {{"h:1", "h", 1}, {":80", "", 80}, {"[::1]:8", "::1", 8}, {"[::]:0", "::", 0},
 		{"http://a.b:2379/", "a.b", 2379}, {"https://x:65535", "x", 65535}, {"h", NULL, 0},
-		{"", NULL, 0}, {"h:", NULL, 0}, {"h:-1", NULL, 0}, {"h:65536", NULL, 0}, {"::1:8", NULL, 0},
-		{"a b:1", NULL, 0}, {"a/b:1", NULL, 0}, {"[::1:1", NULL, 0}, {"h:1x", NULL, 0}};
+		{"", NULL, 0}, {"h:", NULL, 0}, {"h:-1", NULL, 0}, {"h:65536", NULL, 0},
+		{"::1:8", NULL, 0}, {"a b:1", NULL, 0}, {"a/b:1", NULL, 0}, {"[::1:1", NULL, 0},
+		{"h:1x", NULL, 0}};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

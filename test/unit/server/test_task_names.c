@@ -43,16 +43,19 @@ struct world {
 	size_t n;
 };
 
-/* +names creates, -names deletes; ":" separates names from what is expected: "dup ...", "ex ...", "ok". */
+/* +names creates, -names deletes; ":" separates names from what is expected: "dup ...", "ex ...",
+ * "ok". */
 static void step(struct world *w, const char *line)
 {
-	CLEANUP(buf_done) struct buf got = BUF_INIT(4096);
+	CLEANUP(buf_done)
+	struct buf got = BUF_INIT(4096);
 	char names[128];
 	struct err e = ERR_INIT;
 
 	assert_int_equal(sscanf(line + 1, "%127[^:]", names), 1);
 	const char *want = strchr(line, ':') ? strchr(line, ':') + 1 : "ok";
-	CLEANUP(task_freep) struct task *t = make(names, "http://h:19530");
+	CLEANUP(task_freep)
+	struct task *t = make(names, "http://h:19530");
 	if (line[0] == '-') {
 		for (size_t i = 0; i < w->n; i++) {
 			if (!task_names_equal(w->l[i], t))
@@ -103,8 +106,8 @@ SCENARIO(test_everything_last, "+*/foo:ok", "+db2/hoo:ok", "+*/*:ex *.foo db2.ho
 	"+db3/foo:dup [db3.foo]")
 SCENARIO(test_literal_repeat, "+default/foo:ok", "+default/foo:dup [default.foo]", "+a/*:ok",
 	"+a/*:dup [a.*]", "+*/*:ex default.foo a.*", "+*/*:dup [*.*]")
-SCENARIO(test_other_databases_stand_apart, "+default/*:ok", "+db/foo:ok", "+db/bar:ok",
-	"+db2/*:ok", "+*/x:ex default.x db2.x")
+SCENARIO(test_other_databases_stand_apart, "+default/*:ok", "+db/foo:ok", "+db/bar:ok", "+db2/*:ok",
+	"+*/x:ex default.x db2.x")
 SCENARIO(test_wide_takes_all_later_ones, "+*/*:ok", "+a/b:dup [a.b]", "+a/*:dup [a.*]",
 	"+*/b:dup [*.b]")
 SCENARIO(test_several_names, "+default/a default/b:ok", "+default/b default/c:dup [default.b]",
@@ -130,8 +133,8 @@ static void test_targets_are_apart(void **state)
 	(void)state;
 	assert_int_equal(task_names_check(b, &a, 1, &e), ERR_OK);
 	assert_int_equal(task_names_check(c, &a, 1, &e), ERR_INVALID);
-	assert_string_equal(e.text,
-		"the collection name is duplicate with existing task, [default.foo]");
+	assert_string_equal(
+		e.text, "the collection name is duplicate with existing task, [default.foo]");
 	assert_true(task_names_equal(a, c));
 	assert_false(task_names_equal(a, b));
 	task_free(a);

@@ -95,14 +95,19 @@ static void test_database_operations(void **state)
 static void test_users_and_roles(void **state)
 {
 	struct real *r = real_open();
-	static const char *const steps[] = {"user", "role", "grant", "grant_all", "grant_global"};
+	static const char *const grants[] = {"grant", "grant_all"};
 
 	(void)state;
 	if (!r)
 		skip();
-	forward(r, "role_drop", ""); /* what a failed run has left */
-	forward(r, "user_delete", "");
-	run_steps(r, "", steps, ARRAY_LEN(steps));
+	forward(r, "user_delete", ""); /* what a failed run has left */
+	assert_int_equal(forward(r, "user", ""), ERR_OK);
+	/* 2.3.5 does not drop a role with privileges, so it may be there from an earlier run */
+	assert_true(!forward(r, "role", "") || r->e.code == ERR_EXISTS);
+	if (getenv("CDC_TEST_MILVUS_TOKEN") && *getenv("CDC_TEST_MILVUS_TOKEN"))
+		run_steps(r, "", grants, ARRAY_LEN(grants));
+	else /* Milvus wants to know the grantor even when it asks nobody who he is */
+		assert_int_equal(forward(r, "grant", ""), ERR_DENIED);
 	assert_int_equal(forward(r, "user", ""), ERR_EXISTS);
 	assert_int_equal(forward(r, "role", ""), ERR_EXISTS);
 	assert_int_equal(forward(r, "user_delete", ""), ERR_OK);

@@ -160,9 +160,9 @@ static void test_live_partition_and_database(void **state UNUSED)
 	struct database db;
 	struct err e = ERR_INIT;
 
-	struct slice value = hex_bytes(
-		"08f79dccc49f8785c406 12027031 188280808bef8785c406 20c182c0c49f8785c406", bytes,
-		sizeof(bytes));
+	struct slice value =
+		hex_bytes("08f79dccc49f8785c406 12027031 188280808bef8785c406 20c182c0c49f8785c406",
+			bytes, sizeof(bytes));
 	struct wire w = wire_open(value);
 	struct wire_field f;
 	assert_true(wire_next(&w, &f));
@@ -175,7 +175,8 @@ static void test_live_partition_and_database(void **state UNUSED)
 	assert_int_equal(catalog_decode_partition(value, live_id, id + 1, &p, NULL), ERR_MALFORMED);
 	assert_int_equal(catalog_decode_partition(value, 1, id, &p, NULL), ERR_MALFORMED);
 
-	value = hex_bytes("1207 64656661756c74 1801 2001 28f2c0b4ac86b59ef518", bytes, sizeof(bytes));
+	value = hex_bytes(
+		"1207 64656661756c74 1801 2001 28f2c0b4ac86b59ef518", bytes, sizeof(bytes));
 	assert_int_equal(catalog_decode_database(value, 1, &db, &e), ERR_OK);
 	assert_string_equal(db.name, "default");
 	assert_int_equal(db.state, OBJECT_CREATED);
@@ -205,7 +206,8 @@ static void test_live_field(void **state UNUSED)
 
 /* Schema */
 
-static void set_hex(struct catalog_schema *sc, enum schema_part_kind kind, int64_t id, const char *hex)
+static void set_hex(
+	struct catalog_schema *sc, enum schema_part_kind kind, int64_t id, const char *hex)
 {
 	uint8_t bytes[128];
 	assert_true(catalog_schema_set(sc, kind, id, hex_bytes(hex, bytes, sizeof(bytes))));
@@ -250,7 +252,8 @@ static void test_schema_is_put_together(void **state UNUSED)
 	head_hex(sc, "0a0163 9a3f03787878"); /* name "c", unknown field 1011 */
 	assert_int_equal(catalog_schema_fields(sc), 3);
 	assert_schema(sc, &c,
-		"0a0163 9a3f03787878 220a " VARCHAR_PK_100 "2213" "0865 120176 2865 320a 0a0364696d 1203313238"
+		"0a0163 9a3f03787878 220a " VARCHAR_PK_100 "2213"
+		"0865 120176 2865 320a 0a0364696d 1203313238"
 		"220a" KEY_1000 "3a05 0a0166 1064");
 	assert_int_equal(c.pk_field_id, 100);
 	assert_true(c.pk_is_varchar);

@@ -77,8 +77,11 @@ static void put_collection(struct writes *w, int64_t db, int64_t id, const char 
 
 	snprintf(tail, sizeof(tail), "database/collection-info/%lld/%lld", (long long)db,
 		(long long)id);
-	cv_collection(put(w, tail), &(struct cv_collection){.id = id, .name = name, .state = state,
-					    .create_ts = (uint64_t)id, .shards = 2});
+	cv_collection(put(w, tail), &(struct cv_collection){.id = id,
+					    .name = name,
+					    .state = state,
+					    .create_ts = (uint64_t)id,
+					    .shards = 2});
 }
 
 static void put_fields(struct writes *w, int64_t id)
@@ -260,8 +263,8 @@ static void test_snapshot_then_watch(void **state UNUSED)
 	create(1, 10, "before");
 	create(1, 15, "was dropped before");
 	drop(1, 15, "was dropped before");
-	assert_int_equal(etcd_put(writer, "by-dev/kv/gid/timestamp", slice_of(clock, 8), &stop, &e),
-		ERR_OK);
+	assert_int_equal(
+		etcd_put(writer, "by-dev/kv/gid/timestamp", slice_of(clock, 8), &stop, &e), ERR_OK);
 	open_catalog();
 	assert_true(is_created(10));
 	assert_null(catalog_collection(cat, 15));

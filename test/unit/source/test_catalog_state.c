@@ -119,8 +119,8 @@ static void put_partition(int64_t collection, int64_t id, const char *name, int 
 static void create(int64_t db, int64_t id, const char *name)
 {
 	begin();
-	put_collection(db, &(struct cv_collection){.id = id, .name = name, .state = 1,
-				   .create_ts = (uint64_t)id});
+	put_collection(db, &(struct cv_collection){
+				   .id = id, .name = name, .state = 1, .create_ts = (uint64_t)id});
 	end();
 	begin();
 	put_partition(id, id + 1, "_default", 0);
@@ -129,8 +129,8 @@ static void create(int64_t db, int64_t id, const char *name)
 	put_field(id, 101, "v");
 	end();
 	begin();
-	put_collection(db, &(struct cv_collection){.id = id, .name = name,
-				   .create_ts = (uint64_t)id});
+	put_collection(
+		db, &(struct cv_collection){.id = id, .name = name, .create_ts = (uint64_t)id});
 	end();
 }
 
@@ -151,8 +151,8 @@ static struct buf *list_key(struct listed *l, const char *tail)
 
 static void list_collection(struct listed *l, int64_t db, int64_t id, const char *name, int state)
 {
-	CLEANUP(freep) char *tail = xasprintf(
-		"database/collection-info/%lld/%lld", (long long)db, (long long)id);
+	CLEANUP(freep)
+	char *tail = xasprintf("database/collection-info/%lld/%lld", (long long)db, (long long)id);
 	cv_collection(list_key(l, tail),
 		&(struct cv_collection){
 			.id = id, .name = name, .state = state, .create_ts = (uint64_t)id});
@@ -160,8 +160,8 @@ static void list_collection(struct listed *l, int64_t db, int64_t id, const char
 
 static void list_field(struct listed *l, int64_t collection, int64_t id, const char *name)
 {
-	CLEANUP(freep) char *tail =
-		xasprintf("fields/%lld/%lld", (long long)collection, (long long)id);
+	CLEANUP(freep)
+	char *tail = xasprintf("fields/%lld/%lld", (long long)collection, (long long)id);
 	cv_field(list_key(l, tail), id, name);
 }
 

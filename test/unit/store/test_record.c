@@ -38,7 +38,8 @@ static const char golden_task_full[] =
 	"\"sasl\":{\"username\":\"u\",\"password\":\"p\",\"mechanisms\":\"PLAIN\","
 	"\"security_protocol\":\"SASL_SSL\"}},"
 	"\"WriterCacheConfig\":{\"period\":7,\"size\":8},\"CollectionInfos\":null,"
-	"\"DBCollections\":{\"*\":[{\"name\":\"*\",\"positions\":null,\"use_start_position\":true}],"
+	"\"DBCollections\":{\"*\":[{\"name\":\"*\",\"positions\":null,\"use_start_position\":true}]"
+	","
 	"\"db1\":[{\"name\":\"foo\",\"positions\":{\"by-dev-rootcoord-dml_0_4505v0\":\"CAEQAg==\","
 	"\"by-dev-rootcoord-dml_1_4505v1\":\"CAEQAw==\"},\"use_start_position\":false}]},"
 	"\"NameMapping\":[{\"source_db\":\"db1\",\"target_db\":\"db1_bak\","
@@ -96,8 +97,10 @@ static void test_task_text_is_the_references(void **state)
 	const char *const texts[] = {golden_task, golden_task_full};
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		CLEANUP(task_freep) struct task *t = decode_task(texts[i]);
-		CLEANUP(freep) char *out = encode_task(t);
+		CLEANUP(task_freep)
+		struct task *t = decode_task(texts[i]);
+		CLEANUP(freep)
+		char *out = encode_task(t);
 		assert_string_equal(out, texts[i]);
 	}
 }
@@ -105,7 +108,8 @@ static void test_task_text_is_the_references(void **state)
 static void test_task_fields(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = decode_task(golden_task_full);
+	CLEANUP(task_freep)
+	struct task *t = decode_task(golden_task_full);
 
 	assert_string_equal(t->id, "t1");
 	assert_int_equal(t->milvus.port, 19530);
@@ -129,23 +133,28 @@ static void test_task_fields(void **state)
 static void test_the_users_pause_is_known_from_either_server(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *theirs = decode_task(
-		"{\"TaskID\":\"a\",\"State\":2,\"Reason\":\"manually pause through http interface\"}");
+	CLEANUP(task_freep)
+	struct task *theirs = decode_task("{\"TaskID\":\"a\",\"State\":2,\"Reason\":\"manually "
+					  "pause through http interface\"}");
 	assert_true(theirs->user_paused);
-	CLEANUP(task_freep) struct task *failed =
+	CLEANUP(task_freep)
+	struct task *failed =
 		decode_task("{\"TaskID\":\"a\",\"State\":2,\"Reason\":\"fail to read\"}");
 	assert_false(failed->user_paused);
 	failed->user_paused = true;
-	CLEANUP(freep) char *text = encode_task(failed);
+	CLEANUP(freep)
+	char *text = encode_task(failed);
 	assert_non_null(strstr(text, ",\"UserPaused\":true}"));
-	CLEANUP(task_freep) struct task *ours = decode_task(text);
+	CLEANUP(task_freep)
+	struct task *ours = decode_task(text);
 	assert_true(ours->user_paused);
 }
 
 static void test_an_old_record_lacks_fields(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = decode_task("{\"TaskID\":\"a\",\"DBCollections\":null}");
+	CLEANUP(task_freep)
+	struct task *t = decode_task("{\"TaskID\":\"a\",\"DBCollections\":null}");
 
 	assert_string_equal(t->milvus.uri, "");
 	assert_int_equal(t->state, TASK_INITIAL);
@@ -175,15 +184,18 @@ static void test_unknown_fields_survive_a_change(void **state)
 		"\"dial_config\":{\"alpn\":\"h2\",\"server_name\":\"s2\"}},"
 		"\"CollectionInfos\":[{\"name\":\"foo\",\"extra\":true}],\"State\":2,"
 		"\"Reason\":\"why\"}";
-	CLEANUP(task_freep) struct task *t = decode_task(stored);
+	CLEANUP(task_freep)
+	struct task *t = decode_task(stored);
 	t->state = TASK_PAUSED;
 	replace(&t->reason, "why");
 	replace(&t->milvus.token, ""); /* an emptied field that is omitted when empty */
 	replace(&t->milvus.server_name, "s2");
 
-	CLEANUP(freep) char *out = merged(stored, t);
+	CLEANUP(freep)
+	char *out = merged(stored, t);
 	assert_string_equal(out, want);
-	CLEANUP(task_freep) struct task *back = decode_task(out);
+	CLEANUP(task_freep)
+	struct task *back = decode_task(out);
 	assert_string_equal(back->milvus.token, "");
 	assert_string_equal(back->milvus.server_name, "s2");
 }
@@ -193,12 +205,15 @@ static void test_a_change_of_a_list_replaces_it(void **state)
 	(void)state;
 	static const char stored[] = "{\"TaskID\":\"a\",\"ExcludeCollections\":[\"a.b\"],"
 				     "\"DBCollections\":{\"x\":[{\"name\":\"1\"}]}}";
-	CLEANUP(task_freep) struct task *t = decode_task(stored);
+	CLEANUP(task_freep)
+	struct task *t = decode_task(stored);
 	replace(&t->excludes[0], "c.d");
 	replace(&t->dbs[0].db, "y");
 
-	CLEANUP(freep) char *out = merged(stored, t);
-	CLEANUP(task_freep) struct task *back = decode_task(out);
+	CLEANUP(freep)
+	char *out = merged(stored, t);
+	CLEANUP(task_freep)
+	struct task *back = decode_task(out);
 	assert_int_equal(back->n_excludes, 1);
 	assert_string_equal(back->excludes[0], "c.d");
 	assert_int_equal(back->n_dbs, 1);
@@ -220,12 +235,14 @@ static void test_damaged_task_records(void **state)
 		"{\"TaskID\":\"a\"} x", "{\"TaskID\":\"a\\u0000\"}", "{\"TaskID\":\"\xff\"}"};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		CLEANUP(task_freep) struct task *t = record_task_read("a", slice_str(bad[i]));
+		CLEANUP(task_freep)
+		struct task *t = record_task_read("a", slice_str(bad[i]));
 		assert_string_equal(t->id, "a");
 		assert_int_equal(t->state, TASK_PAUSED);
 		assert_ptr_equal(strstr(t->reason, "stored record damaged: "), t->reason);
 
-		CLEANUP(buf_done) struct buf b = BUF_INIT(LIMIT_RECORD);
+		CLEANUP(buf_done)
+		struct buf b = BUF_INIT(LIMIT_RECORD);
 		struct err e = ERR_INIT;
 		assert_int_equal(record_task_merge(&b, slice_str(bad[i]), t, &e), ERR_MALFORMED);
 	}
@@ -234,7 +251,8 @@ static void test_damaged_task_records(void **state)
 static void test_a_record_under_another_tasks_key_is_damaged(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = record_task_read("b", slice_str("{\"TaskID\":\"a\"}"));
+	CLEANUP(task_freep)
+	struct task *t = record_task_read("b", slice_str("{\"TaskID\":\"a\"}"));
 	assert_string_equal(t->id, "b");
 	assert_non_null(strstr(t->reason, "damaged"));
 }
@@ -242,9 +260,12 @@ static void test_a_record_under_another_tasks_key_is_damaged(void **state)
 static void test_what_can_not_be_written_is_refused(void **state)
 {
 	(void)state;
-	CLEANUP(task_freep) struct task *t = task_new();
-	CLEANUP(buf_done) struct buf b = BUF_INIT(LIMIT_RECORD);
-	CLEANUP(buf_done) struct buf small = BUF_INIT(16);
+	CLEANUP(task_freep)
+	struct task *t = task_new();
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(LIMIT_RECORD);
+	CLEANUP(buf_done)
+	struct buf small = BUF_INIT(16);
 	struct err e = ERR_INIT;
 
 	assert_int_equal(record_task_encode(&b, t, &e), ERR_INVALID);
@@ -271,7 +292,8 @@ static void test_position_text_is_the_references(void **state)
 	assert_int_equal(p.source[0].time_ms, 1700000000000);
 	assert_false(p.source[0].exact);
 	assert_true(slice_eq(mq_id_slice(&p.source[0].pos.id), slice_of("\x08\x01\x10\x02", 4)));
-	CLEANUP(freep) char *out = encode_positions(&p);
+	CLEANUP(freep)
+	char *out = encode_positions(&p);
 	assert_string_equal(out, golden_positions);
 	store_positions_done(&p);
 }
@@ -282,13 +304,15 @@ static void test_documents_as_seen_live(void **state)
 	struct store_positions p;
 
 	decode_positions("{\"TaskID\":\"a\",\"CollectionID\":-1,\"CollectionName\":\"*\","
-			 "\"Positions\":{},\"OpPositions\":null,\"TargetPositions\":null}", &p);
+			 "\"Positions\":{},\"OpPositions\":null,\"TargetPositions\":null}",
+		&p);
 	assert_int_equal(p.collection_id, STORE_ID_USER);
 	assert_int_equal(p.n_source + p.n_op + p.n_target, 0);
 	store_positions_done(&p);
 	decode_positions("{\"TaskID\":\"a\",\"CollectionID\":-10,\"CollectionName\":\"-10\","
 			 "\"Positions\":{\"by-dev-replicate-msg\":{\"StartTime\":5,\"Time\":0,"
-			 "\"DataPair\":{},\"Dropped\":true},\"x\":null}}", &p);
+			 "\"DataPair\":{},\"Dropped\":true},\"x\":null}}",
+		&p);
 	assert_int_equal(p.collection_id, STORE_ID_OPS);
 	assert_int_equal(p.n_source, 1);
 	assert_int_equal(p.source[0].start_time_ms, 5);
@@ -308,8 +332,8 @@ static void fill(struct store_position *s, const char *channel, uint64_t ts, con
 static void test_exact_positions_come_back_to_the_bit(void **state)
 {
 	(void)state;
-	static const uint64_t times[] = {0, 1, 1ULL << 18, 445644800000262143ULL,
-		(1ULL << 63) + 12345, UINT64_MAX};
+	static const uint64_t times[] = {
+		0, 1, 1ULL << 18, 445644800000262143ULL, (1ULL << 63) + 12345, UINT64_MAX};
 	char channels[6][16], task[] = "t", name[] = "c";
 	struct store_position l[6];
 
@@ -318,10 +342,17 @@ static void test_exact_positions_come_back_to_the_bit(void **state)
 		fill(&l[i], channels[i], times[i], "id");
 		l[i].start_time_ms = (int64_t)i;
 	}
-	struct store_positions p = {.task_id = task, .collection_id = INT64_MIN,
-		.collection_name = name, .source = l, .n_source = 6, .op = l, .n_op = 2,
-		.target = l, .n_target = 1};
-	CLEANUP(freep) char *text = encode_positions(&p);
+	struct store_positions p = {.task_id = task,
+		.collection_id = INT64_MIN,
+		.collection_name = name,
+		.source = l,
+		.n_source = 6,
+		.op = l,
+		.n_op = 2,
+		.target = l,
+		.n_target = 1};
+	CLEANUP(freep)
+	char *text = encode_positions(&p);
 	struct store_positions back;
 	decode_positions(text, &back);
 	assert_int_equal(back.collection_id, INT64_MIN);
@@ -343,9 +374,13 @@ static void test_text_of_the_extension(void **state)
 	char task[] = "4d45", name[] = "foo";
 	struct store_position s;
 	fill(&s, "by-dev-rootcoord-dml_0", 445644800000262144ULL, "\x08\x01\x10\x02");
-	struct store_positions p = {.task_id = task, .collection_id = 449,
-		.collection_name = name, .source = &s, .n_source = 1};
-	CLEANUP(freep) char *text = encode_positions(&p);
+	struct store_positions p = {.task_id = task,
+		.collection_id = 449,
+		.collection_name = name,
+		.source = &s,
+		.n_source = 1};
+	CLEANUP(freep)
+	char *text = encode_positions(&p);
 
 	/* 445644800000262144 >> 18 is 1700000000001; the reference resumes at (Time + 1) << 18. */
 	assert_string_equal(text,
@@ -378,19 +413,25 @@ static void test_moved_by_somebody_else_is_not_exact(void **state)
 		const char *time, *data, *ext;
 		bool exact;
 	} cases[] = {
-		{"1700000000000", "aWQ=", "{\"V\":1,\"TS\":\"445644800000262144\",\"ID\":\"aWQ=\"}", true},
-		{"1700000000000", "eHg=", "{\"V\":1,\"TS\":\"445644800000262144\",\"ID\":\"aWQ=\"}", false},
-		{"1700000000001", "aWQ=", "{\"V\":1,\"TS\":\"445644800000262144\",\"ID\":\"aWQ=\"}", false},
-		{"1700000000000", "aWQ=", "{\"V\":2,\"TS\":\"445644800000262144\",\"ID\":\"aWQ=\"}", false},
-		{"1700000000000", "aWQ=", "{\"V\":1,\"TS\":445644800000262144,\"ID\":\"aWQ=\"}", false},
+		{"1700000000000", "aWQ=", "{\"V\":1,\"TS\":\"445644800000262144\",\"ID\":\"aWQ=\"}",
+			true},
+		{"1700000000000", "eHg=", "{\"V\":1,\"TS\":\"445644800000262144\",\"ID\":\"aWQ=\"}",
+			false},
+		{"1700000000001", "aWQ=", "{\"V\":1,\"TS\":\"445644800000262144\",\"ID\":\"aWQ=\"}",
+			false},
+		{"1700000000000", "aWQ=", "{\"V\":2,\"TS\":\"445644800000262144\",\"ID\":\"aWQ=\"}",
+			false},
+		{"1700000000000", "aWQ=", "{\"V\":1,\"TS\":445644800000262144,\"ID\":\"aWQ=\"}",
+			false},
 		{"1700000000000", "aWQ=", "{\"V\":1,\"TS\":\"-1\",\"ID\":\"aWQ=\"}", false},
 		{"1700000000000", "aWQ=", "7", false},
 		{"1700000000000", "aWQ=", "null", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		CLEANUP(freep) char *text = xasprintf("{\"TaskID\":\"a\",\"Positions\":{\"ch\":{"
-			"\"Time\":%s,\"DataPair\":{\"data\":\"%s\"},\"Ext\":%s}}}",
+		CLEANUP(freep)
+		char *text = xasprintf("{\"TaskID\":\"a\",\"Positions\":{\"ch\":{"
+				       "\"Time\":%s,\"DataPair\":{\"data\":\"%s\"},\"Ext\":%s}}}",
 			cases[i].time, cases[i].data, cases[i].ext);
 		struct store_positions p;
 		decode_positions(text, &p);
@@ -403,13 +444,18 @@ static void test_moved_by_somebody_else_is_not_exact(void **state)
 static void test_damaged_documents(void **state)
 {
 	(void)state;
-	CLEANUP(freep) char *id = xcalloc(1, 300);
-	CLEANUP(freep) char *channel = xcalloc(1, 300);
+	CLEANUP(freep)
+	char *id = xcalloc(1, 300);
+	CLEANUP(freep)
+	char *channel = xcalloc(1, 300);
 	memset(id, 'A', 200);
 	memset(channel, 'c', 256);
-	CLEANUP(freep) char *long_id = xasprintf("{\"TaskID\":\"a\",\"CollectionID\":7,\"Positions\":"
-		"{\"ch\":{\"DataPair\":{\"data\":\"%s\"}}}}", id);
-	CLEANUP(freep) char *long_channel = xasprintf(
+	CLEANUP(freep)
+	char *long_id = xasprintf("{\"TaskID\":\"a\",\"CollectionID\":7,\"Positions\":"
+				  "{\"ch\":{\"DataPair\":{\"data\":\"%s\"}}}}",
+		id);
+	CLEANUP(freep)
+	char *long_channel = xasprintf(
 		"{\"TaskID\":\"a\",\"CollectionID\":7,\"Positions\":{\"%s\":{}}}", channel);
 	const char *const bad[] = {"", "{", "[]", "{\"TaskID\":\"a\",\"CollectionID\":8}",
 		"{\"TaskID\":\"b\",\"CollectionID\":7}",
@@ -434,7 +480,8 @@ static void test_damaged_documents(void **state)
 
 static void decodes_to(const char *key, const char *want)
 {
-	CLEANUP(freep) char *id = keys_decode_id(slice_str(key));
+	CLEANUP(freep)
+	char *id = keys_decode_id(slice_str(key));
 	if (want)
 		assert_string_equal(id, want);
 	else
@@ -450,13 +497,17 @@ static void test_task_ids_in_keys(void **state)
 		{"\xc3\xa4", "\xc3\xa4"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
-		CLEANUP(freep) char *key = keys_task("cdc", ids[i][0]);
-		CLEANUP(freep) char *want = xasprintf("cdc/task_info/%s", ids[i][1]);
+		CLEANUP(freep)
+		char *key = keys_task("cdc", ids[i][0]);
+		CLEANUP(freep)
+		char *want = xasprintf("cdc/task_info/%s", ids[i][1]);
 		assert_string_equal(key, want);
 		decodes_to(ids[i][1], ids[i][0]);
 		int64_t cid = 0;
-		CLEANUP(freep) char *doc = keys_position("cdc", ids[i][0], -10);
-		CLEANUP(freep) char *back =
+		CLEANUP(freep)
+		char *doc = keys_position("cdc", ids[i][0], -10);
+		CLEANUP(freep)
+		char *back =
 			keys_decode_position(slice_str(doc + strlen("cdc/task_position/")), &cid);
 		assert_string_equal(back, ids[i][0]);
 		assert_int_equal(cid, -10);
@@ -476,14 +527,18 @@ static void test_root_paths(void **state)
 		{"/", "/"}, {"a//b/./c", "a/b/c"}, {"a/../b", "b"}, {"/a/..", "/"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
-		CLEANUP(freep) char *r = keys_root(roots[i][0]);
+		CLEANUP(freep)
+		char *r = keys_root(roots[i][0]);
 		assert_string_equal(r, roots[i][1]);
 	}
-	CLEANUP(freep) char *bare = keys_task("", "x");
+	CLEANUP(freep)
+	char *bare = keys_task("", "x");
 	assert_string_equal(bare, "task_info/x");
-	CLEANUP(freep) char *slash = keys_task("/", "x");
+	CLEANUP(freep)
+	char *slash = keys_task("/", "x");
 	assert_string_equal(slash, "/task_info/x");
-	CLEANUP(freep) char *owner = keys_owner("/cdc");
+	CLEANUP(freep)
+	char *owner = keys_owner("/cdc");
 	assert_string_equal(owner, "/cdc/ext_owner");
 }
 

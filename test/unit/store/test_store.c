@@ -5,251 +5,22 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <ftw.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
-#include "base/str.h"
 #include "base/thread.h"
 #include "store/keys.h"
-#include "store/store_etcd.h"
-#include "store/store_mem.h"
-#include "store/store_sqlite.h"
-#include "support/etcd_server.h"
-
-static const char root[] = "cdc";
-
-/* A metastore under test. */
-struct bed {
-	struct store *st;
-	struct stop stop;
-	/* Plants a raw value: a task record, or the Positions of a document, under a key below root. */
-	void (*plant_task)(struct bed *b, const char *element, const char *text);
-	char *(*raw_task)(struct bed *b, const char *element); /* heap */
-	void (*plant_doc)(struct bed *b, const char *element, int64_t cid, const char *text);
-	void (*reopen)(struct bed *b); /* NULL: what is in it is gone then */
-	char dir[64], path[96];        /* SQLite */
-	struct etcd *c;                /* etcd */
-};
-
-/* One etcd serves the whole group; each test starts on an empty root. */
-struct shared {
-	struct etcd_server server;
-	struct grpc *g;
-	struct etcd *c;
-};
-
-/* --- memory --- */
-
-static void mem_plant_task(struct bed *b, const char *element, const char *text)
-{
-	CLEANUP(freep) char *key = xasprintf("cdc/task_info/%s", element);
-	store_mem_raw(b->st, key, text);
-}
-
-static void mem_plant_doc(struct bed *b, const char *element, int64_t cid, const char *text)
-{
-	CLEANUP(freep) char *key =
-		xasprintf("cdc/task_position/%s/%lld", element, (long long)cid);
-	store_mem_raw(b->st, key, text);
-}
-
-static char *mem_raw_task(struct bed *b, const char *element)
-{
-	CLEANUP(freep) char *key = xasprintf("cdc/task_info/%s", element);
-	return store_mem_get(b->st, key);
-}
-
-static int mem_up(void **state)
-{
-	struct bed *b = *state = xcalloc(1, sizeof(*b));
-	stop_init(&b->stop, NULL);
-	b->st = store_mem_new(root);
-	b->plant_task = mem_plant_task;
-	b->raw_task = mem_raw_task;
-	b->plant_doc = mem_plant_doc;
-	return 0;
-}
-
-/* --- SQLite --- */
-
-static void sql(struct bed *b, const char *fmt, const char *key, const char *text)
-{
-	sqlite3 *h;
-	char *q = sqlite3_mprintf(fmt, key, text);
-	assert_int_equal(sqlite3_open(b->path, &h), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(h, q, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_free(q);
-	sqlite3_close(h);
-}
-
-static void sqlite_plant_task(struct bed *b, const char *element, const char *text)
-{
-	CLEANUP(freep) char *key = xasprintf("cdc/task_info/%s", element);
-	sql(b, "INSERT OR REPLACE INTO task_info VALUES(%Q, 'x', %Q)", key, text);
-}
-
-static void sqlite_plant_doc(struct bed *b, const char *element, int64_t cid, const char *text)
-{
-	CLEANUP(freep) char *key =
-		xasprintf("cdc/task_position/%s/%lld", element, (long long)cid);
-	sql(b, "INSERT OR REPLACE INTO task_position VALUES(%Q, 'x', 0, 'n', %Q, NULL, 'null')",
-		key, text);
-}
-
-static char *sqlite_raw_task(struct bed *b, const char *element)
-{
-	sqlite3 *h;
-	sqlite3_stmt *q;
-	CLEANUP(freep) char *key = xasprintf("cdc/task_info/%s", element);
-	assert_int_equal(sqlite3_open(b->path, &h), SQLITE_OK);
-	sqlite3_prepare_v2(h, "SELECT task_info_value FROM task_info WHERE task_info_key = ?", -1,
-		&q, NULL);
-	sqlite3_bind_text(q, 1, key, -1, SQLITE_STATIC);
-	assert_int_equal(sqlite3_step(q), SQLITE_ROW);
-	char *text = xasprintf("%s", (const char *)sqlite3_column_text(q, 0));
-	sqlite3_finalize(q);
-	sqlite3_close(h);
-	return text;
-}
-
-static void sqlite_reopen(struct bed *b)
-{
-	struct err e = ERR_INIT;
-	if (b->st)
-		b->st->ops->close(b->st);
-	if (store_sqlite_open(b->path, root, &b->st, &e))
-		fail_msg("%s", e.text);
-}
-
-static int sqlite_up(void **state)
-{
-	struct bed *b = *state = xcalloc(1, sizeof(*b));
-	stop_init(&b->stop, NULL);
-	snprintf(b->dir, sizeof(b->dir), "/tmp/cdc-store-XXXXXX");
-	assert_non_null(mkdtemp(b->dir));
-	snprintf(b->path, sizeof(b->path), "%s/cdc.db", b->dir);
-	b->plant_task = sqlite_plant_task;
-	b->raw_task = sqlite_raw_task;
-	b->plant_doc = sqlite_plant_doc;
-	b->reopen = sqlite_reopen;
-	sqlite_reopen(b);
-	return 0;
-}
-
-/* --- etcd --- */
-
-static void etcd_plant(struct bed *b, const char *key, const char *text)
-{
-	struct err e = ERR_INIT;
-	if (etcd_put(b->c, key, slice_str(text), &b->stop, &e))
-		fail_msg("%s", e.text);
-}
-
-static void etcd_plant_task(struct bed *b, const char *element, const char *text)
-{
-	CLEANUP(freep) char *key = xasprintf("cdc/task_info/%s", element);
-	etcd_plant(b, key, text);
-}
-
-static void etcd_plant_doc(struct bed *b, const char *element, int64_t cid, const char *text)
-{
-	CLEANUP(freep) char *key =
-		xasprintf("cdc/task_position/%s/%lld", element, (long long)cid);
-	etcd_plant(b, key, text);
-}
-
-static char *etcd_raw_task(struct bed *b, const char *element)
-{
-	CLEANUP(freep) char *key = xasprintf("cdc/task_info/%s", element);
-	struct err e = ERR_INIT;
-	struct etcd_range r;
-	etcd_range_init(&r);
-	assert_int_equal(etcd_get(b->c, key, &b->stop, &r, &e), ERR_OK);
-	assert_int_equal(r.n, 1);
-	char *text = xstrndup((const char *)r.kvs[0].value.p, r.kvs[0].value.n);
-	etcd_range_done(&r);
-	return text;
-}
-
-static void etcd_reopen(struct bed *b)
-{
-	struct err e = ERR_INIT;
-	if (b->st)
-		b->st->ops->close(b->st);
-	assert_int_equal(store_etcd_open(b->c, root, &b->st, &e), ERR_OK);
-}
-
-static int etcd_group_up(void **state)
-{
-	struct shared *sh = *state = xcalloc(1, sizeof(*sh));
-	struct err e = ERR_INIT;
-	const char *endpoint = sh->server.address;
-	struct etcd_opts o = {.endpoints = &endpoint, .n_endpoints = 1};
-
-	etcd_server_start(&sh->server);
-	assert_int_equal(grpc_new(&sh->g, &e), ERR_OK);
-	assert_int_equal(etcd_open(sh->g, &o, &sh->c, &e), ERR_OK);
-	return 0;
-}
-
-static int etcd_group_down(void **state)
-{
-	struct shared *sh = *state;
-
-	etcd_close(sh->c);
-	grpc_free(sh->g);
-	etcd_server_stop(&sh->server);
-	free(sh);
-	return 0;
-}
-
-static int etcd_up(void **state)
-{
-	struct shared *sh = *state;
-	struct bed *b = *state = xcalloc(1, sizeof(*b));
-	struct etcd_op wipe = {.kind = ETCD_DELETE_PREFIX, .key = "cdc/"};
-	struct err e = ERR_INIT;
-
-	stop_init(&b->stop, NULL);
-	b->c = sh->c;
-	if (etcd_txn(b->c, NULL, 0, &wipe, 1, &b->stop, NULL, &e))
-		fail_msg("%s", e.text);
-	b->plant_task = etcd_plant_task;
-	b->raw_task = etcd_raw_task;
-	b->plant_doc = etcd_plant_doc;
-	b->reopen = etcd_reopen;
-	etcd_reopen(b);
-	return 0;
-}
-
-static int remove_one(
-	const char *path, const struct stat *st UNUSED, int flag UNUSED, struct FTW *ftw UNUSED)
-{
-	return remove(path);
-}
-
-static int down(void **state)
-{
-	struct bed *b = *state;
-
-	b->st->ops->close(b->st);
-	if (b->dir[0])
-		nftw(b->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	stop_done(&b->stop);
-	free(b);
-	return 0;
-}
+#include "store/store.h"
+#include "support/store_bed.h"
 
 /* --- verbs --- */
 
-static void put_task(struct bed *b, const char *id)
+static void put_task(struct store_bed *b, const char *id)
 {
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	struct err e = ERR_INIT;
 
 	free(t->id);
@@ -258,7 +29,7 @@ static void put_task(struct bed *b, const char *id)
 		fail_msg("%s", e.text);
 }
 
-static struct task **get_tasks(struct bed *b, size_t *n)
+static struct task **get_tasks(struct store_bed *b, size_t *n)
 {
 	struct task **l = NULL;
 	struct err e = ERR_INIT;
@@ -268,7 +39,7 @@ static struct task **get_tasks(struct bed *b, size_t *n)
 	return l;
 }
 
-static size_t count_tasks(struct bed *b)
+static size_t count_tasks(struct store_bed *b)
 {
 	size_t n;
 	struct task **l = get_tasks(b, &n);
@@ -276,7 +47,7 @@ static size_t count_tasks(struct bed *b)
 	return n;
 }
 
-static void delete_task(struct bed *b, const char *id)
+static void delete_task(struct store_bed *b, const char *id)
 {
 	struct err e = ERR_INIT;
 	if (b->st->ops->task_delete(b->st, id, &b->stop, &e))
@@ -297,7 +68,8 @@ static struct store_positions doc(const char *task_id, int64_t cid, uint64_t ts)
 	return p;
 }
 
-static enum err_code put_docs(struct bed *b, struct store_positions *l, size_t n, struct err *e)
+static enum err_code put_docs(
+	struct store_bed *b, struct store_positions *l, size_t n, struct err *e)
 {
 	struct store_batch batch = {.positions = l, .n_positions = n};
 	enum err_code code = b->st->ops->write(b->st, &batch, &b->stop, e);
@@ -307,7 +79,7 @@ static enum err_code put_docs(struct bed *b, struct store_positions *l, size_t n
 	return code;
 }
 
-static void put_doc(struct bed *b, const char *task_id, int64_t cid, uint64_t ts)
+static void put_doc(struct store_bed *b, const char *task_id, int64_t cid, uint64_t ts)
 {
 	struct store_positions p = doc(task_id, cid, ts);
 	struct err e = ERR_INIT;
@@ -315,7 +87,7 @@ static void put_doc(struct bed *b, const char *task_id, int64_t cid, uint64_t ts
 		fail_msg("%s", e.text);
 }
 
-static struct store_positions *get_docs(struct bed *b, const char *task_id, size_t *n)
+static struct store_positions *get_docs(struct store_bed *b, const char *task_id, size_t *n)
 {
 	struct store_positions *l = NULL;
 	struct err e = ERR_INIT;
@@ -325,7 +97,7 @@ static struct store_positions *get_docs(struct bed *b, const char *task_id, size
 	return l;
 }
 
-static size_t count_docs(struct bed *b, const char *task_id)
+static size_t count_docs(struct store_bed *b, const char *task_id)
 {
 	size_t n;
 	struct store_positions *l = get_docs(b, task_id, &n);
@@ -333,7 +105,7 @@ static size_t count_docs(struct bed *b, const char *task_id)
 	return n;
 }
 
-static void put_ext(struct bed *b, const char *key, const char *value)
+static void put_ext(struct store_bed *b, const char *key, const char *value)
 {
 	struct store_ext x = {key, value};
 	struct store_batch batch = {.exts = &x, .n_exts = 1};
@@ -342,7 +114,7 @@ static void put_ext(struct bed *b, const char *key, const char *value)
 		fail_msg("%s", e.text);
 }
 
-static struct store_ext_kv *get_exts(struct bed *b, const char *prefix, size_t *n)
+static struct store_ext_kv *get_exts(struct store_bed *b, const char *prefix, size_t *n)
 {
 	struct store_ext_kv *l = NULL;
 	struct err e = ERR_INIT;
@@ -352,7 +124,7 @@ static struct store_ext_kv *get_exts(struct bed *b, const char *prefix, size_t *
 	return l;
 }
 
-static size_t count_exts(struct bed *b, const char *prefix)
+static size_t count_exts(struct store_bed *b, const char *prefix)
 {
 	size_t n;
 	struct store_ext_kv *l = get_exts(b, prefix, &n);
@@ -364,7 +136,7 @@ static size_t count_exts(struct bed *b, const char *prefix)
 
 static void test_empty(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	struct err e = ERR_INIT;
 
 	assert_int_equal(b->st->ops->check(b->st, &b->stop, &e), ERR_OK);
@@ -376,7 +148,7 @@ static void test_empty(void **state)
 
 static void test_tasks_are_created_changed_and_listed_by_key(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	struct err e = ERR_INIT;
 	size_t n;
 
@@ -405,7 +177,7 @@ static void test_tasks_are_created_changed_and_listed_by_key(void **state)
 
 static void test_foreign_fields_survive(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	struct err e = ERR_INIT;
 	size_t n;
 
@@ -414,14 +186,15 @@ static void test_foreign_fields_survive(void **state)
 	l[0]->state = TASK_RUNNING;
 	assert_int_equal(b->st->ops->task_put(b->st, l[0], &b->stop, &e), ERR_OK);
 	store_tasks_free(l, n);
-	CLEANUP(freep) char *raw = b->raw_task(b, "aa");
+	CLEANUP(freep)
+	char *raw = b->raw_task(b, "aa");
 	assert_string_equal(raw + strlen(raw) - strlen(",\"Else\":[1],\"State\":1}"),
 		",\"Else\":[1],\"State\":1}");
 }
 
 static void test_a_damaged_task_hides_nobody_and_is_not_overwritten(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	struct err e = ERR_INIT;
 	size_t n;
 
@@ -446,7 +219,7 @@ static void test_a_damaged_task_hides_nobody_and_is_not_overwritten(void **state
 
 static void test_positions_round_trip(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	size_t n;
 
 	put_task(b, "aa");
@@ -471,7 +244,7 @@ static void test_positions_round_trip(void **state)
 
 static void test_a_damaged_document_hides_nobody(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	size_t n;
 
 	put_task(b, "aa");
@@ -489,12 +262,14 @@ static void test_a_damaged_document_hides_nobody(void **state)
 
 static void test_delete_takes_all_of_one_task_and_nothing_else(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	static const char *const ids[] = {"a", "ab", "a/b", "a%2Fb", "a/1", "..", "A"};
 
 	for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
-		CLEANUP(freep) char *object = keys_ext_task("object", ids[i], "1");
-		CLEANUP(freep) char *bound = keys_ext_task("bound", ids[i], "by-dev_0");
+		CLEANUP(freep)
+		char *object = keys_ext_task("object", ids[i], "1");
+		CLEANUP(freep)
+		char *bound = keys_ext_task("bound", ids[i], "by-dev_0");
 		put_task(b, ids[i]);
 		put_doc(b, ids[i], 1, 1ULL << 40);
 		put_doc(b, ids[i], 12, 1ULL << 40);
@@ -518,7 +293,7 @@ static void test_delete_takes_all_of_one_task_and_nothing_else(void **state)
 
 static void test_positions_of_a_deleted_task_are_left_out(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	struct err e = ERR_INIT;
 
 	put_task(b, "aa");
@@ -530,7 +305,8 @@ static void test_positions_of_a_deleted_task_are_left_out(void **state)
 	assert_non_null(strstr(e.text, "aa"));
 	assert_int_equal(count_docs(b, "aa"), 0);
 	assert_int_equal(count_docs(b, "bb"), 1);
-	/* A task made anew under the old id starts without the old positions, and may have its own. */
+	/* A task made anew under the old id starts without the old positions, and may have its own.
+	 */
 	put_task(b, "aa");
 	assert_int_equal(count_docs(b, "aa"), 0);
 	put_doc(b, "aa", 1, 3ULL << 40);
@@ -539,8 +315,9 @@ static void test_positions_of_a_deleted_task_are_left_out(void **state)
 
 static void test_a_task_and_its_first_positions_in_one_write(void **state)
 {
-	struct bed *b = *state;
-	CLEANUP(task_freep) struct task *t = task_new();
+	struct store_bed *b = *state;
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	struct store_positions p = doc("new", STORE_ID_OPS, 5ULL << 40);
 	struct store_batch batch = {.task = t, .positions = &p, .n_positions = 1};
 	struct err e = ERR_INIT;
@@ -555,7 +332,7 @@ static void test_a_task_and_its_first_positions_in_one_write(void **state)
 
 static void test_our_own_records(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	size_t n;
 
 	put_ext(b, "object/a/1", "{\"s\":1}");
@@ -577,11 +354,12 @@ static void test_our_own_records(void **state)
 static void test_a_batch_beyond_one_transaction(void **state)
 {
 	enum { DOCS = 250, EXTS = 12, VALUE = 300000 };
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	struct store_positions l[DOCS];
 	struct store_ext x[EXTS];
 	char keys[EXTS][16];
-	CLEANUP(freep) char *value = xcalloc(1, VALUE + 3);
+	CLEANUP(freep)
+	char *value = xcalloc(1, VALUE + 3);
 	struct err e = ERR_INIT;
 	size_t n;
 
@@ -610,7 +388,7 @@ static void test_a_batch_beyond_one_transaction(void **state)
 
 static void test_what_can_not_be_encoded_changes_nothing(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	struct err e = ERR_INIT;
 
 	put_task(b, "aa");
@@ -623,7 +401,7 @@ static void test_what_can_not_be_encoded_changes_nothing(void **state)
 
 static void test_a_set_stop_token_cancels(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	struct store_positions p = doc("aa", 1, 1ULL << 40), *docs;
 	struct store_batch batch = {.positions = &p, .n_positions = 1};
 	struct store_ext_kv *exts;
@@ -647,7 +425,7 @@ static void test_a_set_stop_token_cancels(void **state)
 }
 
 struct racer {
-	struct bed *b;
+	struct store_bed *b;
 	int wrote, refused;
 };
 
@@ -667,7 +445,7 @@ static void race(void *arg)
 /* Whatever the order, a deletion leaves no position behind. */
 static void test_writes_racing_with_deletion_leave_nothing(void **state)
 {
-	struct bed *b = *state;
+	struct store_bed *b = *state;
 	struct racer r[2] = {{.b = b}, {.b = b}};
 	struct thread t[2];
 	struct err e = ERR_INIT;
@@ -689,36 +467,33 @@ static void test_writes_racing_with_deletion_leave_nothing(void **state)
 	assert_int_equal(count_docs(b, NULL), 0);
 }
 
-#define SUITE(up)                                                                                  \
-	cmocka_unit_test_setup_teardown(test_empty, up, down),                                     \
-	cmocka_unit_test_setup_teardown(                                                           \
-		test_tasks_are_created_changed_and_listed_by_key, up, down),                       \
-	cmocka_unit_test_setup_teardown(test_foreign_fields_survive, up, down),                    \
-	cmocka_unit_test_setup_teardown(                                                           \
-		test_a_damaged_task_hides_nobody_and_is_not_overwritten, up, down),                \
-	cmocka_unit_test_setup_teardown(test_positions_round_trip, up, down),                      \
-	cmocka_unit_test_setup_teardown(test_a_damaged_document_hides_nobody, up, down),           \
-	cmocka_unit_test_setup_teardown(                                                           \
-		test_delete_takes_all_of_one_task_and_nothing_else, up, down),                     \
-	cmocka_unit_test_setup_teardown(                                                           \
-		test_positions_of_a_deleted_task_are_left_out, up, down),                          \
-	cmocka_unit_test_setup_teardown(                                                           \
-		test_a_task_and_its_first_positions_in_one_write, up, down),                       \
-	cmocka_unit_test_setup_teardown(test_our_own_records, up, down),                           \
-	cmocka_unit_test_setup_teardown(test_a_batch_beyond_one_transaction, up, down),            \
-	cmocka_unit_test_setup_teardown(                                                           \
-		test_what_can_not_be_encoded_changes_nothing, up, down),                           \
-	cmocka_unit_test_setup_teardown(test_a_set_stop_token_cancels, up, down),                  \
-	cmocka_unit_test_setup_teardown(                                                           \
-		test_writes_racing_with_deletion_leave_nothing, up, down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, UP, store_bed_down)
+#define SUITE                                                                                      \
+	TEST(test_empty), TEST(test_tasks_are_created_changed_and_listed_by_key),                  \
+		TEST(test_foreign_fields_survive),                                                 \
+		TEST(test_a_damaged_task_hides_nobody_and_is_not_overwritten),                     \
+		TEST(test_positions_round_trip), TEST(test_a_damaged_document_hides_nobody),       \
+		TEST(test_delete_takes_all_of_one_task_and_nothing_else),                          \
+		TEST(test_positions_of_a_deleted_task_are_left_out),                               \
+		TEST(test_a_task_and_its_first_positions_in_one_write),                            \
+		TEST(test_our_own_records), TEST(test_a_batch_beyond_one_transaction),             \
+		TEST(test_what_can_not_be_encoded_changes_nothing),                                \
+		TEST(test_a_set_stop_token_cancels),                                               \
+		TEST(test_writes_racing_with_deletion_leave_nothing)
 
 int main(void)
 {
-	const struct CMUnitTest mem[] = {SUITE(mem_up)};
-	const struct CMUnitTest sqlite[] = {SUITE(sqlite_up)};
-	const struct CMUnitTest etcd[] = {SUITE(etcd_up)};
+#define UP store_bed_mem_up
+	const struct CMUnitTest mem[] = {SUITE};
+#undef UP
+#define UP store_bed_sqlite_up
+	const struct CMUnitTest sqlite[] = {SUITE};
+#undef UP
+#define UP store_bed_etcd_up
+	const struct CMUnitTest etcd[] = {SUITE};
+#undef UP
 
-	return cmocka_run_group_tests(mem, NULL, NULL) + cmocka_run_group_tests(sqlite, NULL, NULL) +
-		
-		cmocka_run_group_tests(etcd, etcd_group_up, etcd_group_down);
+	return cmocka_run_group_tests(mem, NULL, NULL) +
+	       cmocka_run_group_tests(sqlite, NULL, NULL) +
+	       cmocka_run_group_tests(etcd, store_bed_etcd_group_up, store_bed_etcd_group_down);
 }

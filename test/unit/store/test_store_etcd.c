@@ -1,5 +1,5 @@
-/* What only a shared metastore can do: another server on the same root, records of the reference, and
- * being away. A real etcd. */
+/* What only a shared metastore can do: another server on the same root, records of the reference,
+ * and being away. A real etcd. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -56,7 +56,8 @@ static struct store *open_store(struct bed *b, const char *root)
 
 static enum err_code put(struct bed *b, struct store *st, const char *id, struct err *e)
 {
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	free(t->id);
 	t->id = xstrdup(id);
 	return st->ops->task_put(st, t, &b->stop, e);
@@ -84,7 +85,8 @@ static char *raw(struct bed *b, const char *key)
 
 static void expect_raw(struct bed *b, const char *key, const char *want)
 {
-	CLEANUP(freep) char *text = raw(b, key);
+	CLEANUP(freep)
+	char *text = raw(b, key);
 	if (want)
 		assert_string_equal(text, want);
 	else
@@ -94,12 +96,16 @@ static void expect_raw(struct bed *b, const char *key, const char *want)
 static enum err_code put_doc(
 	struct bed *b, struct store *st, const char *task_id, uint64_t ts, struct err *e)
 {
-	CLEANUP(freep) char *id = xstrdup(task_id);
+	CLEANUP(freep)
+	char *id = xstrdup(task_id);
 	char name[] = "foo";
 	struct store_position s = {
 		.channel = "by-dev-rootcoord-dml_0", .pos.ts = ts, .exact = true};
-	struct store_positions p = {.task_id = id, .collection_id = 449, .collection_name = name,
-		.source = &s, .n_source = 1};
+	struct store_positions p = {.task_id = id,
+		.collection_id = 449,
+		.collection_name = name,
+		.source = &s,
+		.n_source = 1};
 	struct store_batch batch = {.positions = &p, .n_positions = 1};
 	return st->ops->write(st, &batch, &b->stop, e);
 }
@@ -112,9 +118,11 @@ static void test_the_references_keys_and_text(void **state)
 
 	assert_int_equal(put(b, st, "6623ae52d35842a5a2c9d89b16ed7aa1", &e), ERR_OK);
 	assert_int_equal(put_doc(b, st, "6623ae52d35842a5a2c9d89b16ed7aa1", 2 << 18, &e), ERR_OK);
-	CLEANUP(freep) char *task = raw(b, "/keys/task_info/6623ae52d35842a5a2c9d89b16ed7aa1");
+	CLEANUP(freep)
+	char *task = raw(b, "/keys/task_info/6623ae52d35842a5a2c9d89b16ed7aa1");
 	assert_ptr_equal(
-		strstr(task, "{\"TaskID\":\"6623ae52d35842a5a2c9d89b16ed7aa1\",\"MilvusConnect"), task);
+		strstr(task, "{\"TaskID\":\"6623ae52d35842a5a2c9d89b16ed7aa1\",\"MilvusConnect"),
+		task);
 	expect_raw(b, "/keys/task_position/6623ae52d35842a5a2c9d89b16ed7aa1/449",
 		"{\"TaskID\":\"6623ae52d35842a5a2c9d89b16ed7aa1\",\"CollectionID\":449,"
 		"\"CollectionName\":\"foo\",\"Positions\":{\"by-dev-rootcoord-dml_0\":{"
@@ -148,7 +156,8 @@ static void test_a_references_odd_id_is_shown_and_can_be_deleted(void **state)
 	expect_raw(b, "odd/task_info/a/b", NULL);
 	expect_raw(b, "odd/task_position/a/b/1", NULL);
 	expect_raw(b, "odd/task_position/a/bc/1", "{}");
-	CLEANUP(freep) char *doc = raw(b, "odd/task_position/a/449");
+	CLEANUP(freep)
+	char *doc = raw(b, "odd/task_position/a/449");
 	assert_non_null(doc);
 	st->ops->close(st);
 }
@@ -164,7 +173,8 @@ static void test_the_newest_server_wins_and_the_other_is_told(void **state)
 	assert_int_equal(put(b, elsewhere, "a", &e), ERR_OK);
 	assert_int_equal(put_doc(b, one, "a", 1 << 18, &e), ERR_OK);
 	assert_int_equal(put_doc(b, two, "a", 2 << 18, &e), ERR_OK);
-	CLEANUP(freep) char *before = raw(b, "own/task_position/a/449");
+	CLEANUP(freep)
+	char *before = raw(b, "own/task_position/a/449");
 	for (int i = 0; i < 3; i++) {
 		err_clear(&e);
 		assert_int_equal(put_doc(b, one, "a", 3 << 18, &e), ERR_CONFLICT);
@@ -198,7 +208,8 @@ static void test_a_given_up_write_can_not_land_later(void **state)
 	struct etcd_op op = {.key = "late/task_position/a/449", .value = slice_str("old")};
 	/* ... while the store goes on. */
 	assert_int_equal(put_doc(b, st, "a", 9 << 18, &e), ERR_OK);
-	CLEANUP(freep) char *now = raw(b, "late/task_position/a/449");
+	CLEANUP(freep)
+	char *now = raw(b, "late/task_position/a/449");
 	assert_int_equal(etcd_txn(b->c, &cmp, 1, &op, 1, &b->stop, NULL, &e), ERR_CONFLICT);
 	expect_raw(b, "late/task_position/a/449", now);
 
@@ -206,8 +217,7 @@ static void test_a_given_up_write_can_not_land_later(void **state)
 	etcd_range_done(&r);
 	err_clear(&e);
 	assert_int_equal(etcd_get(b->c, "late/ext_owner", &b->stop, &r, &e), ERR_OK);
-	struct etcd_op both[] = {op,
-		{.key = "late/ext_owner", .value = r.kvs[0].value}};
+	struct etcd_op both[] = {op, {.key = "late/ext_owner", .value = r.kvs[0].value}};
 	cmp.mod_revision = r.kvs[0].mod_revision;
 	assert_int_equal(etcd_txn(b->c, &cmp, 1, both, 2, &b->stop, NULL, &e), ERR_OK);
 	assert_int_equal(put_doc(b, st, "a", 9 << 18, &e), ERR_OK);

@@ -75,7 +75,8 @@ static void opens_with(const char *path, enum err_code code, const char *text)
 
 static enum err_code put(struct bed *b, struct store *st, const char *id, struct err *e)
 {
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	free(t->id);
 	t->id = xstrdup(id);
 	return st->ops->task_put(st, t, &b->stop, e);
@@ -111,7 +112,8 @@ static void test_only_its_owner_may_read_it(void **state)
 	struct err e = ERR_INIT;
 	mode_t old = umask(0);
 	struct store *st = open_ok(b);
-	CLEANUP(freep) char *wal = xasprintf("%s-wal", b->path);
+	CLEANUP(freep)
+	char *wal = xasprintf("%s-wal", b->path);
 
 	assert_int_equal(put(b, st, "a", &e), ERR_OK);
 	umask(old);
@@ -128,7 +130,8 @@ static void test_a_second_server_is_told_who_has_the_file(void **state)
 {
 	struct bed *b = *state;
 	struct store *st = open_ok(b);
-	CLEANUP(freep) char *link = xasprintf("%s/link.db", b->dir);
+	CLEANUP(freep)
+	char *link = xasprintf("%s/link.db", b->dir);
 	char who[64];
 
 	snprintf(who, sizeof(who), "in use by another server (process %d on ", (int)getpid());
@@ -143,11 +146,15 @@ static void test_a_second_server_is_told_who_has_the_file(void **state)
 static void test_what_is_not_ours_is_left_alone(void **state)
 {
 	struct bed *b = *state;
-	CLEANUP(freep) char *text = xasprintf("%s/text", b->dir);
-	CLEANUP(freep) char *other = xasprintf("%s/other.db", b->dir);
-	CLEANUP(freep) char *nowhere = xasprintf("%s/no/x.db", b->dir);
-	static const char words[] = "this is a letter to a friend and long enough to have a header of "
-				    "one hundred bytes, as SQLite's files have.";
+	CLEANUP(freep)
+	char *text = xasprintf("%s/text", b->dir);
+	CLEANUP(freep)
+	char *other = xasprintf("%s/other.db", b->dir);
+	CLEANUP(freep)
+	char *nowhere = xasprintf("%s/no/x.db", b->dir);
+	static const char words[] =
+		"this is a letter to a friend and long enough to have a header of "
+		"one hundred bytes, as SQLite's files have.";
 
 	write_file(text, words, sizeof(words) - 1);
 	opens_with(text, ERR_MALFORMED, "not a SQLite database");
@@ -258,7 +265,8 @@ static void test_no_room_on_the_disk(void **state)
 	struct store *st = open_ok(b);
 	struct err e = ERR_INIT;
 	struct rlimit old, small;
-	CLEANUP(freep) char *value = xcalloc(1, 1 << 20);
+	CLEANUP(freep)
+	char *value = xcalloc(1, 1 << 20);
 
 	memset(value, 'x', (1 << 20) - 1);
 	assert_int_equal(put(b, st, "a", &e), ERR_OK);
@@ -303,14 +311,18 @@ static void commit_for_ever(struct bed *b, int out)
 		struct store_batch batch = {
 			.positions = l, .n_positions = DOCS, .exts = &x, .n_exts = 1};
 		for (int k = 0; k < DOCS; k++)
-			l[k] = (struct store_positions){.task_id = id, .collection_id = k,
-				.collection_name = name, .source = &s, .n_source = 1};
+			l[k] = (struct store_positions){.task_id = id,
+				.collection_id = k,
+				.collection_name = name,
+				.source = &s,
+				.n_source = 1};
 		if (st->ops->write(st, &batch, &b->stop, &e) || write(out, &i, sizeof(i)) < 0)
 			_exit(1);
 	}
 }
 
-/* Lets the child commit `commits` batches, kills it at once, and returns the last number it said. */
+/* Lets the child commit `commits` batches, kills it at once, and returns the last number it said.
+ */
 static uint64_t kill_in_the_middle(struct bed *b, int commits)
 {
 	int fds[2], status;

@@ -73,7 +73,8 @@ static void start(struct bed *b, int64_t interval_ms)
 
 static void put_task(struct bed *b, const char *id)
 {
-	CLEANUP(task_freep) struct task *t = task_new();
+	CLEANUP(task_freep)
+	struct task *t = task_new();
 	struct err e = ERR_INIT;
 	free(t->id);
 	t->id = xstrdup(id);
@@ -127,11 +128,15 @@ static void wait_at_gate(struct bed *b)
 
 static void put_doc(struct bed *b, const char *id, int64_t cid, uint64_t n)
 {
-	CLEANUP(freep) char *task = xstrdup(id);
+	CLEANUP(freep)
+	char *task = xstrdup(id);
 	char name[] = "n";
 	struct store_position s = {.channel = "ch", .pos.ts = n << 18, .exact = true};
-	struct store_positions p = {.task_id = task, .collection_id = cid, .collection_name = name,
-		.source = &s, .n_source = 1};
+	struct store_positions p = {.task_id = task,
+		.collection_id = cid,
+		.collection_name = name,
+		.source = &s,
+		.n_source = 1};
 	writer_put_position(b->w, &p);
 }
 
@@ -155,7 +160,8 @@ static uint64_t stored(struct bed *b, const char *id, int64_t cid)
 	size_t n;
 	uint64_t v = 0;
 
-	assert_int_equal(b->gate.mem->ops->positions(b->gate.mem, id, &b->stop, &l, &n, &e), ERR_OK);
+	assert_int_equal(
+		b->gate.mem->ops->positions(b->gate.mem, id, &b->stop, &l, &n, &e), ERR_OK);
 	for (size_t i = 0; i < n; i++)
 		if (l[i].collection_id == cid)
 			v = l[i].source[0].pos.ts >> 18;
@@ -165,8 +171,10 @@ static uint64_t stored(struct bed *b, const char *id, int64_t cid)
 
 static void expect_ext(struct bed *b, const char *key, const char *want)
 {
-	CLEANUP(freep) char *full = xasprintf("cdc/ext/%s", key);
-	CLEANUP(freep) char *text = store_mem_get(b->gate.mem, full);
+	CLEANUP(freep)
+	char *full = xasprintf("cdc/ext/%s", key);
+	CLEANUP(freep)
+	char *text = store_mem_get(b->gate.mem, full);
 	if (want)
 		assert_string_equal(text, want);
 	else

@@ -6,7 +6,7 @@
 #include "base/iov.h"
 #include "pipeline/tchan.h"
 
-struct call {
+struct bundle {
 	struct arena arena;
 	struct iov *msgs;      /* complete messages */
 	size_t n_msgs, cap_msgs;
@@ -16,19 +16,19 @@ struct call {
 	struct iov request;
 };
 
-struct call_opts {
+struct bundle_opts {
 	uint64_t floor;       /* every stamp and tick is above it */
 	uint64_t replay_from; /* not 0: all rows are a replay, from this stamp on; see settle.h */
 	int64_t (*fresh_id)(void *arg);
 	void *arg;
 };
 
-void call_init(struct call *k);
-void call_done(struct call *k);
+void bundle_init(struct bundle *k);
+void bundle_done(struct bundle *k);
 /* Builds k anew from t. A message that can't be translated fails its stream and is left out; drop messages are told
  * to their streams once. */
-void call_build(struct call *k, struct tchan *c, struct taken *t, const struct call_opts *o);
+void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const struct bundle_opts *o);
 /* A call of one tick. */
-void call_build_tick(struct call *k, const char *channel, uint64_t tick);
+void bundle_build_tick(struct bundle *k, const char *channel, uint64_t tick);
 /* Adds what k carried to the metrics of its streams; after the ack. */
-void call_count(const struct taken *t);
+void bundle_count(const struct taken *t);

@@ -1,4 +1,4 @@
-#include "pipeline/call.h"
+#include "pipeline/bundle.h"
 
 #include <stdlib.h>
 
@@ -6,12 +6,12 @@
 #include "model/ts.h"
 #include "pipeline/translate.h"
 
-void call_init(struct call *k)
+void bundle_init(struct bundle *k)
 {
-	*k = (struct call){.tick = 0};
+	*k = (struct bundle){.tick = 0};
 }
 
-static void empty(struct call *k)
+static void empty(struct bundle *k)
 {
 	arena_reset(&k->arena);
 	for (size_t i = 0; i < k->n_msgs; i++)
@@ -21,7 +21,7 @@ static void empty(struct call *k)
 	iov_reset(&k->request);
 }
 
-void call_done(struct call *k)
+void bundle_done(struct bundle *k)
 {
 	for (size_t i = 0; i < k->cap_msgs; i++)
 		iov_done(&k->msgs[i]);
@@ -30,7 +30,7 @@ void call_done(struct call *k)
 	iov_done(&k->request);
 }
 
-static struct iov *next_msg(struct call *k)
+static struct iov *next_msg(struct bundle *k)
 {
 	size_t old = k->cap_msgs;
 	mem_grow(&k->msgs, &k->cap_msgs, k->n_msgs + 1, sizeof(*k->msgs));
@@ -39,7 +39,7 @@ static struct iov *next_msg(struct call *k)
 	return &k->msgs[k->n_msgs];
 }
 
-static void note_stamps(struct call *k, uint64_t lowest, uint64_t highest)
+static void note_stamps(struct bundle *k, uint64_t lowest, uint64_t highest)
 {
 	k->lowest = k->lowest ? MIN(k->lowest, lowest) : lowest;
 	k->highest = MAX(k->highest, highest);
@@ -53,8 +53,8 @@ static void fail_stream(struct stream *st, const struct pack_msg *m, struct err 
 }
 
 /* Adds one message of rows, in a replay with a delete of its keys in front. */
-static enum err_code add_rows(struct call *k, struct stream *st, struct pack_msg *m,
-	const struct call_opts *o, struct err *e)
+static enum err_code add_rows(struct bundle *k, struct stream *st, struct pack_msg *m,
+	const struct bundle_opts *o, struct err *e)
 {
 	bool again = o->replay_from || m->dml.max_ts <= st->replay_until;
 	uint64_t floor = MAX(o->floor, st->min_stamp);
@@ -91,7 +91,7 @@ static enum err_code add_rows(struct call *k, struct stream *st, struct pack_msg
 	return ERR_OK;
 }
 
-static void add_msg(struct call *k, struct pack_msg *m, const struct call_opts *o)
+static void add_msg(struct bundle *k, struct pack_msg *m, const struct bundle_opts *o)
 {
 	struct stream *st = m->user;
 	struct err e = ERR_INIT;
@@ -119,7 +119,7 @@ static void add_msg(struct call *k, struct pack_msg *m, const struct call_opts *
 	}
 }
 
-static void add_note(struct call *k, const struct tchan_note *n, uint64_t floor)
+static void add_note(struct bundle *k, const struct tchan_note *n, uint64_t floor)
 {
 	uint64_t ts = MAX(k->highest, floor) + 1;
 	struct translate t = {.db = n->db,
@@ -132,7 +132,7 @@ static void add_note(struct call *k, const struct tchan_note *n, uint64_t floor)
 	note_stamps(k, ts, ts);
 }
 
-static void finish(struct call *k, const char *channel, struct slice start, struct slice end)
+static void finish(struct bundle *k, const char *channel, struct slice start, struct slice end)
 {
 	struct replicate_request r = {.channel = channel,
 		.begin_ts = k->lowest ? k->lowest : k->tick,
@@ -150,7 +150,7 @@ static void finish(struct call *k, const char *channel, struct slice start, stru
 		translate_request(&r, &k->arena, &k->request);
 }
 
-void call_build(struct call *k, struct tchan *c, struct taken *t, const struct call_opts *o)
+void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const struct bundle_opts *o)
 {
 	struct slice end = slice_of("", 0);
 	bool notes = !list_empty(&t->notes);
@@ -171,14 +171,14 @@ void call_build(struct call *k, struct tchan *c, struct taken *t, const struct c
 	finish(k, tchan_name(c), end, end);
 }
 
-void call_build_tick(struct call *k, const char *channel, uint64_t tick)
+void bundle_build_tick(struct bundle *k, const char *channel, uint64_t tick)
 {
 	empty(k);
 	k->tick = tick;
 	finish(k, channel, slice_of("", 0), slice_of("", 0));
 }
 
-void call_count(const struct taken *t)
+void bundle_count(const struct taken *t)
 {
 	list_foreach (it, &t->packs) {
 		const struct pack *pk = LIST_ITEM(it, struct pack, link);
