@@ -45,8 +45,7 @@ void splice_put(struct splice_out *o, struct slice s)
 	}
 }
 
-static void put_tag_and_varint(
-	struct splice_out *o, uint32_t num, enum wire_type type, uint64_t v)
+static void put_tag_and_varint(struct splice_out *o, uint32_t num, enum wire_type type, uint64_t v)
 {
 	uint8_t *p = reserve(o, 2 * VARINT_BYTES);
 	size_t n = wire_varint_put(p, (uint64_t)num << 3 | (uint64_t)type);
@@ -161,12 +160,13 @@ static size_t expected(const struct splice_field *fields, size_t n, size_t copy_
 	size_t bytes = 2 * SPLICE_COPY_BYTES;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t items = fields[i].kind == SPLICE_LIST ? fields[i].n :
-			fields[i].kind == SPLICE_BYTES ? 1 : 0;
+		size_t items = fields[i].kind == SPLICE_LIST    ? fields[i].n
+			       : fields[i].kind == SPLICE_BYTES ? 1
+								: 0;
 		bytes += 2 * VARINT_BYTES;
 		for (size_t j = 0; j < items; j++)
 			bytes += 2 * VARINT_BYTES +
-				(fields[i].list[j].n < copy_below ? fields[i].list[j].n : 0);
+				 (fields[i].list[j].n < copy_below ? fields[i].list[j].n : 0);
 	}
 	return bytes;
 }

@@ -1,6 +1,6 @@
-/* Rewrites a protobuf message without decoding it: the named fields get new values, every other byte,
- * unknown fields included, passes as a slice of the source. Runs shorter than SPLICE_COPY_BYTES are
- * copied next to the new bytes, so that a message stays a few slices long. */
+/* Rewrites a protobuf message without decoding it: the named fields get new values, every other
+ * byte, unknown fields included, passes as a slice of the source. Runs shorter than
+ * SPLICE_COPY_BYTES are copied next to the new bytes, so that a message stays a few slices long. */
 #pragma once
 
 #include "base/arena.h"
@@ -18,8 +18,8 @@ enum splice_kind {
 	SPLICE_DROP,
 };
 
-/* What becomes of one field number. All its occurrences in the source go; the new value stands where
- * the first one was, or in numeric order when the source has none. */
+/* What becomes of one field number. All its occurrences in the source go; the new value stands
+ * where the first one was, or in numeric order when the source has none. */
 struct splice_field {
 	uint32_t num;
 	enum splice_kind kind;
@@ -29,11 +29,11 @@ struct splice_field {
 	size_t n;
 };
 
-/* Appends the rewritten src to out. fields are in ascending order of num. out points into src, into the
- * fields' own bytes and into the arena. MALFORMED, with out as it was, when src can't be read or one of
- * the named fields has another wire type. */
-NODISCARD enum err_code splice_message(struct slice src, const struct splice_field *fields, size_t n,
-	struct arena *a, struct iov *out, struct err *e);
+/* Appends the rewritten src to out. fields are in ascending order of num. out points into src, into
+ * the fields' own bytes and into the arena. MALFORMED, with out as it was, when src can't be read
+ * or one of the named fields has another wire type. */
+NODISCARD enum err_code splice_message(struct slice src, const struct splice_field *fields,
+	size_t n, struct arena *a, struct iov *out, struct err *e);
 
 /* The same into one run of bytes in the arena. */
 NODISCARD enum err_code splice_flat(struct slice src, const struct splice_field *fields, size_t n,
@@ -43,7 +43,7 @@ NODISCARD enum err_code splice_flat(struct slice src, const struct splice_field 
  * end. */
 struct splice_out {
 	struct arena *arena;
-	struct iov *out;  /* NULL: flat */
+	struct iov *out; /* NULL: flat */
 	uint8_t *chunk, *p, *end;
 	size_t copy_below;
 };

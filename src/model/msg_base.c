@@ -17,13 +17,15 @@ static enum err_code merged_base(
 		if (f.num != F_BASE)
 			continue;
 		if (f.type != WIRE_LEN)
-			return err_set(e, ERR_MALFORMED, "the message's base (field 1) is a number");
+			return err_set(
+				e, ERR_MALFORMED, "the message's base (field 1) is a number");
 		*ret_base = f.data;
 		bytes += f.data.n;
 		count++;
 	}
 	if (w.bad || !count)
-		return err_set(e, ERR_MALFORMED, "a message of %zu bytes has no readable base", payload.n);
+		return err_set(
+			e, ERR_MALFORMED, "a message of %zu bytes has no readable base", payload.n);
 	if (count == 1)
 		return ERR_OK;
 	uint8_t *all = arena_alloc(a, bytes);
@@ -51,7 +53,8 @@ static bool scan_base(struct scan *s, struct slice base)
 	*s = (struct scan){.one_type = true};
 	while (wire_next(&w, &f)) {
 		if (f.num == B_TYPE) {
-			s->one_type = s->one_type && f.type == WIRE_VARINT && (!type || type == f.value);
+			s->one_type =
+				s->one_type && f.type == WIRE_VARINT && (!type || type == f.value);
 			type = f.value;
 		} else if (f.num == B_REPLICATE) {
 			s->has_replicate = true;

@@ -1,5 +1,5 @@
-/* The base (field 1) of a message that goes on to a target: what says that it was replicated leaves or
- * is set, its time and id may change, all else stays. */
+/* The base (field 1) of a message that goes on to a target: what says that it was replicated leaves
+ * or is set, its time and id may change, all else stays. */
 #pragma once
 
 #include "base/arena.h"
@@ -8,14 +8,15 @@
 #include "model/dml.h"
 
 struct msg_base_change {
-	int64_t msg_id;         /* 0 = stays */
+	int64_t msg_id; /* 0 = stays */
 	bool set_ts;
-	uint64_t ts;            /* when set_ts */
-	uint64_t replicate_ts;  /* replicateInfo becomes {isReplicate, msgTimestamp}; 0 = it is removed */
+	uint64_t ts;           /* when set_ts */
+	uint64_t replicate_ts; /* replicateInfo becomes {isReplicate, msgTimestamp}; 0 = it is
+				  removed */
 };
 
 /* The new content of payload's base. A base that stands twice counts as merged, as protobuf says. A
- * base that needs no change is a slice of the payload, else it is in the arena. MALFORMED also when the
- * merged type is another than the first one said. */
+ * base that needs no change is a slice of the payload, else it is in the arena. MALFORMED also when
+ * the merged type is another than the first one said. */
 NODISCARD enum err_code msg_base_rewrite(struct slice payload, const struct msg_base_change *c,
 	struct arena *a, struct slice *ret_base, struct err *e);

@@ -10,15 +10,29 @@
 #include "base/str.h"
 
 /* Every string of the record that is not part of a list, for new, free and copy alike. */
+/* clang-format off: it does not settle on a list of macro calls */
 #define TASK_STRINGS(X)                                                                            \
 	X(id)                                                                                      \
-	X(rpc_channel) X(rpc_position) X(reason) X(milvus.uri) X(milvus.token) X(milvus.host)      \
-		X(milvus.username) X(milvus.password) X(milvus.server_name)                        \
-			X(milvus.server_pem_path) X(milvus.ca_pem_path) X(milvus.client_pem_path)  \
-				X(milvus.client_key_path) X(kafka.address) X(kafka.topic)          \
-					X(kafka.sasl_username) X(kafka.sasl_password)              \
-						X(kafka.sasl_mechanisms)                           \
-							X(kafka.security_protocol)
+	X(rpc_channel)                                                                             \
+	X(rpc_position)                                                                            \
+	X(reason)                                                                                  \
+	X(milvus.uri)                                                                              \
+	X(milvus.token)                                                                            \
+	X(milvus.host)                                                                             \
+	X(milvus.username)                                                                         \
+	X(milvus.password)                                                                         \
+	X(milvus.server_name)                                                                      \
+	X(milvus.server_pem_path)                                                                  \
+	X(milvus.ca_pem_path)                                                                      \
+	X(milvus.client_pem_path)                                                                  \
+	X(milvus.client_key_path)                                                                  \
+	X(kafka.address)                                                                           \
+	X(kafka.topic)                                                                             \
+	X(kafka.sasl_username)                                                                     \
+	X(kafka.sasl_password)                                                                     \
+	X(kafka.sasl_mechanisms)                                                                   \
+	X(kafka.security_protocol)
+/* clang-format on */
 
 const char *task_state_name(enum task_state s)
 {

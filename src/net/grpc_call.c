@@ -298,7 +298,7 @@ void call_on_closed(void *req, uint32_t h2_code, bool refused, const struct err 
 	} else if (refused) {
 		code = err_set(&mine, ERR_UNAVAILABLE, "the peer refuses new streams");
 	} else {
-		code = grpc_reply_result(&k->reply, sure, h2_code ? h2_code : 1, &mine);
+		code = grpc_reply_result(&k->reply, sure, h2_code, &mine);
 		if (!code)
 			code = err_set(&mine, ERR_MALFORMED, "reset in the middle of an answer");
 	}

@@ -38,7 +38,7 @@ struct loop_fd {
 	void (*free)(struct loop_fd *f);
 };
 
-enum { LOOP_READ_BYTES = 256 << 10 };
+enum { LOOP_READ_BYTES = 64 << 10 };
 
 struct loop {
 	struct mtx mtx; /* also guards the results that callers wait for */

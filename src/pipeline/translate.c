@@ -71,9 +71,8 @@ static bool count_numbers(const struct wire_field *f, size_t *n)
 }
 
 /* Import names its partitions in a list of ids. Only a list of one has an equal on the target. */
-static enum err_code plan_import_partition(
-	struct plan *p, const struct layout *l, const struct translate *t, const struct dml *d,
-	struct err *e)
+static enum err_code plan_import_partition(struct plan *p, const struct layout *l,
+	const struct translate *t, const struct dml *d, struct err *e)
 {
 	struct wire w = wire_open(d->payload);
 	struct wire_field f;
@@ -85,7 +84,8 @@ static enum err_code plan_import_partition(
 	if (!n)
 		return ERR_OK;
 	if (n > 1 || !t->partition_id)
-		return err_set(e, ERR_UNSUPPORTED, "an Import into %zu partitions can't be translated", n);
+		return err_set(
+			e, ERR_UNSUPPORTED, "an Import into %zu partitions can't be translated", n);
 	p->partition_ids = slice_of(p->id, wire_varint_put(p->id, (uint64_t)t->partition_id));
 	plan_bytes(p, l->partition_ids, &p->partition_ids);
 	p->fields[p->n - 1].packed = true;
@@ -114,7 +114,8 @@ static enum err_code pack_times(const struct stamps *s, uint64_t rows, struct ar
 	struct slice *ret_times, struct err *e)
 {
 	if (rows > LIMIT_MESSAGE / VARINT_BYTES)
-		return err_set(e, ERR_LIMIT, "the times of %llu rows are more than a message may hold",
+		return err_set(e, ERR_LIMIT,
+			"the times of %llu rows are more than a message may hold",
 			(unsigned long long)rows);
 	if (!s->rows) {
 		*ret_times = translate_repeat_time(s->one, rows, a);

@@ -12,8 +12,19 @@ enum { BASE_BYTES = 64, VARINT_BYTES = 10, FEW_BYTES = 512 };
 /* msg.InsertRequest, schema.FieldData, schema.ScalarField */
 enum { I_FIELDS = 13, I_VERSION = 15, FD_SCALARS = 3, FD_FIELD_ID = 5, SC_LONG = 3, SC_STRING = 6 };
 /* msg.DeleteRequest, schema.IDs */
-enum { D_SHARD = 2, D_DB = 3, D_COLLECTION = 4, D_PARTITION = 5, D_COLLECTION_ID = 7,
-	D_PARTITION_ID = 8, D_TIMESTAMPS = 10, D_ROWS = 11, D_KEYS = 12, IDS_LONG = 1, IDS_STRING = 2 };
+enum {
+	D_SHARD = 2,
+	D_DB = 3,
+	D_COLLECTION = 4,
+	D_PARTITION = 5,
+	D_COLLECTION_ID = 7,
+	D_PARTITION_ID = 8,
+	D_TIMESTAMPS = 10,
+	D_ROWS = 11,
+	D_KEYS = 12,
+	IDS_LONG = 1,
+	IDS_STRING = 2
+};
 enum { ARRAY_DATA = 1, VERSION_COLUMNS = 1 };
 
 static void put_str(struct splice_out *o, uint32_t num, struct slice s)
@@ -148,8 +159,8 @@ static bool read_keys(struct keys *k, struct slice field_data, bool varchar)
 }
 
 /* Finds the key column of a column-based insert. */
-static enum err_code find_keys(struct keys *k, const struct dml *d, int64_t pk_field_id,
-	bool varchar, struct err *e)
+static enum err_code find_keys(
+	struct keys *k, const struct dml *d, int64_t pk_field_id, bool varchar, struct err *e)
 {
 	struct wire w = wire_open(d->payload);
 	struct wire_field f;
@@ -160,11 +171,13 @@ static enum err_code find_keys(struct keys *k, const struct dml *d, int64_t pk_f
 		if (f.num == I_VERSION)
 			version = f.value;
 		else if (f.num == I_FIELDS && field_has_id(f.data, pk_field_id) &&
-			!read_keys(k, f.data, varchar))
-			return err_set(e, ERR_MALFORMED, "the key column of an Insert can't be read");
+			 !read_keys(k, f.data, varchar))
+			return err_set(
+				e, ERR_MALFORMED, "the key column of an Insert can't be read");
 	}
 	if (w.bad)
-		return err_set(e, ERR_MALFORMED, "an Insert of %zu bytes can't be read", d->payload.n);
+		return err_set(
+			e, ERR_MALFORMED, "an Insert of %zu bytes can't be read", d->payload.n);
 	if (version != VERSION_COLUMNS || !k->found)
 		return err_set(e, ERR_UNSUPPORTED,
 			"an Insert has no column of its primary key (field %lld, version %llu)",

@@ -1,5 +1,6 @@
-/* The envelope: ReplicateMessageRequest around finished messages. Short messages and the heads of long
- * ones are copied behind their length, so a tick costs no slice of its own and an insert one. */
+/* The envelope: ReplicateMessageRequest around finished messages. Short messages and the heads of
+ * long ones are copied behind their length, so a tick costs no slice of its own and an insert one.
+ */
 #include "base/splice.h"
 #include "base/wire.h"
 #include "pipeline/translate.h"
@@ -28,7 +29,8 @@ static void put_number(struct splice_out *o, uint32_t num, uint64_t v)
 static void put_position(
 	struct splice_out *o, uint32_t num, struct slice channel, struct slice id, uint64_t ts)
 {
-	size_t n = bytes_field_size(channel) + bytes_field_size(id) + (ts ? 1 + wire_varint_size(ts) : 0);
+	size_t n = bytes_field_size(channel) + bytes_field_size(id) +
+		   (ts ? 1 + wire_varint_size(ts) : 0);
 
 	splice_put_head(o, num, n);
 	put_bytes(o, P_CHANNEL, channel);

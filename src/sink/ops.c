@@ -1,5 +1,5 @@
-/* One table row per operation; ops_read picks the names out of the fields the row tells, ops_forward
- * puts new ones into the same fields. */
+/* One table row per operation; ops_read picks the names out of the fields the row tells,
+ * ops_forward puts new ones into the same fields. */
 #include "sink/ops.h"
 
 #include "base/splice.h"
@@ -140,7 +140,8 @@ static void drop_wildcards(struct op *op)
 		op->n_collections = 0;
 }
 
-static bool read_rename(struct op *op, const struct op_row *r, struct slice payload, struct arena *a)
+static bool read_rename(
+	struct op *op, const struct op_row *r, struct slice payload, struct arena *a)
 {
 	struct slice *two = arena_alloc(a, 2 * sizeof(*two));
 
@@ -148,8 +149,8 @@ static bool read_rename(struct op *op, const struct op_row *r, struct slice payl
 	op->collections = two;
 	op->n_collections = 2;
 	return read_one(payload, r->collection, &two[0]) &&
-		read_one(payload, r->collection2, &two[1]) &&
-		read_one(payload, r->new_db, &op->new_db);
+	       read_one(payload, r->collection2, &two[1]) &&
+	       read_one(payload, r->new_db, &op->new_db);
 }
 
 static bool read_names(struct op *op, const struct op_row *r, struct slice payload, struct arena *a)
@@ -166,8 +167,8 @@ static bool read_names(struct op *op, const struct op_row *r, struct slice paylo
 	if (r->collection2)
 		return read_rename(op, r, payload, a);
 	return read_all(payload, r->collection, r->type == MSG_FLUSH, a, &op->collections,
-			&op->n_collections) &&
-		read_all(payload, r->partitions, true, a, &op->partitions, &op->n_partitions);
+		       &op->n_collections) &&
+	       read_all(payload, r->partitions, true, a, &op->partitions, &op->n_partitions);
 }
 
 enum err_code ops_read(struct op *op, struct slice payload, struct arena *a, struct err *e)
@@ -178,7 +179,8 @@ enum err_code ops_read(struct op *op, struct slice payload, struct arena *a, str
 
 	*op = (struct op){.payload = payload};
 	if (!wire_next(&w, &f) || f.num != F_BASE || f.type != WIRE_LEN)
-		return err_set(e, ERR_MALFORMED, "an operation does not begin with a base (field 1)");
+		return err_set(
+			e, ERR_MALFORMED, "an operation does not begin with a base (field 1)");
 	if (msg_base_read(&base, f.data, e))
 		return e->code;
 	op->type = base.type;
@@ -193,7 +195,8 @@ enum err_code ops_read(struct op *op, struct slice payload, struct arena *a, str
 	if (!op->ts)
 		return err_set(e, ERR_MALFORMED, "%s has no time", op->method);
 	if (!read_names(op, op->row, payload, a))
-		return err_set(e, ERR_MALFORMED, "%s of %zu bytes can't be read", op->method, payload.n);
+		return err_set(
+			e, ERR_MALFORMED, "%s of %zu bytes can't be read", op->method, payload.n);
 	if (op->flags & OP_GRANT)
 		drop_wildcards(op);
 	return ERR_OK;
@@ -210,8 +213,10 @@ struct plan {
 static void plan_list(struct plan *p, uint32_t num, const struct slice *list, size_t n)
 {
 	if (num)
-		p->fields[p->n++] = (struct splice_field){
-			.num = num, .kind = n == 1 ? SPLICE_BYTES : SPLICE_LIST, .list = list, .n = n};
+		p->fields[p->n++] = (struct splice_field){.num = num,
+			.kind = n == 1 ? SPLICE_BYTES : SPLICE_LIST,
+			.list = list,
+			.n = n};
 }
 
 static void plan_drop(struct plan *p, uint32_t num)
@@ -247,8 +252,8 @@ static enum err_code plan_entity(
 	return ERR_OK;
 }
 
-static enum err_code plan_names(
-	struct plan *p, const struct op *op, const struct op_names *to, struct arena *a, struct err *e)
+static enum err_code plan_names(struct plan *p, const struct op *op, const struct op_names *to,
+	struct arena *a, struct err *e)
 {
 	const struct op_row *r = op->row;
 
@@ -280,8 +285,7 @@ enum err_code ops_forward(const struct op *op, const struct op_names *to, struct
 	if (msg_base_rewrite(op->payload, &change, a, &p.base, e))
 		return err_ctx(e, "%s", op->method);
 	plan_list(&p, F_BASE, &p.base, 1);
-	if (plan_names(&p, op, to, a, e) ||
-		splice_message(op->payload, p.fields, p.n, a, out, e))
+	if (plan_names(&p, op, to, a, e) || splice_message(op->payload, p.fields, p.n, a, out, e))
 		return err_ctx(e, "%s", op->method);
 	return ERR_OK;
 }

@@ -1,6 +1,7 @@
-/* Operations of the source's replicate channel (databases, index, load, flush, users, ...), forwarded to
- * a target complete: only names and base.replicateInfo change, every other byte passes. A table says
- * per type which method it is and where its names stand. No I/O. (server.md 4.7, source.md 2.3) */
+/* Operations of the source's replicate channel (databases, index, load, flush, users, ...),
+ * forwarded to a target complete: only names and base.replicateInfo change, every other byte
+ * passes. A table says per type which method it is and where its names stand. No I/O.
+ * (server.md 4.7, source.md 2.3) */
 #pragma once
 
 #include "base/arena.h"
@@ -9,14 +10,14 @@
 #include "model/dml.h"
 
 enum op_flags {
-	OP_DATABASE = 1,  /* about a database itself; call it on the default database */
-	OP_RBAC = 2,      /* users, roles, privileges: only for tasks with enable_user_role */
-	OP_GRANT = 4,     /* RBAC that may name a database and a collection */
-	OP_ANY_DB = 8,    /* the database is "*": it is left alone */
+	OP_DATABASE = 1, /* about a database itself; call it on the default database */
+	OP_RBAC = 2,     /* users, roles, privileges: only for tasks with enable_user_role */
+	OP_GRANT = 4,    /* RBAC that may name a database and a collection */
+	OP_ANY_DB = 8,   /* the database is "*": it is left alone */
 	OP_INDEX = 16,
-	OP_LOAD = 32,     /* load and release */
+	OP_LOAD = 32, /* load and release */
 	OP_ALIAS = 64,
-	OP_RENAME = 128,  /* collections[0] becomes collections[1], perhaps in new_db */
+	OP_RENAME = 128, /* collections[0] becomes collections[1], perhaps in new_db */
 };
 
 struct op_row;
@@ -28,7 +29,7 @@ struct op {
 	uint64_t ts;        /* when it happened: where a replicator sent it, at that one's source */
 	bool is_replicate;  /* a replicator sent it, not a user */
 	unsigned flags;
-	struct slice db;    /* empty = the default database, or none */
+	struct slice db;     /* empty = the default database, or none */
 	struct slice new_db; /* OP_RENAME; empty = the same */
 	struct slice *collections;
 	size_t n_collections;
@@ -51,8 +52,8 @@ struct op_names {
 };
 
 /* Appends the request for op->method to out. out points into op->payload and the arena. Ids of the
- * source (AlterDatabase, AlterCollection) are left out: the target goes by the names. MALFORMED, with
- * out as it was, when the payload can't be spliced. */
+ * source (AlterDatabase, AlterCollection) are left out: the target goes by the names. MALFORMED,
+ * with out as it was, when the payload can't be spliced. */
 NODISCARD enum err_code ops_forward(const struct op *op, const struct op_names *to, struct arena *a,
 	struct iov *out, struct err *e);
 

@@ -196,7 +196,7 @@ enum err_code catalog_decode_partition(struct slice value, int64_t collection_id
 	return ERR_OK;
 }
 
-/* Collections: the repeated fields are noted in one pass and put together when their number is known. */
+/* Collections: repeated fields are noted in one pass and put together when their number is known. */
 struct coll_lists {
 	struct slice vchannels[COLLECTION_SHARDS_MAX], pchannels[COLLECTION_SHARDS_MAX];
 	struct slice starts[COLLECTION_SHARDS_MAX];
@@ -329,7 +329,7 @@ static bool make_shards(const struct coll_lists *l, struct collection *c)
 enum err_code catalog_decode_collection(struct slice value, int64_t db_id, int64_t id,
 	struct collection **ret_c, struct slice *ret_schema, struct err *e)
 {
-	/* As long as in value, as both tags take one byte; the writer reserves room for longer ones. */
+	/* As long as in value (both tags take one byte); the writer reserves room for longer. */
 	CLEANUP(buf_done) struct buf properties = BUF_INIT(value.n + VARINT_SLACK);
 	struct collection *c = xcalloc(1, sizeof(*c));
 	struct coll_lists lists = {.n_v = 0};

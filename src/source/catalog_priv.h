@@ -6,8 +6,8 @@
  *           published together at its end, so that readers see whole etcd revisions
  * waiting   stored as Created, but its fields are missing or unreadable: shown as Creating
  *
- * One thread (catalog_thread.c) talks to etcd and applies; all state is under mtx, since readers and
- * catalog_forget come from any thread. Applying is CPU only; what it wants to log is noted and
+ * One thread (catalog_thread.c) talks to etcd and applies; all state is under mtx, since readers
+ * and catalog_forget come from any thread. Applying is CPU only; what it wants to log is noted and
  * written after the lock is released. */
 #pragma once
 

@@ -26,8 +26,8 @@ struct catalog_schema {
 struct catalog_schema *catalog_schema_new(void);
 void catalog_schema_free(struct catalog_schema *sc);
 
-/* Replaces the head. Fields and functions embedded in the message (sources that have no keys for them)
- * are taken as parts where there is none of that id. False if message can't be read. */
+/* Replaces the head. Fields and functions embedded in the message (sources that have no keys for
+ * them) are taken as parts where there is none of that id. False if message can't be read. */
 bool catalog_schema_set_head(struct catalog_schema *sc, struct slice message);
 /* Puts or replaces one value. Fields below id 100 and $meta are left out, as the target makes its
  * own. False if the value can't be read (nothing changes then). */

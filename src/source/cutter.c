@@ -55,7 +55,7 @@ static void drop_repeated(struct cut *cut)
 		if (!again)
 			continue;
 		list_del(&raw->link);
-		raw_unref(raw);
+		list_push(&cut->repeats, &raw->link);
 		cut->repeated++;
 	}
 	umap_done(&seen);
@@ -68,6 +68,7 @@ bool cutter_tick(struct cutter *c, uint64_t ts, const struct mq_id *id, struct c
 	*ret_cut = (struct cut){
 		.begin_ts = c->last_ts, .end_ts = ts, .tick = *id, .end = {.id = *id, .ts = ts}};
 	list_init(&ret_cut->msgs);
+	list_init(&ret_cut->repeats);
 	list_foreach (it, &c->buf) {
 		struct hub_raw *raw = LIST_ITEM(it, struct hub_raw, link);
 		if (raw->ts > ts && !raw->at_next_tick)
@@ -89,4 +90,5 @@ bool cutter_tick(struct cutter *c, uint64_t ts, const struct mq_id *id, struct c
 void cut_done(struct cut *cut)
 {
 	drop_all(&cut->msgs);
+	drop_all(&cut->repeats);
 }

@@ -14,12 +14,12 @@ struct cutter {
 /* The messages with time in (begin_ts, end_ts], in topic order. */
 struct cut {
 	uint64_t begin_ts, end_ts;
-	struct position
-		end; /* reading goes on here: the first message that stayed, else the tick */
+	struct position end; /* reading goes on at the first message that stayed, else the tick */
 	struct mq_id tick;
 	struct list msgs;
-	size_t n, bytes; /* before the removal of repeats */
-	size_t repeated; /* inserts and deletes dropped: their msgID stood in this cut already */
+	struct list repeats; /* inserts and deletes whose msgID stood in this cut already */
+	size_t n, bytes;     /* with the repeats */
+	size_t repeated;
 	bool at_head;
 };
 

@@ -11,6 +11,7 @@ enum err_code hub_new(const struct hub_opts *o, struct hub **ret_h, struct err *
 {
 	struct hub *h = xcalloc(1, sizeof(*h));
 	h->o = *o;
+	h->grace_ms = HUB_MAIN_GRACE_MS;
 	h->split_ms = HUB_SPLIT_MS;
 	h->log = (struct log_ctx){.comp = LOG_reader};
 	h->budget = budget_new(o->budget_bytes, LIMIT_READER_FLOOR);

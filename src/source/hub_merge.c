@@ -57,6 +57,7 @@ static void hand_over_locked(
 		sub_attach_locked(ch, s, to);
 	}
 	list_del(&o->link);
+	o->round = to->round;
 	list_push(&to->outlets, &o->link);
 }
 
@@ -71,6 +72,7 @@ static struct outlet *main_outlet_locked(struct channel *ch, struct reader *m, s
 		void *lane = o->ops->lane_open(o->group, ch->name, m->at.ts, false);
 		mtx_lock(&ch->mtx);
 		to = outlet_new(s, lane, false);
+		to->round = m->round;
 		list_push(&m->outlets, &to->link);
 	}
 	to->pins++;

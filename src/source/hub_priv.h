@@ -34,6 +34,7 @@ struct hub {
 	struct stop stop;
 	struct thread keeper;
 	struct log_ctx log;
+	int64_t grace_ms;         /* HUB_MAIN_GRACE_MS and */
 	int64_t split_ms;         /* HUB_SPLIT_MS; tests are more impatient */
 	struct mtx mtx;
 	struct cond cond;     /* the keeper's */

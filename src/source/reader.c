@@ -291,7 +291,7 @@ static bool finished(struct reader *r)
 	mtx_lock(&ch->mtx);
 	bool end = stop_is_set(&r->stop);
 	if (!end && list_empty(&r->subs) && !r->hold)
-		end = r->chaser || time_mono_ms() - r->alone_since_ms > HUB_MAIN_GRACE_MS;
+		end = r->chaser || time_mono_ms() - r->alone_since_ms > r->hub->grace_ms;
 	if (end)
 		reader_end_locked(ch, r);
 	mtx_unlock(&ch->mtx);

@@ -1,5 +1,5 @@
-/* Values of the source's etcd. The first byte chooses a decoder, or a run of events into a catalog's
- * state: records of {operation, id, length, value}. */
+/* Values of the source's etcd. The first byte chooses a decoder, or a run of events into a
+ * catalog's state: records of {operation, id, length, value}. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>

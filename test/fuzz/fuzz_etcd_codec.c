@@ -1,4 +1,4 @@
-/* etcd's answers. The first byte chooses which; every slice handed out must lie inside the message. */
+/* etcd's answers. The first byte chooses which; every slice handed out must lie in the message. */
 #include <assert.h>
 #include <stdlib.h>
 

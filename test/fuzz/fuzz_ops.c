@@ -1,5 +1,5 @@
-/* Any payload through ops_read and ops_forward. What comes out must read back with the new names, and
- * all fields that hold no name must be there unchanged, in their order. */
+/* Any payload through ops_read and ops_forward. What comes out must read back with the new names,
+ * and all fields that hold no name must be there unchanged, in their order. */
 #include <stdlib.h>
 
 #include "base/iov.h"
@@ -68,8 +68,10 @@ static void check_forwarded(const struct op *op, struct slice out, struct arena 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	CLEANUP(arena_done) struct arena a = ARENA_INIT;
-	CLEANUP(iov_done) struct iov out = {0};
+	CLEANUP(arena_done)
+	struct arena a = ARENA_INIT;
+	CLEANUP(iov_done)
+	struct iov out = {0};
 	const char *collections[NAMES_MAX];
 	struct op_names to = {.db = "target", .collections = collections, .new_db = "other"};
 	struct op op;

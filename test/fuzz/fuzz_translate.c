@@ -1,5 +1,6 @@
-/* Any payload through dml_read, translate_dml and translate_replay_delete. Where both we and protobuf-c
- * can read it, splicing and decode-change-encode must agree. Byte 0: options, byte 1: key field. */
+/* Any payload through dml_read, translate_dml and translate_replay_delete. Where both we and
+ * protobuf-c can read it, splicing and decode-change-encode must agree. Byte 0: options, byte 1:
+ * key field. */
 #include "fuzz/translate_diff.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -50,7 +51,8 @@ static void check_delete(
 		diff_must(m && m->n_timestamps == d->rows && m->num_rows == (int64_t)d->rows);
 		for (size_t i = 0; i < m->n_timestamps; i++)
 			diff_must(m->timestamps[i] == t->stamps.one);
-		Cdcmsg__Ids *ids = cdcmsg__ids__unpack(NULL, m->primary_keys.len, m->primary_keys.data);
+		Cdcmsg__Ids *ids =
+			cdcmsg__ids__unpack(NULL, m->primary_keys.len, m->primary_keys.data);
 		diff_must(!ids || (varchar ? ids->str_id->n_data : ids->int_id->n_data) == d->rows);
 		cdcmsg__ids__free_unpacked(ids, NULL);
 		cdcmsg__delete_request__free_unpacked(m, NULL);
@@ -61,9 +63,13 @@ static void check_delete(
 
 static void check_dml(const struct dml *d, uint8_t options, uint8_t key)
 {
-	CLEANUP(arena_done) struct arena a = ARENA_INIT;
-	struct translate t = {.db = "target", .collection = "renamed", .shard = "ch_1_5v0",
-		.collection_id = 4711, .partition_id = 4712,
+	CLEANUP(arena_done)
+	struct arena a = ARENA_INIT;
+	struct translate t = {.db = "target",
+		.collection = "renamed",
+		.shard = "ch_1_5v0",
+		.collection_id = 4711,
+		.partition_id = 4712,
 		.stamps = {.change = options & O_STAMP, .one = 470648418537308162},
 		.msg_id = options & O_MSG_ID ? 99 : 0};
 	uint64_t *times = xcalloc(d->rows, sizeof(*times));
@@ -88,7 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < HEAD_BYTES)
 		return 0;
-	if (!dml_read(&d, slice_of(data + HEAD_BYTES, size - HEAD_BYTES), &e) && diff_descriptor(d.type))
+	if (!dml_read(&d, slice_of(data + HEAD_BYTES, size - HEAD_BYTES), &e) &&
+		diff_descriptor(d.type))
 		check_dml(&d, data[0], data[1]);
 	return 0;
 }

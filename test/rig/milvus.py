@@ -6,6 +6,8 @@ import base64
 import copy
 import re
 import shutil
+import signal
+from pathlib import Path
 
 import yaml
 
@@ -118,6 +120,20 @@ class Milvus(Part):
             return False
         answer = stub.ShowCollections(milvus_pb2.ShowCollectionsRequest(), timeout=2, metadata=metadata)
         return answer.status.error_code == 0 and answer.status.code == 0
+
+    def stop(self) -> bool:
+        polite = super().stop()
+        self._forget()
+        return polite
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        super().kill(number)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Removes the file that each server leaves at a path built into it."""
+        if not self.alive():
+            Path(f"/tmp/milvus/server_id_{self.pid}").unlink(missing_ok=True)
 
     def stub(self):
         """The raw gRPC stub and the metadata every call needs; one channel for the part's life."""

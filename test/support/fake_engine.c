@@ -33,7 +33,7 @@ static enum err_code fake_check(void *arg, const struct task *t, struct err *e)
 {
 	(void)arg;
 	(void)t;
-	fake_engine.checked++;
+	__atomic_fetch_add(&fake_engine.checked, 1, __ATOMIC_RELAXED);
 	return fake_engine.fail_check
 		       ? err_set(e, fake_engine.fail_check, "fail to connect the milvus: no route")
 		       : ERR_OK;

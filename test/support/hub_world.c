@@ -273,6 +273,7 @@ void world_sub(struct world *w, int i, struct topic_model *t, int vchannel, int 
 {
 	struct wsub *s = &w->subs[i];
 
+	mtx_lock(&w->mtx); /* recorders walk over all slots */
 	free(s->got);
 	*s = (struct wsub){.w = w, .t = t, .vchannel = vchannel, .first = start, .at = start, .live = true};
 	vchannel_name(s->sub.vchannel, t, vchannel);
@@ -284,6 +285,7 @@ void world_sub(struct world *w, int i, struct topic_model *t, int vchannel, int 
 	s->sub.user = s;
 	s->sub.failed = on_failed;
 	s->sub.lane_set = on_lane;
+	mtx_unlock(&w->mtx);
 	hub_subscribe(w->hub, &s->sub);
 }
 

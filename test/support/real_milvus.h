@@ -61,7 +61,8 @@ static inline void real_close(struct real *r)
 static inline void real_field(struct buf *schema, int64_t id, const char *name, int type,
 	const char *param, const char *value)
 {
-	CLEANUP(buf_done) struct buf field = BUF_INIT(1024), pair = BUF_INIT(256);
+	CLEANUP(buf_done)
+	struct buf field = BUF_INIT(1024), pair = BUF_INIT(256);
 
 	wire_put_i64(&field, 1, id);
 	wire_put_str(&field, 2, name);

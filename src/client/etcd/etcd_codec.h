@@ -63,6 +63,6 @@ struct etcd_watch_answer {
 	char reason[ETCD_REASON_BYTES];
 };
 
-/* Appends the events to ev; if there are any, ch moves to ev's chunks, else it stays the caller's. */
+/* Appends the events to ev; if there are any, ch moves to ev's chunks, else the caller keeps it. */
 NODISCARD enum err_code etcd_decode_watch(struct etcd_chunk *ch, struct etcd_watch_answer *ret_a,
 	struct etcd_events *ev, struct err *e);

@@ -66,7 +66,7 @@ static void not_the_callers_deadline(struct err *e)
 		e->code = ERR_UNAVAILABLE;
 }
 
-/* A refusal may be due to an expired token; when a fresh one is refused too, the user has no right. */
+/* A refusal may be due to an old token; when a fresh one is refused too, the user has no right. */
 static enum err_code refused(struct etcd_watch *w, struct err *e)
 {
 	bool again = w->c->username && !w->denied;

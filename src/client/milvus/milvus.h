@@ -62,7 +62,7 @@ struct milvus_collection {
 void milvus_collection_done(struct milvus_collection *c);
 
 /* DescribeCollection and ShowPartitions. NOT_FOUND if the collection or the database is missing
- * (origin 100 or 800). */
+ * (origin 100 or 800). EXISTS if name is an alias: Milvus would answer with the collection behind it. */
 NODISCARD enum err_code milvus_describe(struct milvus *m, const char *db, const char *name,
 	struct stop *s, struct milvus_collection *ret_c, struct err *e);
 
@@ -109,8 +109,9 @@ NODISCARD enum err_code milvus_drop_alias(
 /* ReplicateMessage: body is the whole encoded request in pieces. ret_position is the raw message id
  * the target gave to the last message (base64 undone; newer servers wrap it in a MsgPosition, that is
  * undone too), cut to cap bytes. Definite refusals before anything was produced (1900 DENIED,
- * 1901 MALFORMED, 1902/1903 and "getSegmentID failed" BUSY, not ready UNAVAILABLE) come as such; every
- * other failure after the request left is UNCERTAIN. */
+ * 1901 MALFORMED, 1902/1903 and "getSegmentID failed" BUSY, not ready UNAVAILABLE, rate and quota BUSY,
+ * 108 DENIED, 1100 INVALID) come as such; every other failure after the request left is UNCERTAIN, but
+ * CANCELLED, which says nothing of its fate. OK with ret_n 0 if the position can't be read. */
 NODISCARD enum err_code milvus_replicate(struct milvus *m, const struct slice *body, size_t n_body,
 	int64_t deadline_ms, struct stop *s, uint8_t *ret_position, size_t cap, size_t *ret_n,
 	struct err *e);

@@ -101,8 +101,13 @@ enum err_code milvus_send(struct milvus *m, const struct milvus_req *r, struct s
 		meta[n++] = (struct grpc_meta){"authorization", m->authorization};
 	if (!ms)
 		ms = r->idempotent ? MILVUS_READ_MS : MILVUS_WRITE_MS;
-	struct grpc_call call = {.path = path, .meta = meta, .n_meta = n, .body = r->body,
-		.n_body = r->n_body, .deadline = deadline_in(ms), .idempotent = r->idempotent};
+	struct grpc_call call = {.path = path,
+		.meta = meta,
+		.n_meta = n,
+		.body = r->body,
+		.n_body = r->n_body,
+		.deadline = deadline_in(ms),
+		.idempotent = r->idempotent};
 	return grpc_unary(m->chan, &call, s, ret_body, e);
 }
 
@@ -120,7 +125,8 @@ enum err_code milvus_do_buf(struct milvus *m, struct milvus_req *r, const struct
 	struct slice one = buf_slice(body);
 
 	if (buf_failed(body))
-		return err_set(e, ERR_INVALID, "%s: the request is too big or unreadable", r->method);
+		return err_set(
+			e, ERR_INVALID, "%s: the request is too big or unreadable", r->method);
 	r->body = &one;
 	r->n_body = 1;
 	return milvus_do(m, r, s, ret_body, e);
@@ -130,8 +136,12 @@ enum err_code milvus_call(struct milvus *m, const char *method, const char *db,
 	const struct slice *body, size_t n_body, int64_t deadline_ms, struct stop *s,
 	struct buf *ret_body, struct err *e)
 {
-	CLEANUP(buf_done) struct buf own = BUF_INIT(LIMIT_GRPC_RECV);
-	struct milvus_req r = {.method = method, .db = db, .body = body, .n_body = n_body,
+	CLEANUP(buf_done)
+	struct buf own = BUF_INIT(LIMIT_GRPC_RECV);
+	struct milvus_req r = {.method = method,
+		.db = db,
+		.body = body,
+		.n_body = n_body,
 		.deadline_ms = deadline_ms};
 
 	return milvus_do(m, &r, s, ret_body ? ret_body : &own, e);
@@ -140,7 +150,8 @@ enum err_code milvus_call(struct milvus *m, const char *method, const char *db,
 enum err_code milvus_connect(
 	struct milvus *m, struct stop *s, struct milvus_info *ret_info, struct err *e)
 {
-	CLEANUP(buf_done) struct buf body = BUF_INIT(SMALL_ANSWER), answer = BUF_INIT(SMALL_ANSWER);
+	CLEANUP(buf_done)
+	struct buf body = BUF_INIT(SMALL_ANSWER), answer = BUF_INIT(SMALL_ANSWER);
 	struct milvus_req r = {
 		.method = "Connect", .deadline_ms = m->connect_timeout_ms, .idempotent = true};
 	char host[HOST_BYTES] = "";
@@ -164,9 +175,11 @@ enum err_code milvus_connect(
 
 enum err_code milvus_clock(struct milvus *m, struct stop *s, uint64_t *ret_ts, struct err *e)
 {
-	CLEANUP(buf_done) struct buf body = BUF_INIT(SMALL_ANSWER), answer = BUF_INIT(SMALL_ANSWER);
-	struct milvus_req r = {
-		.method = "AllocTimestamp", .deadline_ms = m->connect_timeout_ms, .idempotent = true};
+	CLEANUP(buf_done)
+	struct buf body = BUF_INIT(SMALL_ANSWER), answer = BUF_INIT(SMALL_ANSWER);
+	struct milvus_req r = {.method = "AllocTimestamp",
+		.deadline_ms = m->connect_timeout_ms,
+		.idempotent = true};
 	struct milvus_info info;
 
 	enum err_code code = milvus_do_buf(m, &r, &body, s, &answer, e);

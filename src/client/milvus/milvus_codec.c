@@ -51,8 +51,8 @@ enum err_code milvus_address_parse(struct milvus_address *a, const char *uri, st
 	size_t host = host_length(at, n);
 	port = a->tls ? PORT_TLS : PORT_PLAIN;
 	if (!host_is_good(at, host) || strcspn(at, "/@?# ") < n ||
-		(host < n && !slice_to_i64(slice_of(at + host + 1, n - host - 1), &port)) || port < 1 ||
-		port > UINT16_MAX || host + sizeof(":65535") > sizeof(a->host_port))
+		(host < n && !slice_to_i64(slice_of(at + host + 1, n - host - 1), &port)) ||
+		port < 1 || port > UINT16_MAX || host + sizeof(":65535") > sizeof(a->host_port))
 		return err_set(e, ERR_INVALID,
 			"\"%s\" is no address: http(s)://host:port or host:port is expected", uri);
 	snprintf(a->host_port, sizeof(a->host_port), "%.*s:%d", (int)host, at, (int)port);
@@ -61,8 +61,10 @@ enum err_code milvus_address_parse(struct milvus_address *a, const char *uri, st
 
 void milvus_put_base(struct buf *b, uint64_t ts)
 {
-	CLEANUP(buf_done) struct buf info = BUF_INIT(SMALL_BYTES);
-	CLEANUP(buf_done) struct buf base = BUF_INIT(SMALL_BYTES);
+	CLEANUP(buf_done)
+	struct buf info = BUF_INIT(SMALL_BYTES);
+	CLEANUP(buf_done)
+	struct buf base = BUF_INIT(SMALL_BYTES);
 
 	wire_put_u64(&info, R_IS, 1);
 	wire_put_u64(&info, R_TS, ts);
@@ -82,7 +84,8 @@ void milvus_put_names(
 
 void milvus_put_connect(struct buf *b, const char *host)
 {
-	CLEANUP(buf_done) struct buf info = BUF_INIT(LIMIT_GRPC_HEADERS);
+	CLEANUP(buf_done)
+	struct buf info = BUF_INIT(LIMIT_GRPC_HEADERS);
 
 	wire_put_str(&info, 1, "milvus-cdc");
 	wire_put_str(&info, 2, "1");
@@ -93,7 +96,8 @@ void milvus_put_connect(struct buf *b, const char *host)
 /* The CollectionSchema with name (field 1) replaced; all else as it stands, in its order. */
 static void put_schema(struct buf *b, struct slice schema, const char *name)
 {
-	CLEANUP(buf_done) struct buf out = BUF_INIT(LIMIT_RECORD);
+	CLEANUP(buf_done)
+	struct buf out = BUF_INIT(LIMIT_RECORD);
 	struct wire w = wire_open(schema);
 	struct wire_field f;
 
@@ -136,7 +140,8 @@ enum err_code milvus_info_read(struct milvus_info *i, struct slice answer, struc
 
 enum err_code milvus_clock_read(uint64_t *ret_ts, struct slice answer, struct err *e)
 {
-	Mv__AllocTimestampResponse *r = mv__alloc_timestamp_response__unpack(NULL, answer.n, answer.p);
+	Mv__AllocTimestampResponse *r =
+		mv__alloc_timestamp_response__unpack(NULL, answer.n, answer.p);
 
 	if (!r)
 		return unreadable(e, "AllocTimestamp");
@@ -156,8 +161,8 @@ static bool take_shards(struct milvus_collection *c, const Mv__DescribeCollectio
 	c->shards_num = (int)n;
 	for (size_t i = 0; i < n; i++) {
 		struct vchannel v;
-		if (!vchannel_parse(&v, slice_str(r->virtual_channel_names[i])) || v.shard >= (int)n ||
-			c->shards[v.shard].vchannel)
+		if (!vchannel_parse(&v, slice_str(r->virtual_channel_names[i])) ||
+			v.shard >= (int)n || c->shards[v.shard].vchannel)
 			return false;
 		c->shards[v.shard].vchannel = xstrdup(r->virtual_channel_names[i]);
 		c->shards[v.shard].pchannel = xstrdup(r->physical_channel_names[i]);
@@ -186,8 +191,9 @@ static enum err_code take_collection(struct milvus_collection *c, const char *na
 	c->num_partitions = r->num_partitions;
 	c->aliases = take_strings(r->aliases, r->n_aliases);
 	c->n_aliases = r->n_aliases;
-	return take_shards(c, r) ? ERR_OK : err_set(e, ERR_MALFORMED,
-		"collection %s has unreadable channel names", name);
+	return take_shards(c, r) ? ERR_OK
+				 : err_set(e, ERR_MALFORMED,
+					   "collection %s has unreadable channel names", name);
 }
 
 enum err_code milvus_collection_read(
@@ -206,7 +212,8 @@ enum err_code milvus_collection_read(
 enum err_code milvus_partitions_read(
 	struct milvus_collection *c, struct slice answer, struct err *e)
 {
-	Mv__ShowPartitionsResponse *r = mv__show_partitions_response__unpack(NULL, answer.n, answer.p);
+	Mv__ShowPartitionsResponse *r =
+		mv__show_partitions_response__unpack(NULL, answer.n, answer.p);
 	bool good = r && r->n_partition_names == r->n_partition_ids;
 
 	if (good) {
@@ -222,7 +229,8 @@ enum err_code milvus_partitions_read(
 
 enum err_code milvus_names_read(struct milvus_names *l, struct slice answer, struct err *e)
 {
-	Mv__ListDatabasesResponse *r = mv__list_databases_response__unpack(NULL, answer.n, answer.p);
+	Mv__ListDatabasesResponse *r =
+		mv__list_databases_response__unpack(NULL, answer.n, answer.p);
 
 	if (!r)
 		return unreadable(e, "ListDatabases");
@@ -231,8 +239,8 @@ enum err_code milvus_names_read(struct milvus_names *l, struct slice answer, str
 	return ERR_OK;
 }
 
-/* msg.MsgPosition{channel_name 1, msgID 2} if raw is one, else raw itself. Kafka's and rocksmq's ids
- * are 8 bytes, too few for a position with a channel name; Pulsar's begin with a number. */
+/* msg.MsgPosition{channel_name 1, msgID 2} if raw is one, else raw itself. Kafka's and rocksmq's
+ * ids are 8 bytes, too few for a position with a channel name; Pulsar's begin with a number. */
 static struct slice unwrap_position(struct slice raw)
 {
 	struct wire w = wire_open(raw);
@@ -253,7 +261,8 @@ static struct slice unwrap_position(struct slice raw)
 enum err_code milvus_position_read(
 	uint8_t *ret_id, size_t cap, size_t *ret_n, struct slice answer, struct err *e)
 {
-	CLEANUP(buf_done) struct buf raw = BUF_INIT(ID_TEXT_BYTES);
+	CLEANUP(buf_done)
+	struct buf raw = BUF_INIT(ID_TEXT_BYTES);
 	Mv__ReplicateMessageResponse *r =
 		mv__replicate_message_response__unpack(NULL, answer.n, answer.p);
 	bool good = r && b64_decode(&raw, r->position) && !buf_failed(&raw);

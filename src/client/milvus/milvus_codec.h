@@ -20,8 +20,8 @@ struct milvus_address {
 NODISCARD enum err_code milvus_address_parse(
 	struct milvus_address *a, const char *uri, struct err *e);
 
-/* The Status of an answer: the message itself, or its field 1. OK, or the error with Milvus' reason as
- * text and its code (the legacy error_code if that is 0) as origin. */
+/* The Status of an answer: the message itself, or its field 1. OK, or the error with Milvus' reason
+ * as text and its code (the legacy error_code if that is 0) as origin. */
 NODISCARD enum err_code milvus_status_read(struct slice answer, struct err *e);
 
 /* base{replicateInfo{isReplicate, msgTimestamp ts}} as field 1. */
@@ -32,11 +32,10 @@ void milvus_put_create(struct buf *b, const struct milvus_create *c);
 void milvus_put_names(
 	struct buf *b, uint64_t ts, const char *db, const char *collection, const char *fourth);
 
-NODISCARD enum err_code milvus_info_read(
-	struct milvus_info *i, struct slice answer, struct err *e);
+NODISCARD enum err_code milvus_info_read(struct milvus_info *i, struct slice answer, struct err *e);
 NODISCARD enum err_code milvus_clock_read(uint64_t *ret_ts, struct slice answer, struct err *e);
-/* Fills all but the partitions. EXISTS when name is an alias of another collection. c must be zeroed;
- * on failure it may be half filled: milvus_collection_done. */
+/* Fills all but the partitions. EXISTS when name is an alias of another collection. c must be
+ * zeroed; on failure it may be half filled: milvus_collection_done. */
 NODISCARD enum err_code milvus_collection_read(
 	struct milvus_collection *c, const char *name, struct slice answer, struct err *e);
 NODISCARD enum err_code milvus_partitions_read(

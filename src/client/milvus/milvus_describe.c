@@ -38,8 +38,10 @@ void milvus_names_done(struct milvus_names *l)
 static enum err_code read_collection(struct milvus *m, const char *db, const char *name,
 	struct stop *s, struct milvus_collection *c, struct err *e)
 {
-	CLEANUP(buf_done) struct buf body = BUF_INIT(LIMIT_RECORD);
-	CLEANUP(buf_done) struct buf answer = BUF_INIT(LIMIT_GRPC_RECV);
+	CLEANUP(buf_done)
+	struct buf body = BUF_INIT(LIMIT_RECORD);
+	CLEANUP(buf_done)
+	struct buf answer = BUF_INIT(LIMIT_GRPC_RECV);
 	struct milvus_req r = {.method = "DescribeCollection", .db = db, .idempotent = true};
 
 	wire_put_str_opt(&body, 2, db);
@@ -57,7 +59,8 @@ static enum err_code read_collection(struct milvus *m, const char *db, const cha
 enum err_code milvus_describe(struct milvus *m, const char *db, const char *name, struct stop *s,
 	struct milvus_collection *ret_c, struct err *e)
 {
-	CLEANUP(milvus_collection_done) struct milvus_collection c = {0};
+	CLEANUP(milvus_collection_done)
+	struct milvus_collection c = {0};
 
 	if (read_collection(m, db ? db : "", name, s, &c, e))
 		return e->code;
@@ -69,8 +72,10 @@ enum err_code milvus_describe(struct milvus *m, const char *db, const char *name
 enum err_code milvus_list_databases(
 	struct milvus *m, struct stop *s, struct milvus_names *ret_l, struct err *e)
 {
-	CLEANUP(buf_done) struct buf body = BUF_INIT(LIMIT_RECORD);
-	CLEANUP(buf_done) struct buf answer = BUF_INIT(LIMIT_GRPC_RECV);
+	CLEANUP(buf_done)
+	struct buf body = BUF_INIT(LIMIT_RECORD);
+	CLEANUP(buf_done)
+	struct buf answer = BUF_INIT(LIMIT_GRPC_RECV);
 	struct milvus_req r = {.method = "ListDatabases", .idempotent = true};
 
 	if (milvus_do_buf(m, &r, &body, s, &answer, e))

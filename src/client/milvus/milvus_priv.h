@@ -32,5 +32,5 @@ NODISCARD enum err_code milvus_do(struct milvus *m, const struct milvus_req *r, 
 	struct buf *ret_body, struct err *e);
 
 /* milvus_do for a request in one buffer; INVALID when the buffer failed. */
-NODISCARD enum err_code milvus_do_buf(struct milvus *m, struct milvus_req *r, const struct buf *body,
-	struct stop *s, struct buf *ret_body, struct err *e);
+NODISCARD enum err_code milvus_do_buf(struct milvus *m, struct milvus_req *r,
+	const struct buf *body, struct stop *s, struct buf *ret_body, struct err *e);

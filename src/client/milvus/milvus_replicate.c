@@ -9,17 +9,19 @@ enum { GRPC_UNAVAILABLE = 14, CODE_UNEXPECTED = 65535 };
 /* Statuses that Milvus 2.3-2.5 gives before it produces. */
 static bool status_is_definite(const struct err *e)
 {
-	static const int codes[] = {1 /* not ready */, 1100 /* no channel */, 1900, 1901, 1902, 1903};
+	static const int codes[] = {1 /* not ready */, 8, 9 /* rate, quota */,
+		108 /* no replicate id */, 1100 /* no channel */, 1900, 1901, 1902, 1903};
 
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
 		if (e->origin == codes[i])
 			return true;
 	return e->origin == CODE_UNEXPECTED &&
-		(strstr(e->text, "getSegmentID failed") || strstr(e->text, "empty msgs"));
+	       (strstr(e->text, "getSegmentID failed") || strstr(e->text, "empty msgs"));
 }
 
-/* Errors below the Status. A proxy before the target may say 14 when it lost the target in the middle
- * of a call, so only a peer that was never reached (no status: origin is not 14) is definite. */
+/* Errors below the Status. A proxy before the target may say 14 when it lost the target in the
+ * middle of a call, so only a peer that was never reached (no status: origin is not 14) is
+ * definite. */
 static bool call_is_definite(const struct err *e)
 {
 	switch (e->code) {
@@ -51,8 +53,11 @@ enum err_code milvus_replicate(struct milvus *m, const struct slice *body, size_
 	int64_t deadline_ms, struct stop *s, uint8_t *ret_position, size_t cap, size_t *ret_n,
 	struct err *e)
 {
-	CLEANUP(buf_done) struct buf answer = BUF_INIT(LIMIT_GRPC_RECV);
-	struct milvus_req r = {.method = "ReplicateMessage", .body = body, .n_body = n_body,
+	CLEANUP(buf_done)
+	struct buf answer = BUF_INIT(LIMIT_GRPC_RECV);
+	struct milvus_req r = {.method = "ReplicateMessage",
+		.body = body,
+		.n_body = n_body,
 		.deadline_ms = deadline_ms};
 	struct err unread = ERR_INIT;
 	bool definite = true;

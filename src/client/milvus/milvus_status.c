@@ -1,6 +1,6 @@
-/* Milvus' Status turned into our errors. The number decides; 65535 ("unexpected") says nothing, so there
- * known texts decide, and what is still unknown counts as a permanent no. Status: 1 error_code (legacy),
- * 2 reason, 3 code, 4 retriable. Numbers: server.md 4.8 and Milvus 2.3.5. */
+/* Milvus' Status turned into our errors. The number decides; 65535 ("unexpected") says nothing, so
+ * there known texts decide, and what is still unknown counts as a permanent no. Status: 1
+ * error_code (legacy), 2 reason, 3 code, 4 retriable. Numbers: server.md 4.8 and Milvus 2.3.5. */
 #include "base/wire.h"
 #include "client/milvus/milvus_codec.h"
 
@@ -17,28 +17,26 @@ static const struct {
 	int first, last;
 	enum err_code code;
 } by_code[] = {
-	{1, 2, ERR_UNAVAILABLE},     /* service not ready, not available */
-	{3, 4, ERR_BUSY},            /* memory limit, request limit */
-	{7, 9, ERR_BUSY},            /* disk, rate and quota limits */
-	{10, 10, ERR_UNSUPPORTED},   /* not implemented */
-	{100, 100, ERR_NOT_FOUND},   /* collection */
-	{102, 102, ERR_LIMIT},       /* number of collections */
-	{103, 103, ERR_BUSY},        /* not fully loaded */
-	{106, 106, ERR_UNAVAILABLE}, /* recovering */
-	{108, 108, ERR_DENIED},      /* standby mode */
-	{200, 200, ERR_NOT_FOUND},   /* partition */
-	{202, 202, ERR_BUSY},        /* partition not fully loaded */
-	{250, 250, ERR_LIMIT},       /* general capacity */
-	{300, 300, ERR_NOT_FOUND},   /* resource group */
-	{700, 700, ERR_NOT_FOUND},   /* index */
-	{702, 702, ERR_EXISTS},
-	{800, 800, ERR_NOT_FOUND},   /* database */
+	{1, 2, ERR_UNAVAILABLE},                           /* service not ready, not available */
+	{3, 4, ERR_BUSY},                                  /* memory limit, request limit */
+	{7, 9, ERR_BUSY},                                  /* disk, rate and quota limits */
+	{10, 10, ERR_UNSUPPORTED},                         /* not implemented */
+	{100, 100, ERR_NOT_FOUND},                         /* collection */
+	{102, 102, ERR_LIMIT},                             /* number of collections */
+	{103, 103, ERR_BUSY},                              /* not fully loaded */
+	{106, 106, ERR_UNAVAILABLE},                       /* recovering */
+	{108, 108, ERR_DENIED},                            /* standby mode */
+	{200, 200, ERR_NOT_FOUND},                         /* partition */
+	{202, 202, ERR_BUSY},                              /* partition not fully loaded */
+	{250, 250, ERR_LIMIT},                             /* general capacity */
+	{300, 300, ERR_NOT_FOUND},                         /* resource group */
+	{700, 700, ERR_NOT_FOUND},                         /* index */
+	{702, 702, ERR_EXISTS}, {800, 800, ERR_NOT_FOUND}, /* database */
 	{801, 801, ERR_LIMIT},
-	{901, 905, ERR_UNAVAILABLE}, /* a node is missing, offline, another one */
+	{901, 905, ERR_UNAVAILABLE},   /* a node is missing, offline, another one */
 	{1302, 1302, ERR_UNAVAILABLE}, /* message queue */
-	{1400, 1401, ERR_DENIED},
-	{1600, 1600, ERR_NOT_FOUND}, /* alias */
-	{1601, 1602, ERR_EXISTS},    /* alias, or a collection of that name */
+	{1400, 1401, ERR_DENIED}, {1600, 1600, ERR_NOT_FOUND}, /* alias */
+	{1601, 1602, ERR_EXISTS}, /* alias, or a collection of that name */
 	{1800, 1800, ERR_DENIED},
 	{1900, 1900, ERR_DENIED},    /* replicate messages are not allowed here */
 	{1901, 1901, ERR_MALFORMED}, /* a replicate message it can't read */
@@ -50,9 +48,20 @@ static const struct {
 	int legacy;
 	enum err_code code;
 } by_legacy[] = {
-	{2, ERR_UNAVAILABLE}, {3, ERR_DENIED}, {4, ERR_NOT_FOUND}, {25, ERR_NOT_FOUND},
-	{28, ERR_NOT_FOUND}, {46, ERR_UNAVAILABLE}, {48, ERR_BUSY}, {49, ERR_BUSY}, {52, ERR_BUSY},
-	{53, ERR_BUSY}, {54, ERR_BUSY}, {55, ERR_BUSY}, {56, ERR_UNAVAILABLE}, {57, ERR_UNAVAILABLE},
+	{2, ERR_UNAVAILABLE},
+	{3, ERR_DENIED},
+	{4, ERR_NOT_FOUND},
+	{25, ERR_NOT_FOUND},
+	{28, ERR_NOT_FOUND},
+	{46, ERR_UNAVAILABLE},
+	{48, ERR_BUSY},
+	{49, ERR_BUSY},
+	{52, ERR_BUSY},
+	{53, ERR_BUSY},
+	{54, ERR_BUSY},
+	{55, ERR_BUSY},
+	{56, ERR_UNAVAILABLE},
+	{57, ERR_UNAVAILABLE},
 	{100, ERR_UNAVAILABLE},
 };
 
@@ -124,7 +133,8 @@ static bool find_status(struct slice answer, struct slice *ret_raw)
 	while (wire_next(&w, &f)) {
 		if (f.num == S_LEGACY && f.type == WIRE_LEN)
 			*ret_raw = f.data;
-		else if ((f.num == S_LEGACY || f.num == S_CODE) && f.type == WIRE_VARINT && !ret_raw->p)
+		else if ((f.num == S_LEGACY || f.num == S_CODE) && f.type == WIRE_VARINT &&
+			 !ret_raw->p)
 			*ret_raw = answer;
 	}
 	return !w.bad;

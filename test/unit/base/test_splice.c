@@ -49,14 +49,17 @@ static void test_each_kind(void **state)
 {
 	struct fixture *x = *state;
 	uint8_t src[64];
-	struct slice one = slice_str("one"), list[] = {slice_str("a"), slice_str(""), slice_str("b")};
+	struct slice one = slice_str("one"),
+		     list[] = {slice_str("a"), slice_str(""), slice_str("b")};
 	const struct splice_field f[] = {{.num = 1, .value = 300},
 		{.num = 2, .kind = SPLICE_BYTES, .list = &one, .n = 1},
-		{.num = 3, .kind = SPLICE_LIST, .list = list, .n = 3}, {.num = 4, .kind = SPLICE_DROP},
-		{.num = 9, .value = 7}};
-	struct slice in = hex_bytes("0805 120178 1a0179 1a017a 2001 2802 0806 4a00", src, sizeof(src));
+		{.num = 3, .kind = SPLICE_LIST, .list = list, .n = 3},
+		{.num = 4, .kind = SPLICE_DROP}, {.num = 9, .value = 7}};
+	struct slice in =
+		hex_bytes("0805 120178 1a0179 1a017a 2001 2802 0806 4a00", src, sizeof(src));
 
-	assert_int_equal(splice_message(slice_of(in.p, in.n - 2), f, 5, &x->arena, &x->out, &x->e), 0);
+	assert_int_equal(
+		splice_message(slice_of(in.p, in.n - 2), f, 5, &x->arena, &x->out, &x->e), 0);
 	expect(x, "08ac02 12036f6e65 1a0161 1a00 1a0162 2802 4807");
 	/* field 9 is a number for the caller, but bytes in the source */
 	assert_int_equal(splice_message(in, f, 5, &x->arena, &x->out, &x->e), ERR_MALFORMED);
@@ -67,14 +70,16 @@ static void test_missing_fields_stand_in_order(void **state)
 {
 	struct fixture *x = *state;
 	uint8_t src[16];
-	const struct splice_field f[] = {{.num = 1, .value = 1}, {.num = 3, .value = 0},
-		{.num = 5, .value = 5}};
+	const struct splice_field f[] = {
+		{.num = 1, .value = 1}, {.num = 3, .value = 0}, {.num = 5, .value = 5}};
 
 	assert_int_equal(splice_message(hex_bytes("1002 2004", src, sizeof(src)), f, 3, &x->arena,
-		&x->out, &x->e), ERR_OK);
+				 &x->out, &x->e),
+		ERR_OK);
 	expect(x, "0801 1002 2004 2805");
 	iov_reset(&x->out);
-	assert_int_equal(splice_message((struct slice){0}, f, 3, &x->arena, &x->out, &x->e), ERR_OK);
+	assert_int_equal(
+		splice_message((struct slice){0}, f, 3, &x->arena, &x->out, &x->e), ERR_OK);
 	expect(x, "0801 2805");
 }
 
@@ -92,7 +97,8 @@ static void test_many_short_runs(void **state)
 		src[i + 2] = want[i / 2] = 0x10;
 		src[i + 3] = want[i / 2 + 1] = (uint8_t)(i % 100);
 	}
-	assert_int_equal(splice_message(slice_of(src, sizeof(src)), &drop, 1, &x->arena, &x->out, &x->e),
+	assert_int_equal(
+		splice_message(slice_of(src, sizeof(src)), &drop, 1, &x->arena, &x->out, &x->e),
 		ERR_OK);
 	assert_int_equal(x->out.bytes, sizeof(want));
 	for (size_t i = 0, n = 0; i < x->out.n; n += x->out.v[i++].n)
@@ -110,7 +116,8 @@ static void test_long_runs_are_not_copied(void **state)
 	const struct splice_field f = {.num = 1, .value = 6};
 
 	assert_int_equal(
-		splice_message(slice_of(src, sizeof(src)), &f, 1, &x->arena, &x->out, &x->e), ERR_OK);
+		splice_message(slice_of(src, sizeof(src)), &f, 1, &x->arena, &x->out, &x->e),
+		ERR_OK);
 	assert_int_equal(x->out.n, 2);
 	assert_ptr_equal(x->out.v[1].p, src + 2);
 	assert_int_equal(x->out.v[1].n, sizeof(src) - 2);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -118,7 +119,7 @@ static void put_many(struct etcd *c, const char *prefix, int from, int to)
 	}
 }
 
-/* 2,500 keys are three pages; neighbours of the prefix stay out; all of it at the revision asked. */
+/* 2,500 keys are three pages; neighbours of the prefix stay out; all is at the revision asked. */
 static void test_prefix_pages_at_one_revision(void **state UNUSED)
 {
 	struct etcd *c = open_one();
@@ -336,6 +337,38 @@ static void test_watch_resumes_after_restart(void **state UNUSED)
 	etcd_close(c);
 }
 
+/* A frozen etcd takes the request and does not answer: a read may be repeated, a write may have
+ * happened (and this one has, as soon as etcd thaws). */
+static void test_lost_answers(void **state UNUSED)
+{
+	const char *endpoint = server.address;
+	struct etcd *c = open_as(&endpoint, 1, NULL, NULL, 500);
+	struct etcd_events ev;
+	struct etcd_range r;
+	struct etcd_watch *w;
+
+	etcd_events_init(&ev);
+	etcd_range_init(&r);
+	struct etcd *patient = open_one();
+	int64_t rev = put_rev(patient, "lost/k", "1");
+	OK(etcd_watch_open(patient, "lost/", rev + 1, &w, E));
+	OK(etcd_get(c, "lost/k", &stop, &r, E));
+	kill(server.pid, SIGSTOP);
+	enum err_code put_code = etcd_put(c, "lost/k", slice_str("2"), &stop, E);
+	enum err_code get_code = etcd_get(c, "lost/k", &stop, &r, E);
+	kill(server.pid, SIGCONT);
+	assert_int_equal(put_code, ERR_UNCERTAIN);
+	assert_int_equal(get_code, ERR_TIMEOUT);
+	next_batch(w, &ev);
+	assert_int_equal(ev.n, 1);
+	assert_true(slice_eq_str(ev.events[0].kv.value, "2"));
+	etcd_watch_close(w);
+	etcd_range_done(&r);
+	etcd_events_done(&ev);
+	etcd_close(c);
+	etcd_close(patient);
+}
+
 static void test_compaction_is_gone(void **state UNUSED)
 {
 	struct etcd *c = open_one();
@@ -549,6 +582,7 @@ int main(void)
 		cmocka_unit_test(test_watch_progress),
 		cmocka_unit_test(test_watch_big_revision),
 		cmocka_unit_test(test_watch_resumes_after_restart),
+		cmocka_unit_test(test_lost_answers),
 		cmocka_unit_test(test_compaction_is_gone),
 		cmocka_unit_test(test_watch_sees_that_history_is_lost),
 		cmocka_unit_test(test_dead_endpoints_are_passed_over),

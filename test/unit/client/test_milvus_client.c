@@ -160,13 +160,15 @@ static void test_replicate_statuses(void **state)
 		{1900, "deny", ERR_DENIED}, {1901, "bytes", ERR_MALFORMED}, {1902, "x", ERR_BUSY},
 		{1903, "x", ERR_BUSY}, {65535, "getSegmentID failed: x", ERR_BUSY},
 		{65535, "empty msgs", ERR_INVALID},
-		{65535, "Broker: Message size too large", ERR_UNCERTAIN}, {8, "rate", ERR_UNCERTAIN},
+		{65535, "Broker: Message size too large", ERR_UNCERTAIN}, {8, "rate", ERR_BUSY},
+		{9, "quota", ERR_BUSY}, {108, "no replicate id", ERR_DENIED},
 		{1302, "mq", ERR_UNCERTAIN}, {100, "collection", ERR_UNCERTAIN}};
 	struct bed *b = *state;
 	size_t n;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		CLEANUP(buf_done) struct buf status = BUF_INIT(ANSWER_BYTES);
+		CLEANUP(buf_done)
+		struct buf status = BUF_INIT(ANSWER_BYTES);
 		wire_put_i64(&status, 1, rows[i].code != 0);
 		wire_put_str_opt(&status, 2, rows[i].reason);
 		wire_put_i64(&status, 3, rows[i].code);
@@ -225,8 +227,7 @@ static void test_replicate_to_nobody(void **state)
 
 	assert_int_equal(milvus_open(b->grpc, &o, &nobody, &b->e), ERR_OK);
 	err_clear(&b->e);
-	enum err_code code =
-		milvus_replicate(nobody, NULL, 0, 300, &b->stop, NULL, 0, &n, &b->e);
+	enum err_code code = milvus_replicate(nobody, NULL, 0, 300, &b->stop, NULL, 0, &n, &b->e);
 	assert_true(code == ERR_UNAVAILABLE || code == ERR_TIMEOUT);
 	milvus_close(nobody);
 }

@@ -21,8 +21,8 @@ static void test_addresses(void **state)
 		{"10.0.0.1:19530", "10.0.0.1:19530", false}, {"h", "h:19530", false},
 		{"HTTPS://a.b.c", "a.b.c:443", true}, {"http://[::1]:5//", "[::1]:5", false},
 		{"[fe80::1]", "[fe80::1]:19530", false}};
-	static const char *const bad[] = {"", "http://", "h:", "h:0", "h:70000", "h:1x", "ftp://h:1",
-		"http://h:1/db", "u:p@h:1", "::1", "http:// h:1", "[::1", "https:///"};
+	static const char *const bad[] = {"", "http://", "h:", "h:0", "h:70000", "h:1x",
+		"ftp://h:1", "http://h:1/db", "u:p@h:1", "::1", "http:// h:1", "[::1", "https:///"};
 	struct milvus_address a;
 	struct err e;
 
@@ -75,7 +75,8 @@ static void test_status_table(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		CLEANUP(buf_done) struct buf bare = BUF_INIT(VECTOR_BYTES), in = BUF_INIT(VECTOR_BYTES);
+		CLEANUP(buf_done)
+		struct buf bare = BUF_INIT(VECTOR_BYTES), in = BUF_INIT(VECTOR_BYTES);
 		struct err e = ERR_INIT;
 		put_status(&bare, rows[i].legacy, rows[i].reason, rows[i].code, rows[i].retriable);
 		assert_int_equal(milvus_status_read(buf_slice(&bare), &e), rows[i].want);
@@ -105,7 +106,8 @@ static void test_status_that_is_none(void **state)
 /* server.md 4.10: DropCollectionRequest{base.replicateInfo{true, ts}, collection_name "foo"} */
 static void test_drop_vector(void **state)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(VECTOR_BYTES);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(VECTOR_BYTES);
 	char text[VECTOR_BYTES];
 
 	(void)state;
@@ -116,19 +118,30 @@ static void test_drop_vector(void **state)
 
 static void test_create_keeps_the_schema(void **state)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(VECTOR_BYTES);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(VECTOR_BYTES);
 	uint8_t schema[64], properties[64];
 	char text[VECTOR_BYTES];
 	/* schema{name "old", fields[..], unknown 1000 = 5}; properties with tag 7 */
-	struct milvus_create c = {.db = "d", .name = "new", .shards_num = 2, .num_partitions = 16,
+	struct milvus_create c = {.db = "d",
+		.name = "new",
+		.shards_num = 2,
+		.num_partitions = 16,
 		.schema = hex_bytes("0a036f6c64 22020864 c03e05", schema, sizeof(schema)),
-		.properties = hex_bytes("3a060a016b120176", properties, sizeof(properties)), .ts = 1};
+		.properties = hex_bytes("3a060a016b120176", properties, sizeof(properties)),
+		.ts = 1};
 
 	(void)state;
 	milvus_put_create(&b, &c);
 	assert_string_equal(hex_text(buf_slice(&b), text, sizeof(text)),
-		"0a063a0408011001" "120164" "1a036e6577" "220c0a036e657722020864c03e05"
-		"2802" "3000" "3a060a016b120176" "4010");
+		"0a063a0408011001"
+		"120164"
+		"1a036e6577"
+		"220c0a036e657722020864c03e05"
+		"2802"
+		"3000"
+		"3a060a016b120176"
+		"4010");
 	c.schema.n--;
 	buf_reset(&b);
 	milvus_put_create(&b, &c);
@@ -137,7 +150,8 @@ static void test_create_keeps_the_schema(void **state)
 
 static void check_position(const char *raw_hex, const char *want_hex)
 {
-	CLEANUP(buf_done) struct buf answer = BUF_INIT(VECTOR_BYTES);
+	CLEANUP(buf_done)
+	struct buf answer = BUF_INIT(VECTOR_BYTES);
 	uint8_t raw[256], id[64];
 	char text[256];
 	size_t n;
@@ -164,7 +178,8 @@ static void test_positions(void **state)
 
 static void test_bad_position(void **state)
 {
-	CLEANUP(buf_done) struct buf answer = BUF_INIT(VECTOR_BYTES);
+	CLEANUP(buf_done)
+	struct buf answer = BUF_INIT(VECTOR_BYTES);
 	uint8_t id[8];
 	size_t n;
 	struct err e = ERR_INIT;
@@ -191,8 +206,10 @@ static void put_describe(struct buf *b, const char *v0, const char *v1)
 
 static void test_collection(void **state)
 {
-	CLEANUP(buf_done) struct buf b = BUF_INIT(VECTOR_BYTES), parts = BUF_INIT(VECTOR_BYTES);
-	CLEANUP(milvus_collection_done) struct milvus_collection c = {0};
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(VECTOR_BYTES), parts = BUF_INIT(VECTOR_BYTES);
+	CLEANUP(milvus_collection_done)
+	struct milvus_collection c = {0};
 	struct err e = ERR_INIT;
 
 	(void)state;
@@ -229,8 +246,10 @@ static void test_collection_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		CLEANUP(buf_done) struct buf b = BUF_INIT(VECTOR_BYTES);
-		CLEANUP(milvus_collection_done) struct milvus_collection c = {0};
+		CLEANUP(buf_done)
+		struct buf b = BUF_INIT(VECTOR_BYTES);
+		CLEANUP(milvus_collection_done)
+		struct milvus_collection c = {0};
 		struct err e = ERR_INIT;
 		put_describe(&b, rows[i].v0, rows[i].v1);
 		assert_int_equal(

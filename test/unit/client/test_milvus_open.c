@@ -38,7 +38,8 @@ static void test_addresses(void **state)
 
 	(void)state;
 	assert_int_equal(try_open(&(struct milvus_opts){.uri = "http://127.0.0.1:1/"}, &e), ERR_OK);
-	assert_int_equal(try_open(&(struct milvus_opts){.uri = "https://h", .token = "u:p"}, &e), ERR_OK);
+	assert_int_equal(
+		try_open(&(struct milvus_opts){.uri = "https://h", .token = "u:p"}, &e), ERR_OK);
 	assert_int_equal(try_open(&(struct milvus_opts){.uri = "h:x"}, &e), ERR_INVALID);
 	assert_int_equal(try_open(&(struct milvus_opts){0}, &e), ERR_INVALID);
 }

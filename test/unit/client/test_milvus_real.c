@@ -75,9 +75,10 @@ static enum err_code tick_channels(struct real *r, const char *db)
 
 static enum err_code create(struct real *r, const char *db, uint64_t ts)
 {
-	CLEANUP(buf_done) struct buf schema = BUF_INIT(REAL_MAX_BYTES);
-	struct milvus_create c = {.db = db, .name = r->name, .shards_num = 2, .consistency_level = 1,
-		.ts = ts};
+	CLEANUP(buf_done)
+	struct buf schema = BUF_INIT(REAL_MAX_BYTES);
+	struct milvus_create c = {
+		.db = db, .name = r->name, .shards_num = 2, .consistency_level = 1, .ts = ts};
 
 	real_schema(&schema, false);
 	c.schema = buf_slice(&schema);
@@ -158,7 +159,8 @@ static void test_alias(void **state)
 {
 	struct real *r = real_or_skip(state);
 	struct milvus_collection c;
-	CLEANUP(buf_done) struct buf body = BUF_INIT(REAL_MAX_BYTES);
+	CLEANUP(buf_done)
+	struct buf body = BUF_INIT(REAL_MAX_BYTES);
 	char alias[80];
 	uint64_t ts = real_clock(r);
 

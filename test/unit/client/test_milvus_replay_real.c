@@ -1,5 +1,6 @@
-/* A replay on a real Milvus 2.3.5 (address in CDC_TEST_MILVUS): rows sent twice double; sent again as
- * delete and insert at one higher time, exactly one of each key is left, whatever was there before. */
+/* A replay on a real Milvus 2.3.5 (address in CDC_TEST_MILVUS): rows sent twice double; sent again
+ * as delete and insert at one higher time, exactly one of each key is left, whatever was there
+ * before. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -31,7 +32,8 @@ static void call(struct scene *x, const char *method, const struct buf *body, st
 	struct slice one = buf_slice(body);
 
 	buf_reset(answer);
-	must(x, milvus_call(x->r->m, method, NULL, &one, 1, 0, &x->r->stop, answer, &x->r->e), method);
+	must(x, milvus_call(x->r->m, method, NULL, &one, 1, 0, &x->r->stop, answer, &x->r->e),
+		method);
 }
 
 /* A field of an answer, as a number or the start of its bytes. */
@@ -46,14 +48,16 @@ static bool find_field(struct slice in, uint32_t num, struct wire_field *ret_f)
 
 static void create_index(struct scene *x)
 {
-	CLEANUP(buf_done) struct buf body = BUF_INIT(REAL_MAX_BYTES), answer = BUF_INIT(REAL_MAX_BYTES);
+	CLEANUP(buf_done)
+	struct buf body = BUF_INIT(REAL_MAX_BYTES), answer = BUF_INIT(REAL_MAX_BYTES);
 	static const char *const params[][2] = {
 		{"index_type", "FLAT"}, {"metric_type", "L2"}, {"params", "{}"}};
 
 	wire_put_str(&body, 3, x->r->name);
 	wire_put_str(&body, 4, "v");
 	for (size_t i = 0; i < ARRAY_LEN(params); i++) {
-		CLEANUP(buf_done) struct buf pair = BUF_INIT(256);
+		CLEANUP(buf_done)
+		struct buf pair = BUF_INIT(256);
 		wire_put_str(&pair, 1, params[i][0]);
 		wire_put_str(&pair, 2, params[i][1]);
 		wire_put_bytes(&body, 5, buf_slice(&pair));
@@ -75,7 +79,8 @@ static uint64_t tick_now(struct scene *x)
 static void tick_until(
 	struct scene *x, const char *method, const struct buf *body, uint32_t num, uint64_t value)
 {
-	CLEANUP(buf_done) struct buf answer = BUF_INIT(REAL_MAX_BYTES);
+	CLEANUP(buf_done)
+	struct buf answer = BUF_INIT(REAL_MAX_BYTES);
 	struct deadline d = deadline_in(REAL_WAIT_MS);
 	struct wire_field f;
 
@@ -91,8 +96,10 @@ static void tick_until(
 
 static void load(struct scene *x)
 {
-	CLEANUP(buf_done) struct buf body = BUF_INIT(1024), state = BUF_INIT(1024);
-	CLEANUP(buf_done) struct buf answer = BUF_INIT(REAL_MAX_BYTES);
+	CLEANUP(buf_done)
+	struct buf body = BUF_INIT(1024), state = BUF_INIT(1024);
+	CLEANUP(buf_done)
+	struct buf answer = BUF_INIT(REAL_MAX_BYTES);
 
 	wire_put_str(&body, 3, x->r->name);
 	wire_put_str(&state, 2, x->r->name);
@@ -103,8 +110,10 @@ static void load(struct scene *x)
 /* Seals and writes out what is there. FlushResponse: 6 = map of flush times by collection. */
 static void flush(struct scene *x)
 {
-	CLEANUP(buf_done) struct buf body = BUF_INIT(1024), state = BUF_INIT(1024);
-	CLEANUP(buf_done) struct buf answer = BUF_INIT(REAL_MAX_BYTES);
+	CLEANUP(buf_done)
+	struct buf body = BUF_INIT(1024), state = BUF_INIT(1024);
+	CLEANUP(buf_done)
+	struct buf answer = BUF_INIT(REAL_MAX_BYTES);
 	struct wire_field entry, ts;
 
 	wire_put_str(&body, 3, x->r->name);
@@ -127,8 +136,10 @@ static void flush(struct scene *x)
 static void put_keys(struct buf *insert, bool varchar)
 {
 	static const char *const texts[ROWS] = {"a", "", "a longer key"};
-	CLEANUP(buf_done) struct buf array = BUF_INIT(256), scalars = BUF_INIT(256);
-	CLEANUP(buf_done) struct buf field = BUF_INIT(256), keys = BUF_INIT(256);
+	CLEANUP(buf_done)
+	struct buf array = BUF_INIT(256), scalars = BUF_INIT(256);
+	CLEANUP(buf_done)
+	struct buf field = BUF_INIT(256), keys = BUF_INIT(256);
 
 	for (int i = 0; i < ROWS; i++) {
 		if (varchar)
@@ -149,8 +160,10 @@ static void put_keys(struct buf *insert, bool varchar)
 static void put_vectors(struct buf *insert)
 {
 	static const float zeros[ROWS * REAL_DIM];
-	CLEANUP(buf_done) struct buf floats = BUF_INIT(256), vectors = BUF_INIT(256);
-	CLEANUP(buf_done) struct buf field = BUF_INIT(256);
+	CLEANUP(buf_done)
+	struct buf floats = BUF_INIT(256), vectors = BUF_INIT(256);
+	CLEANUP(buf_done)
+	struct buf field = BUF_INIT(256);
 
 	wire_put_bytes(&floats, 1, slice_of(zeros, sizeof(zeros)));
 	wire_put_i64(&vectors, 1, REAL_DIM);
@@ -165,7 +178,8 @@ static void put_vectors(struct buf *insert)
 /* An insert with the source's ids and times. */
 static void make_source_insert(struct scene *x)
 {
-	CLEANUP(buf_done) struct buf base = BUF_INIT(64), times = BUF_INIT(64), rows = BUF_INIT(64);
+	CLEANUP(buf_done)
+	struct buf base = BUF_INIT(64), times = BUF_INIT(64), rows = BUF_INIT(64);
 	struct buf *b = &x->payload;
 
 	buf_init(b, REAL_MAX_BYTES);
@@ -193,9 +207,12 @@ static void make_source_insert(struct scene *x)
 
 static struct translate to_target(struct scene *x, uint64_t ts)
 {
-	return (struct translate){.db = "default", .collection = x->r->name,
-		.shard = x->c.shards[0].vchannel, .collection_id = x->c.id,
-		.partition_id = x->c.partitions[0].id, .stamps = {.change = true, .one = ts},
+	return (struct translate){.db = "default",
+		.collection = x->r->name,
+		.shard = x->c.shards[0].vchannel,
+		.collection_id = x->c.id,
+		.partition_id = x->c.partitions[0].id,
+		.stamps = {.change = true, .one = ts},
 		.msg_id = ++x->msg_id};
 }
 
@@ -208,8 +225,10 @@ static uint64_t send_rows(struct scene *x, bool with_delete)
 
 	if (with_delete) {
 		struct translate t = to_target(x, ts);
-		must(x, translate_replay_delete(&t, &x->d, 100, x->varchar, ts, &x->r->arena,
-			&msgs[n++], &x->r->e), "translate_replay_delete");
+		must(x,
+			translate_replay_delete(
+				&t, &x->d, 100, x->varchar, ts, &x->r->arena, &msgs[n++], &x->r->e),
+			"translate_replay_delete");
 	}
 	struct translate t = to_target(x, ts);
 	must(x, translate_dml(&t, &x->d, &x->r->arena, &msgs[n++], &x->r->e), "translate_dml");
@@ -223,7 +242,8 @@ static uint64_t send_rows(struct scene *x, bool with_delete)
 /* QueryResults: 2 fields_data{3 scalars{3 long_data{1 packed}}} */
 static uint64_t count_rows(struct scene *x, uint64_t at)
 {
-	CLEANUP(buf_done) struct buf body = BUF_INIT(1024), answer = BUF_INIT(REAL_MAX_BYTES);
+	CLEANUP(buf_done)
+	struct buf body = BUF_INIT(1024), answer = BUF_INIT(REAL_MAX_BYTES);
 	static const uint32_t path[] = {2, 3, 3, 1};
 	struct wire_field f = {0};
 	uint64_t n = 0;
@@ -244,14 +264,18 @@ static uint64_t count_rows(struct scene *x, uint64_t at)
 
 static void replay_leaves_one(bool varchar)
 {
-	CLEANUP(buf_done) struct buf schema = BUF_INIT(REAL_MAX_BYTES);
+	CLEANUP(buf_done)
+	struct buf schema = BUF_INIT(REAL_MAX_BYTES);
 	struct scene x = {.r = real_open(), .varchar = varchar};
 
 	if (!x.r)
 		skip();
 	real_schema(&schema, varchar);
-	struct milvus_create create = {.db = "", .name = x.r->name, .shards_num = 1,
-		.schema = buf_slice(&schema), .ts = real_clock(x.r)};
+	struct milvus_create create = {.db = "",
+		.name = x.r->name,
+		.shards_num = 1,
+		.schema = buf_slice(&schema),
+		.ts = real_clock(x.r)};
 	must(&x, milvus_create_collection(x.r->m, &create, &x.r->stop, &x.r->e), "create");
 	must(&x, milvus_describe(x.r->m, "", x.r->name, &x.r->stop, &x.c, &x.r->e), "describe");
 	make_source_insert(&x);
@@ -262,7 +286,8 @@ static void replay_leaves_one(bool varchar)
 	assert_int_equal(count_rows(&x, send_rows(&x, true)), ROWS);
 	flush(&x);
 	assert_int_equal(count_rows(&x, send_rows(&x, true)), ROWS);
-	must(&x, milvus_drop_collection(x.r->m, "", x.r->name, real_clock(x.r), &x.r->stop, &x.r->e),
+	must(&x,
+		milvus_drop_collection(x.r->m, "", x.r->name, real_clock(x.r), &x.r->stop, &x.r->e),
 		"drop");
 	milvus_collection_done(&x.c);
 	buf_done(&x.payload);

@@ -13,8 +13,11 @@
 
 enum { VECTOR_BYTES = 4096 };
 
-static const struct translate to_target = {.db = "target", .collection = "renamed",
-	.shard = "by-dev-rootcoord-dml_5_900v0", .collection_id = 900, .partition_id = 901};
+static const struct translate to_target = {.db = "target",
+	.collection = "renamed",
+	.shard = "by-dev-rootcoord-dml_5_900v0",
+	.collection_id = 900,
+	.partition_id = 901};
 
 struct fixture {
 	uint8_t bytes[VECTOR_BYTES];
@@ -71,10 +74,13 @@ static void test_minimal_insert(void **state)
 	struct fixture *x = *state;
 	struct translate t = {.db = "d", .collection = "n", .shard = "s", .collection_id = 7};
 
-	assert_int_equal(run(x, "0a0f 089003 104d 18828090c8e38785c406 2a085f64656661756c74"
-				"38c103 5209828090c8e38785c406", &t), ERR_OK);
+	assert_int_equal(run(x,
+				 "0a0f 089003 104d 18828090c8e38785c406 2a085f64656661756c74"
+				 "38c103 5209828090c8e38785c406",
+				 &t),
+		ERR_OK);
 	expect(x, "0a0f 089003 104d 18828090c8e38785c406 120173 1a0164 22016e"
-		"2a085f64656661756c74 3807 5209828090c8e38785c406");
+		  "2a085f64656661756c74 3807 5209828090c8e38785c406");
 	assert_int_equal(x->out.n, 1);
 }
 
@@ -82,27 +88,33 @@ static void test_restamp_changes_rows_and_base(void **state)
 {
 	struct fixture *x = *state;
 	const uint64_t rows[] = {300, 200, 200};
-	struct translate t = {.db = "d", .collection = "n", .shard = "s", .collection_id = 7,
-		.partition_id = 9, .msg_id = 5, .stamps = {.change = true, .rows = rows}};
+	struct translate t = {.db = "d",
+		.collection = "n",
+		.shard = "s",
+		.collection_id = 7,
+		.partition_id = 9,
+		.msg_id = 5,
+		.stamps = {.change = true, .rows = rows}};
 
 	/* packed 1, 2 and an unpacked 3; the base has no id */
 	assert_int_equal(run(x, "0a05 089003 1802 3803 4004 52020102 5003 7003", &t), ERR_OK);
 	assert_int_equal(x->d.rows, 3);
 	expect(x, "0a08 089003 1005 18c801 120173 1a0164 22016e 3807 4009"
-		"5206 ac02 c801 c801 7003");
+		  "5206 ac02 c801 c801 7003");
 	t.stamps = (struct stamps){.change = true, .one = 300};
 	assert_int_equal(run(x, "0a05 089003 1802 3803 4004 52020102 5003 7003", &t), ERR_OK);
 	expect(x, "0a08 089003 1005 18ac02 120173 1a0164 22016e 3807 4009"
-		"5206 ac02 ac02 ac02 7003");
+		  "5206 ac02 ac02 ac02 7003");
 }
 
 static void test_partition_minus_one_stays(void **state)
 {
 	struct fixture *x = *state;
-	struct translate t = {.db = "", .collection = "n", .shard = "s", .collection_id = 7,
-		.partition_id = 9};
+	struct translate t = {
+		.db = "", .collection = "n", .shard = "s", .collection_id = 7, .partition_id = 9};
 
-	assert_int_equal(run(x, "0a03 089103 1201 61 3803 40ffffffffffffffffff01 520105", &t), ERR_OK);
+	assert_int_equal(
+		run(x, "0a03 089103 1201 61 3803 40ffffffffffffffffff01 520105", &t), ERR_OK);
 	expect(x, "0a03 089103 120173 22016e 3807 40ffffffffffffffffff01 520105");
 }
 
@@ -112,15 +124,18 @@ static void test_replicate_info_goes(void **state)
 	struct translate t = {.db = "d", .collection = "n", .shard = "s", .collection_id = 7};
 
 	/* base{type, replicateInfo{true, "r"}, properties, unknown 9} */
-	assert_int_equal(run(x, "0a11 089003 3a05 0801 1a0172 3203 0a016b 4801 3803 520105", &t),
-		ERR_OK);
+	assert_int_equal(
+		run(x, "0a11 089003 3a05 0801 1a0172 3203 0a016b 4801 3803 520105", &t), ERR_OK);
 	expect(x, "0a0a 089003 3203 0a016b 4801 120173 1a0164 22016e 3807 520105");
 }
 
 static void test_repeated_base_is_merged(void **state)
 {
 	struct fixture *x = *state;
-	struct translate t = {.db = "d", .collection = "n", .shard = "s", .collection_id = 7,
+	struct translate t = {.db = "d",
+		.collection = "n",
+		.shard = "s",
+		.collection_id = 7,
 		.stamps = {.change = true, .one = 6}};
 
 	assert_int_equal(run(x, "0a05 089003 1001 3803 0a04 1002 2003 520105", &t), ERR_OK);
@@ -134,14 +149,17 @@ static void test_repeated_base_is_merged(void **state)
 static void test_last_of_repeated_scalars_counts(void **state)
 {
 	struct fixture *x = *state;
-	struct translate t = {.db = "d", .collection = "n", .shard = "s", .collection_id = 7,
-		.partition_id = 9};
+	struct translate t = {
+		.db = "d", .collection = "n", .shard = "s", .collection_id = 7, .partition_id = 9};
 
 	/* partition id 4, then -1; fields out of order; unknown field 1000 between */
-	assert_int_equal(run(x, "0a03 089003 4004 2201 61 c03e05 2201 62"
-				"40ffffffffffffffffff01 520105", &t), ERR_OK);
+	assert_int_equal(run(x,
+				 "0a03 089003 4004 2201 61 c03e05 2201 62"
+				 "40ffffffffffffffffff01 520105",
+				 &t),
+		ERR_OK);
 	expect(x, "0a03 089003 120173 1a0164 22016e 3807 4004 c03e05"
-		"40ffffffffffffffffff01 520105");
+		  "40ffffffffffffffffff01 520105");
 }
 
 /* source.md A: DropCollection and DropPartition; the drop's time is the base's. */
@@ -154,8 +172,8 @@ static void test_drops(void **state)
 	expect(x, "0a0e 0865 188480d08ef28785c406 2001 120164 1a016e 2807");
 	t.stamps = (struct stamps){.change = true, .one = 300};
 	t.msg_id = 5;
-	assert_int_equal(run(x, "0a0f 08c901 188480d08ef28785c406 2001 22027031 30c103 38c203", &t),
-		ERR_OK);
+	assert_int_equal(
+		run(x, "0a0f 08c901 188480d08ef28785c406 2001 22027031 30c103 38c203", &t), ERR_OK);
 	expect(x, "0a0a 08c901 1005 18ac02 2001 120164 1a016e 22027031 3007 3809");
 }
 
@@ -192,7 +210,8 @@ static void test_row_times(void **state)
 	struct fixture *x = *state;
 	uint64_t times[4];
 
-	struct slice in = hex_bytes("0a03089003 520201ac02 520103 5004", x->bytes, sizeof(x->bytes));
+	struct slice in =
+		hex_bytes("0a03089003 520201ac02 520103 5004", x->bytes, sizeof(x->bytes));
 	assert_int_equal(dml_read(&x->d, in, &x->e), ERR_MALFORMED); /* 52 02 01 ac: cut number */
 	err_clear(&x->e);
 	in = hex_bytes("0a03089003 520301ac02 520103 5004", x->bytes, sizeof(x->bytes));

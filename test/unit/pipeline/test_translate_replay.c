@@ -63,15 +63,20 @@ static void test_request_vector(void **state)
 	struct fixture *x = *state;
 	struct iov tick = {0};
 	static const uint8_t id[] = {0x08, 0x01, 0x10, 0x02};
-	struct replicate_request r = {.channel = "c0", .begin_ts = TS, .end_ts = TS,
-		.start_id = slice_of(id, 4), .end_id = slice_of(id, 4), .msgs = &tick, .n_msgs = 1};
+	struct replicate_request r = {.channel = "c0",
+		.begin_ts = TS,
+		.end_ts = TS,
+		.start_id = slice_of(id, 4),
+		.end_id = slice_of(id, 4),
+		.msgs = &tick,
+		.n_msgs = 1};
 
 	translate_tick(TS, &x->arena, &tick);
 	translate_request(&r, &x->arena, &x->out);
 	expect(x, "0a043a020801120263301880809080daf2cf97062080809080daf2cf9706"
-		"2a1a0a1808b0091880809080daf2cf970620ffffffffffffffffff01"
-		"32140a0263301204080110022080809080daf2cf9706"
-		"3a140a0263301204080110022080809080daf2cf9706");
+		  "2a1a0a1808b0091880809080daf2cf970620ffffffffffffffffff01"
+		  "32140a0263301204080110022080809080daf2cf9706"
+		  "3a140a0263301204080110022080809080daf2cf9706");
 	assert_int_equal(x->out.n, 1);
 	iov_done(&tick);
 }
@@ -82,8 +87,8 @@ static void test_request_slices(void **state)
 	struct fixture *x = *state;
 	struct iov msgs[3] = {0};
 	uint8_t *rows = xcalloc(1, 200000);
-	struct replicate_request r = {.channel = "channel", .begin_ts = 1, .end_ts = 2,
-		.msgs = msgs, .n_msgs = 3};
+	struct replicate_request r = {
+		.channel = "channel", .begin_ts = 1, .end_ts = 2, .msgs = msgs, .n_msgs = 3};
 
 	iov_put(&msgs[0], slice_str("0123456789"));
 	iov_put(&msgs[0], slice_of(rows, 200000));
@@ -113,8 +118,11 @@ static void test_request_slices(void **state)
 static void test_drop_messages(void **state)
 {
 	struct fixture *x = *state;
-	struct translate t = {.db = "default", .collection = "c", .collection_id = 449,
-		.partition_id = 450, .msg_id = 3};
+	struct translate t = {.db = "default",
+		.collection = "c",
+		.collection_id = 449,
+		.partition_id = 450,
+		.msg_id = 3};
 
 	translate_drop(MSG_DROP_COLLECTION, &t, NULL, 300, &x->arena, &x->out);
 	expect(x, "0a07 0865 1003 18ac02 120764656661756c74 1a0163 28c103");
@@ -126,31 +134,38 @@ static void test_drop_messages(void **state)
 
 static enum err_code replay(struct fixture *x, const char *hex, int64_t pk, bool varchar)
 {
-	struct translate t = {.db = "d", .collection = "n", .shard = "s", .collection_id = 7,
-		.partition_id = 9, .msg_id = 5};
+	struct translate t = {.db = "d",
+		.collection = "n",
+		.shard = "s",
+		.collection_id = 7,
+		.partition_id = 9,
+		.msg_id = 5};
 	struct dml d;
 
 	err_clear(&x->e);
 	iov_reset(&x->out);
-	assert_int_equal(
-		dml_read(&d, hex_bytes(hex, x->bytes, sizeof(x->bytes)), &x->e), ERR_OK);
+	assert_int_equal(dml_read(&d, hex_bytes(hex, x->bytes, sizeof(x->bytes)), &x->e), ERR_OK);
 	return translate_replay_delete(&t, &d, pk, varchar, 300, &x->arena, &x->out, &x->e);
 }
 
 #define INSERT_HEAD "0a03 089003 2a0170 3803 4004 52020102"
-#define DELETE_HEAD "0a08 089103 1005 18ac02 120173 1a0164 22016e 2a0170 3807 4009 5204 ac02ac02 5802"
+#define DELETE_HEAD                                                                                \
+	"0a08 089103 1005 18ac02 120173 1a0164 22016e 2a0170 3807 4009 5204 ac02ac02 5802"
 
 /* FieldData{type 5, "id", scalars{long_data{[1,300]}}, field_id 100} */
 static void test_delete_of_int64_keys(void **state)
 {
 	struct fixture *x = *state;
 
-	assert_int_equal(replay(x, INSERT_HEAD "6a11 0805 12026964 1a07 1a05 0a03 01ac02 2864 7802"
-				   "7801", 100, false), ERR_OK);
+	assert_int_equal(replay(x,
+				 INSERT_HEAD "6a11 0805 12026964 1a07 1a05 0a03 01ac02 2864 7802"
+					     "7801",
+				 100, false),
+		ERR_OK);
 	expect(x, DELETE_HEAD "6207 0a05 0a03 01ac02");
 	/* the keys unpacked */
-	assert_int_equal(replay(x, INSERT_HEAD "6a0b 1a07 1a05 0801 08ac02 2864 7801", 100, false),
-		ERR_OK);
+	assert_int_equal(
+		replay(x, INSERT_HEAD "6a0b 1a07 1a05 0801 08ac02 2864 7801", 100, false), ERR_OK);
 	expect(x, DELETE_HEAD "6207 0a05 0801 08ac02");
 }
 
@@ -158,8 +173,9 @@ static void test_delete_of_varchar_keys(void **state)
 {
 	struct fixture *x = *state;
 
-	assert_int_equal(replay(x, INSERT_HEAD "6a10 0815 1a0a 3208 0a0161 0a03626262 2865 7801",
-				 101, true), ERR_OK);
+	assert_int_equal(
+		replay(x, INSERT_HEAD "6a10 0815 1a0a 3208 0a0161 0a03626262 2865 7801", 101, true),
+		ERR_OK);
 	expect(x, DELETE_HEAD "620a 1208 0a0161 0a03626262");
 }
 
@@ -176,8 +192,11 @@ static void test_delete_needs_the_key_column(void **state)
 		ERR_MALFORMED);
 	assert_int_equal(replay(x, INSERT_HEAD "6a0b 1a07 1a05 0a03 010203 2864 7801", 100, false),
 		ERR_MALFORMED);
-	assert_int_equal(replay(x, INSERT_HEAD "6a0a 1a06 1a04 0a02 0102 2864"
-				   "6a0a 1a06 1a04 0a02 0102 2864 7801", 100, false), ERR_MALFORMED);
+	assert_int_equal(replay(x,
+				 INSERT_HEAD "6a0a 1a06 1a04 0a02 0102 2864"
+					     "6a0a 1a06 1a04 0a02 0102 2864 7801",
+				 100, false),
+		ERR_MALFORMED);
 	assert_int_equal(x->out.n, 0);
 }
 

@@ -4,9 +4,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "support/fake_engine.h"
 
 static void test_create_validation(void **state)
@@ -244,6 +246,33 @@ static void test_too_many_names(void **state)
 	buf_done(&b);
 }
 
+static void create_same(void *arg)
+{
+	char **ret = arg;
+	*ret = ask_as("POST", "{\"request_type\":\"create\",\"request_data\":{" URI
+			      ",\"collection_infos\":[{\"name\":\"x\"}]}}");
+}
+
+/* Of several creates of one collection at the same time one succeeds. */
+static void test_create_at_once(void **state)
+{
+	struct thread t[6] = {{.started = false}};
+	char *got[ARRAY_LEN(t)];
+	struct err e = ERR_INIT;
+	int done = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		assert_int_equal(thread_start(&t[i], "create", create_same, &got[i], &e), ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		thread_join(&t[i]);
+		done += strstr(got[i], "\"code\":200") != NULL;
+		free(got[i]);
+	}
+	assert_int_equal(done, 1);
+	assert_int_equal(fake_engine.n, 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fake_engine_setup, fake_engine_teardown)
 
 int main(void)
@@ -257,6 +286,7 @@ int main(void)
 		T(test_create_is_idempotent),
 		T(test_create_warnings),
 		T(test_too_many_names),
+		T(test_create_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

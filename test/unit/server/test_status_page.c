@@ -26,9 +26,9 @@ static void test_tasks(void **state)
 {
 	static const char *const parts[] = {"<h1>Milvus-CDC 1.0&lt;b&gt;</h1>", "Up for 2.0 h",
 		"<p>Source: h:1, ok</p>", "<td>t&quot;1&#39;<br><small>http://x&amp;y</small></td>",
-		"<td class=\"Running\">Running</td><td>why<br>the target<br><small>2 skipped "
-		"operations:<br>a<br>&lt;b&gt;</small></td>",
-		">1.5 s</td>", ">12</td>", ">459000000000000001</td>"};
+		"<td class=\"Running\">Running</td><td>why<br>the target<br><small>2",
+		" skipped operations:<br>a<br>&lt;b&gt;</small></td>", ">1.5 s</td>", ">12</td>",
+		">459000000000000001</td>"};
 
 	(void)state;
 	expect("{\"version\":\"1.0<b>\",\"uptime_s\":7200,\"source\":{\"address\":\"h:1\","

@@ -14,10 +14,16 @@
 
 #define TS 470648416820264965ULL
 /* base{type .., msgID ts, timestamp ts, sourceID 1} */
-#define BASE_IN(type) "0a19" type "108580b095dd8785c406" "188580b095dd8785c406" "2001"
+#define BASE_IN(type)                                                                              \
+	"0a19" type "108580b095dd8785c406"                                                         \
+	"188580b095dd8785c406"                                                                     \
+	"2001"
 /* the same with replicateInfo{isReplicate, msgTimestamp ts} */
-#define BASE_OUT(type) "0a27" type "108580b095dd8785c406" "188580b095dd8785c406" "2001" \
-		       "3a0c0801108580b095dd8785c406"
+#define BASE_OUT(type)                                                                             \
+	"0a27" type "108580b095dd8785c406"                                                         \
+	"188580b095dd8785c406"                                                                     \
+	"2001"                                                                                     \
+	"3a0c0801108580b095dd8785c406"
 
 enum { VECTOR_BYTES = 4096 };
 
@@ -80,10 +86,12 @@ static void test_create_index(void **state)
 	const char *names[] = {"moved"};
 	struct op_names to = {.db = "other", .collections = names};
 
-	assert_int_equal(read_hex(x, BASE_IN("08ac02")
-		"1207 64656661756c74 1a0b 68656c6c6f5f776f726c64 220176"
-		"2a160a0a696e6465785f747970651208 4956465f464c4154"
-		"2a130a0a696e6465785f747970651205 616761696e 320169"), ERR_OK);
+	assert_int_equal(
+		read_hex(x,
+			BASE_IN("08ac02") "1207 64656661756c74 1a0b 68656c6c6f5f776f726c64 220176"
+					  "2a160a0a696e6465785f747970651208 4956465f464c4154"
+					  "2a130a0a696e6465785f747970651205 616761696e 320169"),
+		ERR_OK);
 	assert_string_equal(x->op.method, "CreateIndex");
 	assert_int_equal(x->op.type, MSG_CREATE_INDEX);
 	assert_true(x->op.ts == TS);
@@ -91,9 +99,10 @@ static void test_create_index(void **state)
 	assert_slice(x->op.db, "default");
 	assert_int_equal(x->op.n_collections, 1);
 	assert_slice(x->op.collections[0], "hello_world");
-	expect(x, &to, BASE_OUT("08ac02") "1205 6f74686572 1a05 6d6f766564 220176"
-		"2a160a0a696e6465785f747970651208 4956465f464c4154"
-		"2a130a0a696e6465785f747970651205 616761696e 320169");
+	expect(x, &to,
+		BASE_OUT("08ac02") "1205 6f74686572 1a05 6d6f766564 220176"
+				   "2a160a0a696e6465785f747970651208 4956465f464c4154"
+				   "2a130a0a696e6465785f747970651205 616761696e 320169");
 }
 
 static void test_flush_of_several(void **state)
@@ -115,13 +124,16 @@ static void test_load_partitions_is_complete(void **state)
 	const char *names[] = {"n"};
 	struct op_names to = {.db = "e", .collections = names};
 
-	assert_int_equal(read_hex(x, BASE_IN("08cd01") "120164 1a0163 22027031 22027032"
-		"2803 320167 3801 420176 4801 5206 0a016b 120176"), ERR_OK);
+	assert_int_equal(
+		read_hex(x, BASE_IN("08cd01") "120164 1a0163 22027031 22027032"
+					      "2803 320167 3801 420176 4801 5206 0a016b 120176"),
+		ERR_OK);
 	assert_int_equal(x->op.n_partitions, 2);
 	assert_slice(x->op.partitions[1], "p2");
 	assert_true(x->op.flags & OP_LOAD);
-	expect(x, &to, BASE_OUT("08cd01") "120165 1a016e 22027031 22027032"
-		"2803 320167 3801 420176 4801 5206 0a016b 120176");
+	expect(x, &to,
+		BASE_OUT("08cd01") "120165 1a016e 22027031 22027032"
+				   "2803 320167 3801 420176 4801 5206 0a016b 120176");
 }
 
 static void test_databases(void **state)
@@ -134,7 +146,8 @@ static void test_databases(void **state)
 	assert_int_equal(x->op.n_collections, 0);
 	expect(x, &to, BASE_OUT("08890e") "120165 1a060a016b120176");
 	/* AlterDatabase: the source's db_id goes */
-	assert_int_equal(read_hex(x, BASE_IN("088c0e") "120164 1805 22060a016b120176 2a017a"), ERR_OK);
+	assert_int_equal(
+		read_hex(x, BASE_IN("088c0e") "120164 1805 22060a016b120176 2a017a"), ERR_OK);
 	expect(x, &to, BASE_OUT("088c0e") "120165 22060a016b120176 2a017a");
 }
 
@@ -144,7 +157,8 @@ static void test_alter_collection_leaves_the_source_id(void **state)
 	const char *names[] = {"n"};
 	struct op_names to = {.db = "", .collections = names};
 
-	assert_int_equal(read_hex(x, BASE_IN("086f") "1a0163 20c103 2a060a016b120176"), ERR_MALFORMED);
+	assert_int_equal(
+		read_hex(x, BASE_IN("086f") "1a0163 20c103 2a060a016b120176"), ERR_MALFORMED);
 	assert_int_equal(read_hex(x, "0a03 086f 00"), ERR_MALFORMED);
 	assert_int_equal(read_hex(x, "0a04 086f 1805 1a0163 20c103 2a060a016b120176"), ERR_OK);
 	expect(x, &to, "0a0a 086f 1805 3a04 0801 1005 1a016e 2a060a016b120176");
@@ -185,13 +199,16 @@ static void test_grant_on_a_collection(void **state)
 	struct op_names to = {.db = "e", .collections = names};
 
 	assert_int_equal(read_hex(x, "0a05 08c60c 1805 1219 0a03 0a0172"
-		"120c 0a0a 436f6c6c656374696f6e 1a0163 2a0164 1801 220432"), ERR_MALFORMED);
+				     "120c 0a0a 436f6c6c656374696f6e 1a0163 2a0164 1801 220432"),
+		ERR_MALFORMED);
 	assert_int_equal(read_hex(x, "0a05 08c60c 1805 1219 0a03 0a0172"
-		"120c 0a0a 436f6c6c656374696f6e 1a0163 2a0164 1801"), ERR_OK);
+				     "120c 0a0a 436f6c6c656374696f6e 1a0163 2a0164 1801"),
+		ERR_OK);
 	assert_slice(x->op.collections[0], "c");
 	assert_slice(x->op.db, "d");
 	assert_true(x->op.flags & OP_GRANT);
-	expect(x, &to, "0a0b 08c60c 1805 3a04 0801 1005 1219 0a03 0a0172"
+	expect(x, &to,
+		"0a0b 08c60c 1805 3a04 0801 1005 1219 0a03 0a0172"
 		"120c 0a0a 436f6c6c656374696f6e 1a016e 2a0165 1801");
 }
 
@@ -202,10 +219,12 @@ static void test_grant_on_everything(void **state)
 
 	/* collection "*" in db "*"; then a Global object, whose name is no collection's */
 	assert_int_equal(read_hex(x, "0a05 08c60c 1805 1214"
-		"120c 0a0a 436f6c6c656374696f6e 1a012a 2a012a 1801"), ERR_OK);
+				     "120c 0a0a 436f6c6c656374696f6e 1a012a 2a012a 1801"),
+		ERR_OK);
 	assert_int_equal(x->op.n_collections, 0);
 	assert_true(x->op.flags & OP_ANY_DB);
-	expect(x, &to, "0a0b 08c60c 1805 3a04 0801 1005 1214"
+	expect(x, &to,
+		"0a0b 08c60c 1805 3a04 0801 1005 1214"
 		"120c 0a0a 436f6c6c656374696f6e 1a012a 2a012a 1801");
 	assert_int_equal(
 		read_hex(x, "0a05 08c60c 1805 1210 1208 0a06 476c6f62616c 1a0163 2a0164"), ERR_OK);

@@ -1,5 +1,5 @@
-/* Forwarded operations on a real Milvus 2.3.5 (address in CDC_TEST_MILVUS): the vectors of the fuzzer's
- * corpus, renamed to a collection, a database, a user and a role of this test's own. */
+/* Forwarded operations on a real Milvus 2.3.5 (address in CDC_TEST_MILVUS): the vectors of the
+ * fuzzer's corpus, renamed to a collection, a database, a user and a role of this test's own. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -49,9 +49,10 @@ static void run_steps(struct real *r, const char *db, const char *const *steps, 
 
 static void create_collection(struct real *r)
 {
-	CLEANUP(buf_done) struct buf schema = BUF_INIT(REAL_MAX_BYTES);
-	struct milvus_create create = {.db = "", .name = r->name, .shards_num = 1,
-		.ts = real_clock(r)};
+	CLEANUP(buf_done)
+	struct buf schema = BUF_INIT(REAL_MAX_BYTES);
+	struct milvus_create create = {
+		.db = "", .name = r->name, .shards_num = 1, .ts = real_clock(r)};
 	struct milvus_collection c;
 
 	real_schema(&schema, false);

@@ -1,0 +1,64 @@
+"""Peers that go away under load and come back: no human action, the task stays Running, says what it waits for,
+and every row is equal afterwards."""
+
+import re
+
+import pytest
+
+from helpers import fresh, simple, wait_collection, wait_equal, wait_until
+from test_tasks import Load, only
+
+
+@pytest.fixture
+def loaded(cdc, source, target):
+    """A task and a collection under load: (server, task, collection, copy, load)."""
+    name = fresh()
+    task = cdc.create(target, only(name))
+    collection = simple("source", name, shards_num=2)
+    load = Load(collection)
+    copy = wait_collection(name, "target")
+    wait_until(lambda: load.key > 10**6 + 300, 30, "the load runs")
+    yield cdc, task, collection, copy, load
+    load.stopping.set()
+
+
+def waits_for(cdc, task) -> str:
+    return cdc.get(task).get("waits_for", "")
+
+
+def test_target_killed(loaded, target):
+    cdc, task, collection, copy, load = loaded
+    target.kill()
+    wait_until(lambda: re.search("target", waits_for(cdc, task)), 20, "the task says what it waits for")
+    assert cdc.get(task)["state"] == "Running"
+    goal = load.key + 500
+    wait_until(lambda: load.key > goal, 30, "the source is written meanwhile")
+    target.start()
+    load.stop()
+    target.connect()
+    wait_equal(collection, wait_collection(collection.name, "target", timeout=60), timeout=90)
+    assert cdc.get(task)["state"] == "Running"
+
+
+def test_kafka_restarted(loaded, rig, source, target):
+    cdc, task, collection, copy, load = loaded
+    load.stop()
+    rig.part("kafka").restart()
+    again = Load(collection, load.key)
+    wait_until(lambda: again.key > load.key + 300 or again.error, 90, "the source takes rows again")
+    again.stop()
+    wait_equal(collection, copy, timeout=90)
+    assert cdc.get(task)["state"] == "Running"
+
+
+def test_etcd_restarted(loaded, rig, source, target):
+    """Milvus itself does not survive a long absence of etcd; a restart is short."""
+    cdc, task, collection, copy, load = loaded
+    rig.part("etcd").restart()
+    goal = load.key + 500
+    wait_until(lambda: load.key > goal or load.error, 60, "the load goes on")
+    load.stop()
+    wait_equal(collection, copy, timeout=60)
+    assert cdc.get(task)["state"] == "Running"
+    more = simple("source", collection.name + "_more")
+    assert more.name and cdc.get(task)["state"] == "Running"
