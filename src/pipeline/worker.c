@@ -209,6 +209,11 @@ enum err_code worker_start(struct tchan *c, const struct chan_sink *sink,
 	return ERR_OK;
 }
 
+void worker_end(struct worker *w)
+{
+	stop_set(&w->stop);
+}
+
 bool worker_stop(struct worker *w, int64_t patience_ms)
 {
 	if (!w)

@@ -33,6 +33,9 @@ struct worker;
 
 NODISCARD enum err_code worker_start(struct tchan *c, const struct chan_sink *sink,
 	const struct worker_metrics *metrics, struct stop *parent, struct worker **ret_w, struct err *e);
+/* Asks the worker to end after the call in flight; returns at once. For many workers: first all, then
+ * worker_stop of each with what is left of one deadline. */
+void worker_end(struct worker *w);
 /* Finishes the call in flight (up to patience_ms), joins, frees. False: a call was cut, its fate is unknown.
  * NULL is fine. */
 bool worker_stop(struct worker *w, int64_t patience_ms);

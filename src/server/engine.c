@@ -535,10 +535,12 @@ enum err_code engine_start(struct engine *en, struct err *e)
 
 void engine_stop(struct engine *en, int64_t patience_ms)
 {
+	struct deadline d = deadline_in(patience_ms);
+
 	stop_set(&en->stop);
 	thread_join(&en->loader);
 	for (size_t i = 0; i < en->n; i++)
-		stop_run(en, en->tasks[i], patience_ms);
+		stop_run(en, en->tasks[i], deadline_left_ms(d));
 }
 
 void engine_free(struct engine *en)

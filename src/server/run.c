@@ -16,6 +16,7 @@
 
 enum {
 	FLUSH_MS = 10000,
+	LEAST_FLUSH_MS = 1000,
 	RETRY_FIRST_MS = 200,
 	RETRY_MOST_MS = 5000,
 	COLLS_PER_INTERVAL = 500, /* so many documents may be saved an interval */
@@ -434,6 +435,7 @@ void run_stop(struct run *r, int64_t patience_ms)
 {
 	struct err e = ERR_INIT;
 	struct stop none;
+	struct deadline d = deadline_in(patience_ms);
 
 	if (!r)
 		return;
@@ -445,12 +447,13 @@ void run_stop(struct run *r, int64_t patience_ms)
 		save_positions(r);
 		put_run_record(r, true);
 		stop_init(&none, NULL);
-		if (writer_flush(r->sv.writer, deadline_in(FLUSH_MS), &none, &e))
+		if (writer_flush(r->sv.writer, deadline_in(MAX(deadline_left_ms(d), (int64_t)LEAST_FLUSH_MS)),
+			    &none, &e))
 			log_error(&r->log, "last positions are not stored: %s; the next start replays",
 				e.text);
 		stop_done(&none);
 	}
 	oplog_free(r->oplog);
-	target_put(r->target, patience_ms);
+	target_put(r->target, deadline_left_ms(d));
 	free_all(r);
 }

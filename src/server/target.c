@@ -400,14 +400,17 @@ static void close_chan(struct target *t, const char *name, struct chan *ch, int6
 
 static void target_free(struct target *t, int64_t patience_ms)
 {
+	struct deadline d = deadline_in(patience_ms);
 	size_t pos = 0;
 	const char *name;
 	void *value;
 
-	job_stop(&t->job);
 	stop_set(&t->stop);
+	job_stop(&t->job);
 	while (smap_next(&t->chans, &pos, &name, &value))
-		close_chan(t, name, value, patience_ms);
+		worker_end(((struct chan *)value)->worker);
+	for (pos = 0; smap_next(&t->chans, &pos, &name, &value);)
+		close_chan(t, name, value, deadline_left_ms(d));
 	smap_done(&t->chans);
 	for (pos = 0; smap_next(&t->floors, &pos, &name, &value);)
 		free(value);

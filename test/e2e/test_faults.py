@@ -23,7 +23,7 @@ def loaded(cdc, source, target):
 
 
 def waits_for(cdc, task) -> str:
-    return cdc.get(task).get("waits_for", "")
+    return cdc.get(task)["detail"]["waits_for"]
 
 
 def test_target_killed(loaded, target):

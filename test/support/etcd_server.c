@@ -53,8 +53,9 @@ static void run_etcd(const struct etcd_server *s)
 	execlp("etcd", "etcd", "--name", "t", "--data-dir", data, "--listen-client-urls", client,
 		"--advertise-client-urls", client, "--listen-peer-urls", peer,
 		"--initial-advertise-peer-urls", peer, "--initial-cluster", cluster,
-		"--auth-token-ttl", "2", "--experimental-watch-progress-notify-interval", "200ms",
-		(char *)NULL);
+		/* A restarted single member waits for an election. */
+		"--heartbeat-interval", "20", "--election-timeout", "200", "--auth-token-ttl", "2",
+		"--experimental-watch-progress-notify-interval", "200ms", (char *)NULL);
 	_exit(NO_EXEC);
 }
 
