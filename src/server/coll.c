@@ -231,8 +231,12 @@ bool coll_positions(struct coll *c, struct store_positions *ret)
 		.collection_id = c->id,
 		.collection_name = xstrdup(c->name),
 		.source = xcalloc((size_t)c->n_shards, sizeof(*ret->source))};
-	for (int i = 0; i < c->n_shards; i++)
-		add_position(ret, c->shards[i].pchannel, tchan_position(&c->shards[i].stream));
+	for (int i = 0; i < c->n_shards; i++) {
+		struct coll_shard *sh = &c->shards[i];
+		struct position pos = tchan_position(&sh->stream);
+		metrics_set(sh->stream.metrics.tt_write, ts_ms(pos.ts));
+		add_position(ret, sh->pchannel, pos);
+	}
 	for (size_t i = 0; i < ret->n_source; i++)
 		ret->source[i].dropped = dropped;
 	return true;

@@ -140,7 +140,13 @@ static enum err_code start_position(
 	struct coll *c, struct coll_shard *s, struct position *ret, struct err *e)
 {
 	const struct store_position *p = run_start_position(c->run, c->id, s->pchannel);
+	const char *damaged = run_start_damaged(c->run, c->id);
 
+	/* The true place is unknown: to begin anywhere would lose or double rows. */
+	if (damaged)
+		return err_set(e, ERR_MALFORMED,
+			"the stored position is damaged (%s): mend the record, or delete the task and create it with "
+			"positions", damaged);
 	if (p && (p->pos.id.n || p->exact)) {
 		*ret = p->pos;
 		if (!p->exact && p->time_ms)

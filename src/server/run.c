@@ -39,6 +39,14 @@ const struct store_position *run_start_position(
 	return NULL;
 }
 
+const char *run_start_damaged(const struct run *r, int64_t collection_id)
+{
+	for (size_t i = 0; i < r->n_start; i++)
+		if (r->start[i].collection_id == collection_id && r->start[i].damaged)
+			return r->start[i].damaged;
+	return NULL;
+}
+
 uint64_t run_head_ts(const struct run *r)
 {
 	return MAX(catalog_clock(r->sv.catalog), ts_from_ms(time_wall_ms() + AHEAD_MS));

@@ -530,6 +530,12 @@ enum err_code oplog_start(struct run *r, struct oplog **ret_o, struct err *e)
 	stop_init(&o->stop, &r->stop);
 	*ret_o = o;
 	struct err none = ERR_INIT;
+	const char *damaged = run_start_damaged(r, STORE_ID_OPS);
+	if (damaged) {
+		snprintf(o->status, sizeof(o->status), "operations are not replicated: the stored position -10 is "
+			"damaged (%.200s); mend the record, or delete the task and create it anew", damaged);
+		return err_set(e, ERR_MALFORMED, "%s", o->status);
+	}
 	if (find_start(o, &none))
 		log_warn(&r->log, "%s", none.text);
 	return thread_start(&o->thread, "ops", start_reading, o, e);

@@ -71,6 +71,8 @@ bool run_db_empty(struct run *r, int64_t db_id);
 uint64_t run_head_ts(const struct run *r);
 /* Lists and counts an operation that could not be replicated. */
 void run_skip_op(struct run *r, const char *type, const char *fmt, ...) PRINTF(3, 4);
+/* Why the stored document of this collection can't be read, NULL if it can (or there is none). */
+const char *run_start_damaged(const struct run *r, int64_t collection_id);
 /* The start record of (collection, pchannel), NULL if none. */
 const struct store_position *run_start_position(
 	const struct run *r, int64_t collection_id, const char *pchannel);

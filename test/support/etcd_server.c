@@ -144,6 +144,17 @@ void etcd_server_kill(struct etcd_server *s)
 	s->pid = 0;
 }
 
+void etcd_server_freeze(struct etcd_server *s)
+{
+	kill(s->pid, SIGSTOP);
+	waitpid(s->pid, NULL, WUNTRACED); /* until its last thread stands still */
+}
+
+void etcd_server_thaw(struct etcd_server *s)
+{
+	kill(s->pid, SIGCONT);
+}
+
 static int remove_one(
 	const char *path, const struct stat *st UNUSED, int flag UNUSED, struct FTW *ftw UNUSED)
 {

@@ -23,6 +23,9 @@ void etcd_server_restart(struct etcd_server *s); /* on the same data and ports, 
 void etcd_server_restart_elsewhere(struct etcd_server *s);
 void etcd_server_restart_on(struct etcd_server *s, int client_port);
 void etcd_server_wipe(struct etcd_server *s); /* after a kill: the data is gone */
+/* Takes requests (its kernel does) and answers nothing, until thawed. */
+void etcd_server_freeze(struct etcd_server *s);
+void etcd_server_thaw(struct etcd_server *s);
 void etcd_server_stop(struct etcd_server *s); /* kills and removes the folder */
 
 /* Any unary call of etcd's API with a request in bytes. token may be NULL. */

@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -342,7 +341,7 @@ static void test_watch_resumes_after_restart(void **state UNUSED)
 static void test_lost_answers(void **state UNUSED)
 {
 	const char *endpoint = server.address;
-	struct etcd *c = open_as(&endpoint, 1, NULL, NULL, 500);
+	struct etcd *c = open_as(&endpoint, 1, NULL, NULL, 1000);
 	struct etcd_events ev;
 	struct etcd_range r;
 	struct etcd_watch *w;
@@ -353,10 +352,10 @@ static void test_lost_answers(void **state UNUSED)
 	int64_t rev = put_rev(patient, "lost/k", "1");
 	OK(etcd_watch_open(patient, "lost/", rev + 1, &w, E));
 	OK(etcd_get(c, "lost/k", &stop, &r, E));
-	kill(server.pid, SIGSTOP);
+	etcd_server_freeze(&server);
 	enum err_code put_code = etcd_put(c, "lost/k", slice_str("2"), &stop, E);
 	enum err_code get_code = etcd_get(c, "lost/k", &stop, &r, E);
-	kill(server.pid, SIGCONT);
+	etcd_server_thaw(&server);
 	assert_int_equal(put_code, ERR_UNCERTAIN);
 	assert_int_equal(get_code, ERR_TIMEOUT);
 	put(patient, "lost/k", "3");

@@ -486,6 +486,7 @@ static void test_relist_with_unreadable_values_keeps_objects(void **state UNUSED
 	first_listing();
 	create(1, 10, "c");
 	create(1, 20, "d");
+	struct collection *before = catalog_collection(cat, 10);
 	buf_put(list_key(&l, "database/collection-info/1/10"), "\xff", 1);
 	buf_put(list_key(&l, "partitions/10/11"), "\xff", 1);
 	list_field(&l, 10, 100, "id");
@@ -498,7 +499,9 @@ static void test_relist_with_unreadable_values_keeps_objects(void **state UNUSED
 		apply_listing(&l);
 		assert_int_equal(state_of(10), OBJECT_CREATED);
 		assert_int_equal(state_of(20), OBJECT_CREATED);
-		assert_int_equal(fields_of(10), 2);
+		struct collection *after = catalog_collection(cat, 10);
+		assert_ptr_equal(after, before);
+		collection_unref(after);
 		assert_int_equal(fields_of(20), 2);
 		assert_int_equal(catalog_partitions(cat, 10, &parts), 1);
 		assert_int_equal(parts[0].state, pass ? OBJECT_GONE : OBJECT_CREATED);
@@ -510,6 +513,7 @@ static void test_relist_with_unreadable_values_keeps_objects(void **state UNUSED
 		buf_put(list_key(&l, "fields/20/101"), "\x08", 1);
 	}
 	apply_listing(&l);
+	collection_unref(before);
 }
 
 static void test_databases(void **state UNUSED)

@@ -1,0 +1,80 @@
+"""Measures the server against real peers on loopback. Started by tools/bench; see docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import catchup
+import lag
+import report
+from rig import Rig, RigError
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCHES = {"catchup": catchup.run, "lag": lag.run}
+
+
+def numbers(text: str) -> list[int]:
+    return [int(n) for n in text.split(",")]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__)
+    parser.add_argument("benches", nargs="*", choices=[*BENCHES, []], help="default: all")
+    parser.add_argument("--mb", type=int, default=500, help="MB of insert messages to catch up with")
+    parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--rows", type=int, default=1000, help="rows of one insert request")
+    parser.add_argument("--shards", type=int, default=2)
+    parser.add_argument("--rtt-ms", type=numbers, default=[0, 20, 100], help="delays of the target's answers: 0,20,100")
+    parser.add_argument("--runs", type=int, default=3, help="of each catch-up; medians are reported")
+    parser.add_argument("--probes", type=int, default=60, help="rows to measure the lag with")
+    parser.add_argument("--deadline", type=int, default=1800, help="seconds until everything is given up")
+    parser.add_argument("--dir", help="use the rig in this folder, the filled collection too, and leave it running")
+    parser.add_argument("--profile", action="store_true", help="perf record of each catch-up, below --out")
+    parser.add_argument("--build", default=os.environ.get("MILVUS_CDC_BUILD") or ROOT / "build/release", type=Path,
+                        help="the build to measure")
+    parser.add_argument("--out", default=ROOT / "build/bench", type=Path, help="folder of the report")
+    options = parser.parse_args()
+    options.benches = options.benches or list(BENCHES)
+    return options
+
+
+@contextlib.contextmanager
+def bounded(seconds: int):
+    """Ends all that the bench started, whatever hangs."""
+    def give_up(_number, _frame):
+        raise TimeoutError(f"the bench took longer than --deadline {seconds}")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def main() -> int:
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    begin = time.monotonic()
+    results: dict = {"about": report.about(options)}
+    try:
+        with bounded(options.deadline), Rig(options.dir, owned=not options.dir) as rig:
+            rig.pair(dml_channels=16)
+            for name in options.benches:
+                results[name] = BENCHES[name](rig, options)
+                report.write(results, options.out)
+    except (RigError, TimeoutError) as error:
+        print(f"bench: FAILED: {error}", file=sys.stderr)
+        return 1
+    print(f"bench: {options.out / 'report.md'} after {time.monotonic() - begin:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

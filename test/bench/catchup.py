@@ -1,0 +1,198 @@
+"""Catch-up: a task that starts at the beginning of a collection with hundreds of MB behind it.
+
+The collection is filled through the source Milvus, so Kafka holds what a real source wrote. The task's
+target is cdc-sink, which forwards everything to the real target but swallows the rows: what is measured is
+the server (and Kafka), not how fast a Milvus can take rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import numpy
+from pymilvus import Collection, CollectionSchema, DataType, FieldSchema
+from pymilvus.grpc_gen import milvus_pb2, schema_pb2
+
+import parts
+from rig import RigError, wait_until
+
+FILLERS = 3      # threads that insert
+BODIES = 16      # different sets of vectors, so that no two messages in a row are equal
+QUIET_S = 1.0    # no row for so long: the end was reached
+TICK_ROOM = 16 << 10  # what ticks may add meanwhile
+LAST_RUN_S = 240
+
+
+def run(rig, options) -> dict:
+    work = _filled(rig, options)
+    floor = [_floor(rig, work, options) for _ in range(options.runs)]
+    work["bytes"] = floor[0]["bytes"]
+    results = {"floor": floor, "messages": floor[0]["messages"], "bytes": work["bytes"], "runs": []}
+    for number in range(options.runs):  # rounds, so that a noisy minute meets every delay alike
+        for rtt_ms in options.rtt_ms:
+            one = _run(rig, work, rtt_ms, number, options)
+            results["runs"].append(one)
+            print(f"catch-up rtt {rtt_ms:3} ms: {one['mb_s']:6.1f} MB/s, {one['cpu_s_gb']:.2f} CPU s/GB, "
+                  f"peak RSS {one['peak_rss_mb']:.0f} MB, others used {one['others_cores']:.2f} cores", flush=True)
+    results["median"] = {str(rtt): _median([r for r in results["runs"] if r["rtt_ms"] == rtt])
+                         for rtt in options.rtt_ms}
+    return results
+
+
+def _median(runs: list[dict]) -> dict:
+    return {key: statistics.median(r[key] for r in runs)
+            for key in ("mb_s", "cpu_s_gb", "user_s_gb", "system_s_gb", "peak_rss_mb", "calls", "others_cores")}
+
+
+# the rows ----------------------------------------------------------------------------------------
+
+def _filled(rig, options) -> dict:
+    """{"collection", "topics": {name: first offset}}; an earlier run's with --dir."""
+    state = rig.dir / f"bench-{options.mb}-{options.dim}-{options.rows}-{options.shards}.json"
+    if state.exists():
+        return json.loads(state.read_text())
+    source, kafka = rig.part("source"), rig.part("kafka")
+    name = f"catchup_{int(time.time())}"
+    schema = CollectionSchema([FieldSchema("id", DataType.INT64, is_primary=True),
+                               FieldSchema("v", DataType.FLOAT_VECTOR, dim=options.dim)])
+    Collection(name, schema, using=source.connect(), shards_num=options.shards)
+    stub, metadata = source.stub()
+    told = stub.DescribeCollection(milvus_pb2.DescribeCollectionRequest(collection_name=name), metadata=metadata)
+    work = {"collection": name, "topics": {t: kafka.ends(t)[1] for t in told.physical_channel_names}}
+    begin = time.monotonic()
+    rows = _fill(source, name, options)
+    _wait_settled(kafka, work)
+    print(f"catch-up: {rows} rows of dimension {options.dim} inserted into {options.shards} shards in "
+          f"{time.monotonic() - begin:.0f} s", flush=True)
+    state.write_text(json.dumps(work))
+    return work
+
+
+def _fill(source, name: str, options) -> int:
+    row_bytes = options.dim * 4 + 20  # vector, key, row id, timestamp: what a message holds of a row
+    inserts = options.mb * 1_000_000 // (row_bytes * options.rows) + 1
+    numbers, lock, failures = iter(range(inserts)), threading.Lock(), []
+
+    def insert() -> None:
+        stub, metadata = source.stub()
+        bodies = [_request(name, options, seed) for seed in range(BODIES)]
+        while not failures:
+            with lock:
+                number = next(numbers, None)
+            if number is None:
+                return
+            request = bodies[number % BODIES]
+            keys = range(number * options.rows, (number + 1) * options.rows)
+            request.fields_data[0].scalars.long_data.data[:] = keys
+            answer = stub.Insert(request, metadata=metadata, timeout=60)
+            if answer.status.error_code or answer.status.code:
+                failures.append(answer.status.reason)
+
+    threads = [threading.Thread(target=insert) for _ in range(FILLERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise RigError(f"the source refused an insert: {failures[0]}")
+    return inserts * options.rows
+
+
+def _request(name: str, options, seed: int):
+    """An insert without keys."""
+    keys = schema_pb2.FieldData(field_name="id", field_id=100, type=schema_pb2.Int64)
+    vectors = schema_pb2.FieldData(field_name="v", field_id=101, type=schema_pb2.FloatVector)
+    vectors.vectors.dim = options.dim
+    dice = numpy.random.default_rng(seed)
+    vectors.vectors.float_vector.data.extend(
+        dice.random(options.rows * options.dim, dtype=numpy.float32).tolist())
+    return milvus_pb2.InsertRequest(collection_name=name, partition_name="_default",
+                                    fields_data=[keys, vectors], num_rows=options.rows)
+
+
+def _wait_settled(kafka, work: dict) -> None:
+    """Until a few ticks have followed the last row on each topic."""
+    before = {t: kafka.ends(t)[1] for t in work["topics"]}
+    wait_until(lambda: all(kafka.ends(t)[1] >= end + 10 for t, end in before.items()), 30, "ticks follow the rows")
+
+
+# the measurements --------------------------------------------------------------------------------
+
+def _floor(rig, work: dict, options) -> dict:
+    """The same topics read and thrown away."""
+    command = [options.build / "test/kafka-floor", rig.part("kafka").address,
+               *(f"{topic}@{first}" for topic, first in work["topics"].items())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LAST_RUN_S)
+    if done.returncode:
+        raise RigError(f"kafka-floor: {done.stderr.strip()}")
+    floor = json.loads(done.stdout)
+    floor["mb_s"] = floor["bytes"] / 1e6 / floor["seconds"]
+    floor["cpu_s_gb"] = floor["cpu_s"] / (floor["bytes"] / 1e9)
+    print(f"floor (librdkafka alone): {floor['mb_s']:6.1f} MB/s, {floor['cpu_s_gb']:.2f} CPU s/GB", flush=True)
+    return floor
+
+
+def _run(rig, work: dict, rtt_ms: int, number: int, options) -> dict:
+    sink = parts.new_sink(rig, rig.part("target"), rtt_ms, options.build)
+    cdc = rig.cdc(rig.part("source"), name="bench-cdc", binary=options.build / "milvus-cdc")
+    profile = options.out / f"perf-rtt{rtt_ms}-{number}.data" if options.profile else None
+    try:
+        with _profiled(cdc.pid, profile):
+            return _measure(cdc, sink, work, rtt_ms)
+    finally:
+        (options.out / "milvus-cdc.log").write_bytes(cdc.log_path.read_bytes())
+        rig.remove(cdc)
+        rig.remove(sink)
+
+
+@contextlib.contextmanager
+def _profiled(pid: int, path: Path | None):
+    if path is None:
+        yield
+        return
+    perf = subprocess.Popen(["perf", "record", "-q", "-F", "999", "--call-graph", "dwarf,4096", "-p", str(pid),
+                             "-o", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(0.5)
+        yield
+    finally:
+        perf.terminate()
+        perf.wait(timeout=120)
+
+
+def _measure(cdc, sink, work: dict, rtt_ms: int) -> dict:
+    user0, system0 = parts.cpu_seconds(cdc.pid)
+    busy0, begin = parts.busy_seconds(), time.monotonic()
+    cdc.create(sink, {"default": [{"name": work["collection"], "use_start_position": True}]})
+    end, counts, cpu, busy = _wait_end(cdc, sink, work["bytes"] * 0.97)
+    user, system = (now - then for now, then in zip(cpu, (user0, system0)))
+    gb, seconds = work["bytes"] / 1e9, end - begin
+    return {
+        "rtt_ms": rtt_ms, "seconds": seconds, "mb_s": gb * 1000 / seconds, "user_s_gb": user / gb,
+        "system_s_gb": system / gb, "cpu_s_gb": (user + system) / gb,
+        "peak_rss_mb": parts.memory_mb(cdc.pid)["VmHWM"], "calls": counts["calls"], "messages": counts["msgs"],
+        "bytes": counts["bytes"], "others_cores": (busy - busy0 - user - system) / seconds,
+    }
+
+
+def _wait_end(cdc, sink, expected: float) -> tuple:
+    """When the last row came, with the counts and the CPU time of then."""
+    deadline = time.monotonic() + LAST_RUN_S
+    last = None
+    while True:
+        now, counts = time.monotonic(), sink.counts()
+        if counts["bad"]:
+            raise RigError(f"cdc-sink met requests it could not read: {counts}")
+        if last is None or counts["bytes"] > last[1]["bytes"] + TICK_ROOM:
+            last = now, counts, parts.cpu_seconds(cdc.pid), parts.busy_seconds()
+        elif counts["bytes"] >= expected and now - last[0] > QUIET_S:
+            return last
+        if now > deadline or not cdc.alive():
+            raise RigError(f"catch-up stopped at {counts} of {expected:.0f} bytes\n{cdc.log_tail()}")
+        time.sleep(0.02)
