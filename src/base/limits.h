@@ -27,6 +27,7 @@ enum {
 	LIMIT_TOPIC_PREFETCH = 2 << 20,   /* fetched from Kafka ahead of the reader, per topic */
 	LIMIT_TOPIC_FETCH = 1 << 20,      /* asked of Kafka at once, per topic; one message may be more */
 	LIMIT_CONN_FETCH = 16 << 20,      /* the same for all topics of a connection */
+	LIMIT_CONN_TOPICS = 64,           /* count; librdkafka looks topics up one by one */
 	LIMIT_DDL_WORKERS = 8,            /* threads */
 	LIMIT_OP_EVENTS = 1024,           /* operations read ahead per task */
 };

@@ -186,8 +186,11 @@ void loop_fd_retire(struct loop *l, struct loop_fd *f)
 	assert(list_empty(&f->dead));
 	list_del(&f->dirty);
 	list_push(&l->dead, &f->dead);
-	if (f->fd >= 0)
+	if (f->fd >= 0) {
+		/* A process forked meanwhile may hold a copy, which would keep the registration alive. */
+		epoll_ctl(l->ep, EPOLL_CTL_DEL, f->fd, NULL);
 		close(f->fd);
+	}
 	f->fd = -1;
 }
 

@@ -19,7 +19,7 @@ struct kafka_reader {
 struct kafka_mq_msg {
 	struct mq_msg msg;
 	rd_kafka_message_t *m;
-	struct kafka_conn *owner;
+	struct kafka_lease *owner;
 	rd_kafka_headers_t *headers; /* borrowed of m; NULL: none */
 };
 
@@ -133,7 +133,7 @@ static enum err_code mqk_next(struct mq_reader *mr, struct deadline d, struct st
 	struct mq_msg **ret_m, struct err *e)
 {
 	struct kafka_part *part = reader_of(mr)->part;
-	struct kafka_conn *owner;
+	struct kafka_lease *owner;
 	rd_kafka_message_t *m;
 
 	if (kafka_part_next(part, d, s, &m, &owner, e))

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "client/kafka/kafka_priv.h"
 
@@ -107,7 +108,7 @@ enum err_code kafka_new(const struct kafka_opts *o, struct kafka **ret_k, struct
 
 static void conn_free(struct kafka_conn *c)
 {
-	assert(!c->users && !c->msgs);
+	assert(!c->users);
 	if (c->rk)
 		rd_kafka_destroy(c->rk);
 	smap_done(&c->topics);
@@ -154,11 +155,16 @@ static void reserve_locked(struct kafka_conn *c, const char *topic)
 		smap_put(&c->topics, topic, c);
 }
 
+static bool full(const struct kafka_conn *c)
+{
+	return smap_count(&c->topics) >= LIMIT_CONN_TOPICS;
+}
+
 static struct kafka_conn *find_locked(struct kafka *k, const char *topic) REQUIRES(k->mtx)
 {
 	list_foreach (it, &k->conns) {
 		struct kafka_conn *c = LIST_ITEM(it, struct kafka_conn, link);
-		if (c->retired || (topic && smap_get(&c->topics, topic)))
+		if (c->retired || (topic && (smap_get(&c->topics, topic) || full(c))))
 			continue;
 		reserve_locked(c, topic);
 		return c;
@@ -197,7 +203,7 @@ static void collect_idle_locked(struct kafka *k, struct list *ret_idle) REQUIRES
 
 	list_foreach (it, &k->conns) {
 		struct kafka_conn *c = LIST_ITEM(it, struct kafka_conn, link);
-		if (c->users || c->msgs)
+		if (c->users)
 			continue;
 		if (keep && !c->retired) {
 			keep = false;
@@ -225,21 +231,51 @@ void kafka_conn_put(struct kafka_conn *c, const char *topic, bool retire)
 		conn_free(LIST_ITEM(n, struct kafka_conn, link));
 }
 
-void kafka_conn_msg_taken(struct kafka_conn *c)
+struct kafka_lease {
+	struct mtx mtx;
+	unsigned refs; /* under mtx */
+	struct kafka_conn *c;
+};
+
+struct kafka_lease *kafka_lease_new(struct kafka_conn *c)
 {
+	struct kafka_lease *l = xcalloc(1, sizeof(*l));
+
+	l->c = c;
+	l->refs = 1;
+	mtx_init(&l->mtx, "kafka lease");
 	mtx_lock(&c->k->mtx);
-	c->msgs++;
+	c->users++;
 	mtx_unlock(&c->k->mtx);
+	return l;
 }
 
-void kafka_msg_free(struct kafka_conn *owner, rd_kafka_message_t *m)
+void kafka_lease_ref(struct kafka_lease *l)
 {
-	struct kafka *k = owner->k;
+	mtx_lock(&l->mtx);
+	l->refs++;
+	mtx_unlock(&l->mtx);
+}
 
+/* Closing the connection takes time, so that is left to the next kafka_conn_put. */
+void kafka_lease_unref(struct kafka_lease *l)
+{
+	mtx_lock(&l->mtx);
+	bool last = --l->refs == 0;
+	mtx_unlock(&l->mtx);
+	if (!last)
+		return;
+	mtx_lock(&l->c->k->mtx);
+	l->c->users--;
+	mtx_unlock(&l->c->k->mtx);
+	mtx_done(&l->mtx);
+	free(l);
+}
+
+void kafka_msg_free(struct kafka_lease *owner, rd_kafka_message_t *m)
+{
 	rd_kafka_message_destroy(m);
-	mtx_lock(&k->mtx);
-	owner->msgs--;
-	mtx_unlock(&k->mtx);
+	kafka_lease_unref(owner);
 }
 
 /* Asked of the cluster, not of librdkafka's cache, and never creating the topic. */

@@ -18,7 +18,7 @@
 #include "base/time.h"
 
 struct kafka;
-struct kafka_conn;
+struct kafka_lease;
 struct kafka_part;
 
 struct kafka_opts {
@@ -49,9 +49,9 @@ NODISCARD enum err_code kafka_part_open(struct kafka *k, const char *topic, int6
 /* The next message; TIMEOUT when d passes. UNAVAILABLE: the broker is away, reading goes on by
  * itself. GONE, NOT_FOUND, DENIED, MALFORMED: nothing will come any more. @thread one a part */
 NODISCARD enum err_code kafka_part_next(struct kafka_part *p, struct deadline d, struct stop *s,
-	rd_kafka_message_t **ret_m, struct kafka_conn **ret_owner, struct err *e);
+	rd_kafka_message_t **ret_m, struct kafka_lease **ret_owner, struct err *e);
 /* The topic is known to hold messages beyond the last one returned. */
 bool kafka_part_has_more(struct kafka_part *p);
 void kafka_part_close(struct kafka_part *p);
 /* @thread any */
-void kafka_msg_free(struct kafka_conn *owner, rd_kafka_message_t *m);
+void kafka_msg_free(struct kafka_lease *owner, rd_kafka_message_t *m);

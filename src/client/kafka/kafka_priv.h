@@ -15,6 +15,7 @@ enum {
 	KAFKA_PROBE_MS = 1000,   /* between two probes of a connection that is in doubt */
 	KAFKA_DENIED_MS = 30000, /* a running reader believes a refusal after this */
 	KAFKA_STALL_MS = 10000,
+	KAFKA_CONFIRM_MS = 2000,
 	KAFKA_STALL_MOST_MS = 300000,
 	KAFKA_LOG_MS = 60000, /* a line of one kind at most this often */
 	KAFKA_LOG_KINDS = 16,
@@ -65,7 +66,11 @@ NODISCARD enum err_code kafka_conn_get(
 	struct kafka *k, const char *topic, struct kafka_conn **ret_c, struct err *e);
 /* Gives it back. Connections nobody uses are closed, except one. */
 void kafka_conn_put(struct kafka_conn *c, const char *topic, bool retire);
-void kafka_conn_msg_taken(struct kafka_conn *c);
+/* The right to hold messages of c; one a part, with a lock of its own, so that readers do not meet
+ * here. */
+struct kafka_lease *kafka_lease_new(struct kafka_conn *c);
+void kafka_lease_ref(struct kafka_lease *l);
+void kafka_lease_unref(struct kafka_lease *l);
 NODISCARD enum err_code kafka_conn_ends(struct kafka_conn *c, const char *topic, int64_t *ret_first,
 	int64_t *ret_next, struct err *e);
 /* Makes the threads of the connection look again at what they may fetch. */

@@ -21,16 +21,19 @@ struct kafka_part {
 	struct kafka *k;
 	char *topic;
 	struct kafka_conn *conn;
+	struct kafka_lease *lease;
 	rd_kafka_topic_t *rkt;
 	rd_kafka_queue_t *queue;
 	int64_t next, end;      /* the next offset to return; the end known last */
 	size_t since_wake;      /* bytes returned since the fetcher was woken */
 	int64_t quiet_since_ms; /* nothing came since then */
+	bool suspected;         /* and the topic had more when it was asked */
 	int64_t stall_ms;       /* patience with that, doubled at each restart */
 	unsigned bad;           /* restarts at p->next without a message */
 	struct mtx mtx;
 	struct cond cond;
-	bool ready; /* under mtx: the queue got something */
+	bool ready;   /* under mtx: the queue got something */
+	bool waiting; /* under mtx */
 };
 
 static void on_ready(rd_kafka_t *rk, void *part)
@@ -39,9 +42,11 @@ static void on_ready(rd_kafka_t *rk, void *part)
 
 	(void)rk;
 	mtx_lock(&p->mtx);
+	bool waiting = p->waiting;
 	p->ready = true;
-	cond_signal(&p->cond);
 	mtx_unlock(&p->mtx);
+	if (waiting)
+		cond_signal(&p->cond); /* after the unlock: the reader runs on at once */
 }
 
 static void fetch_stop(struct kafka_part *p, bool retire)
@@ -53,10 +58,13 @@ static void fetch_stop(struct kafka_part *p, bool retire)
 	}
 	if (p->rkt)
 		rd_kafka_topic_destroy(p->rkt);
+	if (p->lease)
+		kafka_lease_unref(p->lease);
 	if (p->conn)
 		kafka_conn_put(p->conn, p->topic, retire);
 	p->queue = NULL;
 	p->rkt = NULL;
+	p->lease = NULL;
 	p->conn = NULL;
 }
 
@@ -64,6 +72,7 @@ static enum err_code fetch_start(struct kafka_part *p, struct err *e)
 {
 	if (kafka_conn_get(p->k, p->topic, &p->conn, e))
 		return e->code;
+	p->lease = kafka_lease_new(p->conn);
 	p->rkt = rd_kafka_topic_new(p->conn->rk, p->topic, NULL);
 	if (!p->rkt)
 		return kafka_err(e, rd_kafka_last_error(), "topic %s", p->topic);
@@ -192,6 +201,7 @@ static void note_taken(struct kafka_part *p, const rd_kafka_message_t *m)
 	p->bad = 0;
 	p->stall_ms = KAFKA_STALL_MS;
 	p->quiet_since_ms = 0;
+	p->suspected = false;
 	p->since_wake += m->len;
 	if (p->since_wake < WAKE_BYTES)
 		return;
@@ -211,13 +221,21 @@ static enum err_code check_stall(struct kafka_part *p, struct err *e)
 	p->quiet_since_ms = now;
 	if (ask_range(p, e))
 		return e->code;
-	if (p->end <= p->next)
+	bool suspected = p->suspected;
+	p->suspected = p->end > p->next;
+	if (!p->suspected)
 		return ERR_OK;
+	if (!suspected) {
+		/* It may have come just now: look again soon. */
+		p->quiet_since_ms = now - p->stall_ms + KAFKA_CONFIRM_MS;
+		return ERR_OK;
+	}
+	p->suspected = false;
 	log_warn(&p->k->log,
 		"topic %s: nothing fetched for %lld ms though it has offsets %lld to %lld; reading "
-		"goes on over "
-		"another connection",
-		p->topic, (long long)p->stall_ms, (long long)p->next, (long long)p->end - 1);
+		"goes on over another connection",
+		p->topic, (long long)(p->stall_ms + KAFKA_CONFIRM_MS), (long long)p->next,
+		(long long)p->end - 1);
 	p->stall_ms = MIN(p->stall_ms * 2, KAFKA_STALL_MOST_MS);
 	return restart(p, true, e);
 }
@@ -227,16 +245,17 @@ static void wait_ready(struct kafka_part *p, struct deadline d, struct stop *s)
 	struct deadline look = d;
 	struct stop_watch w;
 
-	if (kafka_part_has_more(p)) {
+	if (p->end > p->next) {
 		kafka_conn_wake(p->conn);
 		look.at_ms = MIN(d.at_ms, deadline_in(WAKE_MS).at_ms);
 	}
 	stop_watch_add(s, &w, &p->mtx, &p->cond);
 	mtx_lock(&p->mtx);
+	p->waiting = true;
 	while (!p->ready && !stop_is_set(s))
 		if (!cond_wait(&p->cond, &p->mtx, look))
 			break;
-	p->ready = false;
+	p->ready = p->waiting = false;
 	mtx_unlock(&p->mtx);
 	stop_watch_del(s, &w);
 }
@@ -268,7 +287,7 @@ static enum err_code timed_out(struct kafka_part *p, bool waited, struct err *e)
 }
 
 enum err_code kafka_part_next(struct kafka_part *p, struct deadline d, struct stop *s,
-	rd_kafka_message_t **ret_m, struct kafka_conn **ret_owner, struct err *e)
+	rd_kafka_message_t **ret_m, struct kafka_lease **ret_owner, struct err *e)
 {
 	/* A restart may have failed half way. */
 	if (!p->queue && restart(p, false, e))
@@ -277,8 +296,8 @@ enum err_code kafka_part_next(struct kafka_part *p, struct deadline d, struct st
 		if (take(p, ret_m, e))
 			return e->code;
 		if (*ret_m) {
-			*ret_owner = p->conn;
-			kafka_conn_msg_taken(p->conn);
+			*ret_owner = p->lease;
+			kafka_lease_ref(p->lease);
 			return ERR_OK;
 		}
 		if (stop_is_set(s))
