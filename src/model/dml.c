@@ -67,11 +67,11 @@ static bool read_replicate(struct msg_base *b, struct slice raw)
 	struct wire_field f;
 
 	while (wire_next(&w, &f)) {
-		if (f.num == R_IS)
+		if (f.num == R_IS && f.type == WIRE_VARINT)
 			b->is_replicate = f.value != 0;
-		else if (f.num == R_TS)
+		else if (f.num == R_TS && f.type == WIRE_VARINT)
 			b->replicate_ts = f.value;
-		else if (f.num == R_ID)
+		else if (f.num == R_ID && f.type == WIRE_LEN)
 			b->has_replicate_id = f.data.n > 0;
 	}
 	return !w.bad;
@@ -85,13 +85,14 @@ enum err_code msg_base_read(struct msg_base *b, struct slice raw, struct err *e)
 
 	*b = (struct msg_base){.raw = raw};
 	while (wire_next(&w, &f)) {
-		if (f.num == B_TYPE)
+		bool number = f.type == WIRE_VARINT;
+		if (number && f.num == B_TYPE)
 			b->type = (int)f.value;
-		else if (f.num == B_ID)
+		else if (number && f.num == B_ID)
 			b->msg_id = (int64_t)f.value;
-		else if (f.num == B_TS)
+		else if (number && f.num == B_TS)
 			b->ts = f.value;
-		else if (f.num == B_SOURCE)
+		else if (number && f.num == B_SOURCE)
 			b->source_id = (int64_t)f.value;
 		else if (f.num == B_REPLICATE && f.type == WIRE_LEN)
 			good = good && read_replicate(b, f.data);
@@ -157,15 +158,16 @@ static bool read_fields(struct dml *d, const struct layout *l)
 	struct wire_field f;
 
 	while (wire_next(&w, &f)) {
-		if (f.num == l->shard)
+		bool text = f.type == WIRE_LEN, number = f.type == WIRE_VARINT;
+		if (text && f.num == l->shard)
 			d->shard = f.data;
-		else if (f.num == l->collection_name)
+		else if (text && f.num == l->collection_name)
 			d->collection_name = f.data;
-		else if (f.num == l->partition_name)
+		else if (text && f.num == l->partition_name)
 			d->partition_name = f.data;
-		else if (f.num == l->collection_id)
+		else if (number && f.num == l->collection_id)
 			d->collection_id = (int64_t)f.value;
-		else if (f.num == l->partition_id)
+		else if (number && f.num == l->partition_id)
 			d->partition_id = (int64_t)f.value;
 		else if (l->rows && f.num == F_TIMESTAMPS && !read_ts(d, &f))
 			return false;

@@ -146,7 +146,7 @@ void subs_fail(
 void outlets_push(struct reader *r, struct cut *cut);
 
 /* hub_merge.c */
-/* Moves the subs of chaser r to the main reader if that is not ahead of it. */
+/* Moves r's subs to the main reader if r is a chaser and has caught up with it. */
 void reader_merge(struct reader *r);
 /* Gives o, whose push was cancelled for this, to a chaser of its own. */
 void reader_split_locked(struct channel *ch, struct reader *r, struct outlet *o) REQUIRES(ch->mtx);

@@ -157,8 +157,7 @@ static void on_tick(struct reader *r, const struct hub_raw *raw, bool waited)
 	outlets_push(r, &cut);
 	round_end(r);
 	cut_done(&cut);
-	if (r->chaser)
-		reader_merge(r);
+	reader_merge(r);
 }
 
 static void log_full(struct reader *r)

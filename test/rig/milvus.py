@@ -40,6 +40,8 @@ class Milvus(Part):
     """
 
     kind = "milvus"
+    start_timeout = 45.0
+    start_attempts = 2  # on a busy machine 2.3.5 sometimes never gets all its parts healthy
     stop_timeout = 5.0  # with a loaded collection a polite end takes 28 s; nothing is lost by a kill
 
     @property

@@ -55,6 +55,7 @@ class Part:
 
     kind = ""
     start_timeout = 90.0
+    start_attempts = 1  # more for servers that are known to hang now and then while starting
     stop_timeout = 20.0
 
     def __init__(self, rig: "Rig", name: str, options: dict, block: ports.Block,
@@ -131,12 +132,17 @@ class Part:
             self._block = ports.retake(self.base)
         self.prepare()
         fds = (self._block.fd,) if self._block.fd >= 0 else ()
-        self.process = Process.spawn(self.command(), self.dir, self.log_path, self.environment(), fds)
-        self.rig.adopt(self)
-        try:
-            wait_until(self._ready_or_dead, self.start_timeout, f"{self.name} serves")
-        except TimeoutError as error:
-            raise RigError(f"{error}\n--- {self.log_path}\n{self.log_tail()}") from None
+        for left in reversed(range(self.start_attempts)):
+            self.process = Process.spawn(self.command(), self.dir, self.log_path, self.environment(), fds)
+            self.rig.adopt(self)
+            try:
+                wait_until(self._ready_or_dead, self.start_timeout, f"{self.name} serves")
+                break
+            except TimeoutError as error:
+                if not left:
+                    raise RigError(f"{error}\n--- {self.log_path}\n{self.log_tail()}") from None
+                self.process.stop(0)
+                self.prepare()
         self.started_in = time.monotonic() - begin
         return self
 
