@@ -13,7 +13,7 @@
 #include "server/run_priv.h"
 #include "store/writer.h"
 
-enum { FIRST_MS = 200, MOST_MS = 10000 };
+enum { FIRST_MS = 200, MOST_MS = 10000, FINAL_TRIES = 8 };
 
 static const char *const state_names[] = {
 #define COLL_NAME(id, text) text,
@@ -87,7 +87,9 @@ int64_t coll_error(struct coll *c, const char *what, const struct err *e)
 {
 	if (e->code == ERR_CANCELLED)
 		return JOB_IDLE;
-	if (!retry_may(e->code, true)) {
+	/* A server that is starting gives odd answers: what looks permanent is tried a few times. */
+	bool final = !retry_may(e->code, true) && c->backoff.failed >= FINAL_TRIES;
+	if (final || e->code == ERR_UNSUPPORTED) {
 		coll_fail(c, "%s: %s", what, e->text);
 		return JOB_IDLE;
 	}
@@ -153,6 +155,7 @@ void coll_stop(struct coll *c, int64_t patience_ms)
 	job_stop(&c->job);
 	if (c->started)
 		coll_stop_streams(c, patience_ms);
+	coll_notes_cancel(c);
 }
 
 void coll_free(struct coll *c)

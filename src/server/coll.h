@@ -83,6 +83,7 @@ struct coll {
 	int n_shards;
 	bool recorded;                 /* created or adopted by us: a record exists */
 	bool unclean;                  /* earlier calls may have landed beyond the position */
+	uint64_t replay_until;         /* source time up to which they may; 0 = none */
 	bool started;                  /* streams are attached */
 
 	struct mtx mtx;                /* a leaf: callbacks of readers and workers take it */
@@ -141,6 +142,9 @@ void coll_parts_free(struct coll *c);
 int64_t coll_drop_step(struct coll *c);
 /* Sends a drop message on all channels of the collection: false while not all are acknowledged. part may be NULL. */
 bool coll_notes(struct coll *c, int type, const struct part *p);
+/* Notes that are out: false while not all are acknowledged. */
+bool coll_notes_settled(struct coll *c);
+void coll_notes_cancel(struct coll *c);
 
 /* Puts the record into the write-behind store. */
 void coll_record_put(struct coll *c);

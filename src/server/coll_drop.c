@@ -82,6 +82,24 @@ bool coll_notes(struct coll *c, int type, const struct part *p)
 	return all;
 }
 
+bool coll_notes_settled(struct coll *c)
+{
+	for (int i = 0; i < c->n_shards; i++) {
+		struct coll_shard *s = &c->shards[i];
+		if (s->note_out && !tchan_note_done(s->chan, &s->note))
+			return false;
+		s->note_out = false;
+	}
+	return true;
+}
+
+void coll_notes_cancel(struct coll *c)
+{
+	for (int i = 0; i < c->n_shards; i++)
+		if (c->shards[i].note_out)
+			tchan_note_cancel(c->shards[i].chan, &c->shards[i].note);
+}
+
 int64_t coll_drop_step(struct coll *c)
 {
 	struct err e = ERR_INIT;

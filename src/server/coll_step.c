@@ -238,6 +238,8 @@ static int64_t step_dropping(struct coll *c)
 {
 	if (take_failure(c))
 		return JOB_IDLE;
+	if (!coll_notes_settled(c))
+		return AGAIN_MS; /* of a partition's drop */
 	if (!all_shards_at_drop(c)) {
 		coll_waits(c, "the drop message of all shards");
 		return IDLE_MS; /* woken by each */

@@ -179,8 +179,7 @@ static enum err_code prepare(struct coll *c, struct coll_shard *s, struct err *e
 	st->target_id = c->target_id;
 	st->pk_field_id = c->pk_field_id;
 	st->pk_is_varchar = c->pk_is_varchar;
-	st->replay_until = c->unclean ? run_head_ts(c->run) : c->run->replay_until;
-	c->unclean = false;
+	st->replay_until = c->replay_until;
 	st->acked = start;
 	set_metrics(c, s);
 	s->sub = (struct sub){.collection_id = c->id,
@@ -197,6 +196,8 @@ static enum err_code prepare(struct coll *c, struct coll_shard *s, struct err *e
 
 enum err_code coll_start_streams(struct coll *c, struct err *e)
 {
+	if (!c->replay_until)
+		c->replay_until = c->unclean ? run_head_ts(c->run) : c->run->replay_until;
 	for (int i = 0; i < c->n_shards; i++)
 		if (prepare(c, &c->shards[i], e))
 			return err_ctx(e, "shard %d", i);
@@ -206,6 +207,7 @@ enum err_code coll_start_streams(struct coll *c, struct err *e)
 		s->attached = true;
 	}
 	c->started = true;
+	c->unclean = false; /* known anew when the streams stop */
 	for (int i = 0; i < c->n_shards; i++)
 		hub_subscribe(c->run->sv.hub, &c->shards[i].sub);
 	return ERR_OK;
@@ -222,7 +224,10 @@ void coll_stop_streams(struct coll *c, int64_t patience_ms)
 			continue;
 		tchan_detach(&s->stream, patience_ms);
 		s->attached = false;
-		if (s->stream.unclean)
+		/* What may be on the target beyond the position: a call of unknown fate, the first rows of a pack that
+		 * failed in its middle, the rest of a replay's window. */
+		if (s->stream.unclean || s->stream.failed ||
+			s->stream.acked.ts < s->stream.replay_until)
 			c->unclean = true;
 	}
 }

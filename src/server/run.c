@@ -341,6 +341,24 @@ static void wake_recorded(struct run *r)
 	mtx_unlock(&r->mtx);
 }
 
+/* Another server writes to our metastore: two clocks on one target break every order there. */
+static bool taken_over(struct run *r)
+{
+	struct writer_status ws;
+	writer_status(r->sv.writer, &ws);
+	return !ws.healthy && ws.code == ERR_CONFLICT;
+}
+
+static bool stop_colls(struct run *r, int64_t patience_ms);
+
+static void give_way(struct run *r)
+{
+	log_error(&r->log, "another server has taken over the metastore: this task writes nothing any more here");
+	oplog_stop(r->oplog);
+	stop_colls(r, 0);
+	target_silence(r->target);
+}
+
 static void main_loop(void *arg)
 {
 	struct run *r = arg;
@@ -367,6 +385,10 @@ static void main_loop(void *arg)
 		seen = now;
 		if (time_mono_ms() - r->saved_mono_ms >= save_interval_ms(r))
 			save_positions(r);
+		if (taken_over(r)) {
+			give_way(r);
+			break;
+		}
 	}
 }
 
@@ -410,6 +432,9 @@ static bool stop_colls(struct run *r, int64_t patience_ms)
 		coll_stop(c, deadline_left_ms(d));
 		if (!c->recorded)
 			continue;
+		/* A window that this run did not even begin is the next run's. */
+		if (!c->started && r->replay_until)
+			c->unclean = true;
 		coll_record_put(c);
 		clean = clean && !c->unclean;
 	}

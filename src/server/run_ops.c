@@ -27,7 +27,7 @@ enum {
 	FIRST_MS = 200,
 	MOST_MS = 10000,
 	UNKNOWN_MS = 10000,  /* how long a name may be unknown to the catalog */
-	NOT_FOUND_TRIES = 8,
+	FINAL_TRIES = 8,
 	KEY_BYTES = NAME_BYTES * 2,
 };
 
@@ -226,8 +226,9 @@ static int64_t failed(struct op_event *v, const struct err *e)
 {
 	if (e->code == ERR_CANCELLED)
 		return JOB_IDLE;
+	/* A server that is starting gives odd answers: what looks permanent is tried a few times. */
 	bool again = retry_may(e->code, true) ||
-		(e->code == ERR_NOT_FOUND && v->backoff.failed < NOT_FOUND_TRIES);
+		(e->code != ERR_UNSUPPORTED && v->backoff.failed < FINAL_TRIES);
 	if (!again)
 		return skip(v, e->text);
 	bool first = v->backoff.failed == 0;

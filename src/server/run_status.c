@@ -9,6 +9,7 @@
 #include "server/run_priv.h"
 #include "source/catalog.h"
 #include "source/reader.h"
+#include "store/writer.h"
 
 enum { WAITS_KEPT = 20, WAITS_BYTES = 32 << 10 };
 
@@ -65,9 +66,12 @@ static void add_colls(struct run *r, struct summary *s)
 static void add_services(struct run *r, struct summary *s)
 {
 	char text[COLL_REASON_BYTES];
+	struct writer_status ws;
 
 	target_status(r->target, text, sizeof(text));
 	add_wait(s, text);
+	writer_status(r->sv.writer, &ws);
+	add_wait(s, ws.text);
 	catalog_status(r->sv.catalog, text, sizeof(text));
 	add_wait(s, text);
 	hub_status(r->sv.hub, "", text, sizeof(text));

@@ -452,6 +452,11 @@ void targets_free(struct targets *s, int64_t patience_ms)
 	free(s);
 }
 
+void target_silence(struct target *t)
+{
+	stop_set(&t->stop);
+}
+
 struct milvus *target_milvus(struct target *t)
 {
 	return t->milvus;

@@ -39,6 +39,9 @@ void target_put(struct target *t, int64_t patience_ms);
 /* Opens a client for the task's target and connects once, without a session. */
 NODISCARD enum err_code target_check(struct targets *s, const struct task *t, struct err *e);
 
+/* No channel sends anything any more, ticks included, until the session is closed. */
+void target_silence(struct target *t);
+
 struct milvus *target_milvus(struct target *t);
 /* The target's clock now, a TSO; 0 while it was never reached. @thread any, does not block */
 uint64_t target_clock(void *target);

@@ -34,8 +34,8 @@ struct hub {
 	struct stop stop;
 	struct thread keeper;
 	struct log_ctx log;
-	int64_t grace_ms;         /* HUB_MAIN_GRACE_MS and */
-	int64_t split_ms;         /* HUB_SPLIT_MS; tests are more impatient */
+	int64_t grace_ms; /* HUB_MAIN_GRACE_MS and */
+	int64_t split_ms; /* HUB_SPLIT_MS; tests are more impatient */
 	struct mtx mtx;
 	struct cond cond;     /* the keeper's */
 	struct smap channels; /* under mtx; channels are freed with the hub only */

@@ -2,6 +2,8 @@
  * at each tick, and gives the cut to the outlets. A main reader goes on until it has had no sub for
  * a while, a chaser until it has merged or its subs are gone. Threads: one a reader. Its state is
  * struct reader's first block; the rest is under the channel's lock. */
+#include "source/reader.h"
+
 #include <stdio.h>
 
 #include "base/limits.h"

@@ -53,7 +53,7 @@ def _median(runs: list[dict]) -> dict:
 # the rows ----------------------------------------------------------------------------------------
 
 def _filled(rig, options) -> dict:
-    """{"collection", "topics": {name: first offset}}; an earlier run's with --dir."""
+    """{"collection", "topics": {name: [first offset, end]}}; an earlier run's with --dir."""
     state = rig.dir / f"bench-{options.mb}-{options.dim}-{options.rows}-{options.shards}.json"
     if state.exists():
         return json.loads(state.read_text())
@@ -64,9 +64,10 @@ def _filled(rig, options) -> dict:
     Collection(name, schema, using=source.connect(), shards_num=options.shards)
     stub, metadata = source.stub()
     told = stub.DescribeCollection(milvus_pb2.DescribeCollectionRequest(collection_name=name), metadata=metadata)
-    work = {"collection": name, "topics": {t: kafka.ends(t)[1] for t in told.physical_channel_names}}
+    first = {t: kafka.ends(t)[1] for t in told.physical_channel_names}
     begin = time.monotonic()
     rows = _fill(source, name, options)
+    work = {"collection": name, "topics": {t: [n, kafka.ends(t)[1]] for t, n in first.items()}}
     _wait_settled(kafka, work)
     print(f"catch-up: {rows} rows of dimension {options.dim} inserted into {options.shards} shards in "
           f"{time.monotonic() - begin:.0f} s", flush=True)
@@ -118,8 +119,8 @@ def _request(name: str, options, seed: int):
 
 def _wait_settled(kafka, work: dict) -> None:
     """Until a few ticks have followed the last row on each topic."""
-    before = {t: kafka.ends(t)[1] for t in work["topics"]}
-    wait_until(lambda: all(kafka.ends(t)[1] >= end + 10 for t, end in before.items()), 30, "ticks follow the rows")
+    wait_until(lambda: all(kafka.ends(t)[1] >= end + 10 for t, (_, end) in work["topics"].items()), 30,
+               "ticks follow the rows")
 
 
 # the measurements --------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ def _wait_settled(kafka, work: dict) -> None:
 def _floor(rig, work: dict, options) -> dict:
     """The same topics read and thrown away."""
     command = [options.build / "test/kafka-floor", rig.part("kafka").address,
-               *(f"{topic}@{first}" for topic, first in work["topics"].items())]
+               *(f"{topic}@{first},{end}" for topic, (first, end) in work["topics"].items())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LAST_RUN_S)
     if done.returncode:
         raise RigError(f"kafka-floor: {done.stderr.strip()}")

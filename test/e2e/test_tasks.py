@@ -185,9 +185,10 @@ def test_drop_and_create_under_backlog(cdc, source, target):
     assert absent(middle)
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize("how", ["stop", "kill", "kill and stop"])
 def test_restart_under_load(cdc, source, target, how):
-    """A clean stop leaves no window; a killed server replays its window with deletes in front."""
+    """A clean stop leaves no window; a killed server replays its window with deletes in front, also when it is
+    stopped before the window is over."""
     name = fresh()
     task = cdc.create(target, only(name))
     collection = simple("source", name, shards_num=2)
@@ -195,8 +196,10 @@ def test_restart_under_load(cdc, source, target, how):
     copy = wait_collection(name, "target")
     for turn in range(3):
         wait_until(lambda: load.key > 10**6 + 500 * (turn + 1), 60, "the load goes on")
-        cdc.kill() if how == "kill" else cdc.stop()
+        cdc.stop() if how == "stop" else cdc.kill()
         cdc.start()
+        if how == "kill and stop":
+            cdc.restart()
     load.stop()
     wait_equal(collection, copy, timeout=60)
     assert cdc.get(task)["state"] == "Running"

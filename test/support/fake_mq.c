@@ -115,8 +115,8 @@ static enum err_code check_position(const struct topic *t, int64_t at, struct er
 		(long long)t->first, t->n);
 }
 
-static enum err_code fake_open(struct mq *q, const char *topic, const struct mq_id *from, struct stop *s,
-	struct mq_reader **ret_r, struct err *e)
+static enum err_code fake_open(struct mq *q, const char *topic, const struct mq_id *from,
+	struct stop *s, struct mq_reader **ret_r, struct err *e)
 {
 	struct fake_mq *f = of(q);
 	struct fake_reader *r = xcalloc(1, sizeof(*r));
@@ -179,8 +179,8 @@ static void linger_locked(struct fake_mq *f, struct stop *s) REQUIRES(f->mtx)
 	mtx_lock(&f->mtx);
 }
 
-static enum err_code fake_next(
-	struct mq_reader *mr, struct deadline d, struct stop *s, struct mq_msg **ret_m, struct err *e)
+static enum err_code fake_next(struct mq_reader *mr, struct deadline d, struct stop *s,
+	struct mq_msg **ret_m, struct err *e)
 {
 	struct fake_reader *r = (struct fake_reader *)mr;
 	struct fake_mq *f = r->f;
@@ -245,8 +245,8 @@ static int fake_compare(const struct mq_id *a, const struct mq_id *b)
 	return (x > y) - (x < y);
 }
 
-static const struct mq_ops fake_ops = {"fake", fake_check, fake_latest, fake_open, fake_next, fake_close,
-	fake_msg_free, fake_property, fake_compare};
+static const struct mq_ops fake_ops = {"fake", fake_check, fake_latest, fake_open, fake_next,
+	fake_close, fake_msg_free, fake_property, fake_compare};
 
 struct fake_mq *fake_mq_new(void)
 {
@@ -291,7 +291,8 @@ struct mq *fake_mq_queue(struct fake_mq *f)
 	return &f->mq;
 }
 
-int64_t fake_mq_put(struct fake_mq *f, const char *topic, struct slice payload, const char *const *props)
+int64_t fake_mq_put(
+	struct fake_mq *f, const char *topic, struct slice payload, const char *const *props)
 {
 	struct entry *en = xcalloc(1, sizeof(*en));
 

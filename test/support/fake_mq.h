@@ -12,7 +12,8 @@ int fake_mq_free(struct fake_mq *f);
 struct mq *fake_mq_queue(struct fake_mq *f);
 
 /* Appends a message; props: key, value, ..., NULL, or NULL. Returns its number. @thread any, as all below */
-int64_t fake_mq_put(struct fake_mq *f, const char *topic, struct slice payload, const char *const *props);
+int64_t fake_mq_put(
+	struct fake_mq *f, const char *topic, struct slice payload, const char *const *props);
 /* Makes a topic without messages. */
 void fake_mq_make(struct fake_mq *f, const char *topic);
 struct mq_id fake_mq_id(int64_t number);
@@ -27,6 +28,6 @@ void fake_mq_latency_us(struct fake_mq *f, unsigned most_us);
 /* Messages cost this much instead of their size; 0 = their size. */
 void fake_mq_cost(struct fake_mq *f, size_t bytes);
 
-int fake_mq_readers(struct fake_mq *f);  /* open now */
-int fake_mq_opens(struct fake_mq *f);    /* ever */
-int fake_mq_alive(struct fake_mq *f);    /* messages out */
+int fake_mq_readers(struct fake_mq *f); /* open now */
+int fake_mq_opens(struct fake_mq *f);   /* ever */
+int fake_mq_alive(struct fake_mq *f);   /* messages out */

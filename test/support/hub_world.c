@@ -251,7 +251,8 @@ void world_write(struct world *w, struct topic_model *t, int n)
 			if (t->clock <= t->ticked)
 				t->clock = t->ticked + 1;
 		} else if (what < 33) {
-			world_drop(w, t, (int)world_rand(w, WORLD_VCHANNELS), t->ticked + 1 + world_rand(w, 9));
+			world_drop(w, t, (int)world_rand(w, WORLD_VCHANNELS),
+				t->ticked + 1 + world_rand(w, 9));
 		} else {
 			t->clock += world_rand(w, 3);
 			uint64_t ts = MAX(t->clock, t->ticked + 1);
@@ -269,13 +270,15 @@ struct position world_some_cut(struct world *w, const struct topic_model *t)
 	return t->cuts[world_rand(w, (unsigned)t->n_cuts)];
 }
 
-void world_sub(struct world *w, int i, struct topic_model *t, int vchannel, int group, struct position start)
+void world_sub(struct world *w, int i, struct topic_model *t, int vchannel, int group,
+	struct position start)
 {
 	struct wsub *s = &w->subs[i];
 
 	mtx_lock(&w->mtx); /* recorders walk over all slots */
 	free(s->got);
-	*s = (struct wsub){.w = w, .t = t, .vchannel = vchannel, .first = start, .at = start, .live = true};
+	*s = (struct wsub){
+		.w = w, .t = t, .vchannel = vchannel, .first = start, .at = start, .live = true};
 	vchannel_name(s->sub.vchannel, t, vchannel);
 	snprintf(s->sub.pchannel, CHANNEL_BYTES, "%s", t->name);
 	s->sub.collection_id = 100 + vchannel;
@@ -342,8 +345,8 @@ static bool for_sub(const struct wsub *s, const struct row *r)
 }
 
 /* One tick of the model: the rows it releases, without repeats. Released rows get *done. */
-static void release(const struct wsub *s, bool *done, size_t upto, uint64_t ts, int64_t **want, size_t *n,
-	size_t *cap)
+static void release(const struct wsub *s, bool *done, size_t upto, uint64_t ts, int64_t **want,
+	size_t *n, size_t *cap)
 {
 	const struct row **pack = xcalloc(upto + 1, sizeof(*pack));
 	size_t n_pack = 0;
@@ -396,7 +399,8 @@ void world_expect(struct world *w, int i)
 		fprintf(stderr, "sub %d failed: %s\n", i, s->why);
 	for (size_t k = 0; k < MAX(n, s->n); k++)
 		if (k >= n || k >= s->n || want[k] != s->got[k]) {
-			fprintf(stderr, "sub %d of %s v%d from %lld/%llu: at %zu (want %zu, got %zu)\n", i,
+			fprintf(stderr,
+				"sub %d of %s v%d from %lld/%llu: at %zu (want %zu, got %zu)\n", i,
 				s->t->name, s->vchannel, (long long)fake_mq_number(&s->first.id),
 				(unsigned long long)s->first.ts, k, n, s->n);
 			break;

@@ -82,14 +82,16 @@ void world_close(struct world *w);
 unsigned world_rand(struct world *w, unsigned below);
 
 /* Writers: a row of a vchannel at ts, a tick, a drop of the vchannel's collection. */
-int64_t world_row(struct world *w, struct topic_model *t, int vchannel, uint64_t ts, int64_t msg_id);
+int64_t world_row(
+	struct world *w, struct topic_model *t, int vchannel, uint64_t ts, int64_t msg_id);
 int64_t world_tick(struct world *w, struct topic_model *t, uint64_t ts);
 int64_t world_drop(struct world *w, struct topic_model *t, int collection, uint64_t ts);
 /* Some random messages as a source writes them. */
 void world_write(struct world *w, struct topic_model *t, int n);
 
 /* Subscribes slot i from a position. */
-void world_sub(struct world *w, int i, struct topic_model *t, int vchannel, int group, struct position start);
+void world_sub(struct world *w, int i, struct topic_model *t, int vchannel, int group,
+	struct position start);
 void world_unsub(struct world *w, int i);
 /* Again, from where it stopped. */
 void world_resub(struct world *w, int i);

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "client/kafka/kafka_priv.h"
 
+#define BUSY_WAIT_MS "10"
+
 static enum err_code code_of(rd_kafka_resp_err_t code)
 {
 	switch ((int)code) {
@@ -129,16 +131,19 @@ void kafka_free(struct kafka *k)
 	free(k);
 }
 
-static struct kafka_conn *conn_new(struct kafka *k, struct err *e)
+static struct kafka_conn *conn_new(struct kafka *k, enum kafka_pace pace, struct err *e)
 {
 	struct kafka_conn *c = xcalloc(1, sizeof(*c));
 	char why[ERR_TEXT_BYTES / 2];
 
 	c->k = k;
+	c->pace = pace;
 	mtx_init(&c->mtx, "kafka conn");
 	list_init(&c->link);
 	rd_kafka_conf_t *conf = rd_kafka_conf_dup(k->conf);
 	rd_kafka_conf_set_opaque(conf, c);
+	if (pace == KAFKA_BUSY)
+		rd_kafka_conf_set(conf, "fetch.wait.max.ms", BUSY_WAIT_MS, why, sizeof(why));
 	c->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
 	if (c->rk)
 		return c;
@@ -160,11 +165,14 @@ static bool full(const struct kafka_conn *c)
 	return smap_count(&c->topics) >= LIMIT_CONN_TOPICS;
 }
 
-static struct kafka_conn *find_locked(struct kafka *k, const char *topic) REQUIRES(k->mtx)
+static struct kafka_conn *find_locked(struct kafka *k, const char *topic, enum kafka_pace pace)
+	REQUIRES(k->mtx)
 {
 	list_foreach (it, &k->conns) {
 		struct kafka_conn *c = LIST_ITEM(it, struct kafka_conn, link);
-		if (c->retired || (topic && (smap_get(&c->topics, topic) || full(c))))
+		if (c->retired)
+			continue;
+		if (topic && (c->pace != pace || smap_get(&c->topics, topic) || full(c)))
 			continue;
 		reserve_locked(c, topic);
 		return c;
@@ -172,19 +180,19 @@ static struct kafka_conn *find_locked(struct kafka *k, const char *topic) REQUIR
 	return NULL;
 }
 
-enum err_code kafka_conn_get(
-	struct kafka *k, const char *topic, struct kafka_conn **ret_c, struct err *e)
+enum err_code kafka_conn_get(struct kafka *k, const char *topic, enum kafka_pace pace,
+	struct kafka_conn **ret_c, struct err *e)
 {
 	mtx_lock(&k->mtx);
-	*ret_c = find_locked(k, topic);
+	*ret_c = find_locked(k, topic, pace);
 	mtx_unlock(&k->mtx);
 	if (*ret_c)
 		return ERR_OK;
-	struct kafka_conn *c = conn_new(k, e);
+	struct kafka_conn *c = conn_new(k, pace, e);
 	if (!c)
 		return e->code;
 	mtx_lock(&k->mtx);
-	*ret_c = find_locked(k, topic); /* another thread may have been as fast */
+	*ret_c = find_locked(k, topic, pace); /* another thread may have been as fast */
 	if (!*ret_c) {
 		reserve_locked(c, topic);
 		list_push(&k->conns, &c->link);
@@ -196,39 +204,40 @@ enum err_code kafka_conn_get(
 	return ERR_OK;
 }
 
-/* Idle connections beyond the first, off the list. */
-static void collect_idle_locked(struct kafka *k, struct list *ret_idle) REQUIRES(k->mtx)
+/* An idle connection beyond the first, taken off the list; NULL if there is none. */
+static struct kafka_conn *take_idle(struct kafka *k)
 {
+	struct kafka_conn *idle = NULL;
 	bool keep = true;
 
+	mtx_lock(&k->mtx);
 	list_foreach (it, &k->conns) {
 		struct kafka_conn *c = LIST_ITEM(it, struct kafka_conn, link);
 		if (c->users)
 			continue;
-		if (keep && !c->retired) {
+		if (c->retired || !keep)
+			idle = c;
+		else
 			keep = false;
-			continue;
-		}
-		list_del(&c->link);
-		list_push(ret_idle, &c->link);
 	}
+	if (idle)
+		list_del(&idle->link);
+	mtx_unlock(&k->mtx);
+	return idle;
 }
 
 void kafka_conn_put(struct kafka_conn *c, const char *topic, bool retire)
 {
 	struct kafka *k = c->k;
-	struct list idle;
 
-	list_init(&idle);
 	mtx_lock(&k->mtx);
 	c->users--;
 	c->retired = c->retired || retire;
 	if (topic)
 		smap_del(&c->topics, topic);
-	collect_idle_locked(k, &idle);
 	mtx_unlock(&k->mtx);
-	for (struct list *n; (n = list_pop(&idle));)
-		conn_free(LIST_ITEM(n, struct kafka_conn, link));
+	while ((c = take_idle(k)))
+		conn_free(c);
 }
 
 struct kafka_lease {
@@ -395,7 +404,7 @@ enum err_code kafka_check(struct kafka *k, struct stop *s, struct err *e)
 {
 	struct kafka_conn *c;
 
-	if (kafka_conn_get(k, NULL, &c, e))
+	if (kafka_conn_get(k, NULL, KAFKA_CALM, &c, e))
 		return e->code;
 	enum err_code code = ask_patiently(c, NULL, s, NULL, NULL, e);
 	kafka_conn_put(c, NULL, false);
@@ -407,7 +416,7 @@ enum err_code kafka_ends(struct kafka *k, const char *topic, struct stop *s, int
 {
 	struct kafka_conn *c;
 
-	if (kafka_conn_get(k, NULL, &c, e))
+	if (kafka_conn_get(k, NULL, KAFKA_CALM, &c, e))
 		return e->code;
 	enum err_code code = ask_patiently(c, topic, s, ret_first, ret_next, e);
 	kafka_conn_put(c, NULL, false);

@@ -17,9 +17,16 @@ enum {
 	KAFKA_STALL_MS = 10000,
 	KAFKA_CONFIRM_MS = 2000,
 	KAFKA_STALL_MOST_MS = 300000,
+	KAFKA_BACKLOG = 64,   /* messages behind the end: begin as busy */
+	KAFKA_CALM_MS = 5000, /* at the end for so long: calm */
 	KAFKA_LOG_MS = 60000, /* a line of one kind at most this often */
 	KAFKA_LOG_KINDS = 16,
 };
+
+/* A connection has one fetch in flight for all its topics. At the head of a topic a fetch that waits long at
+ * the broker costs least; it is answered at once when any of them gets a message. With a backlog it may not
+ * wait: a topic whose queue was full is not part of it and would have to wait, too. */
+enum kafka_pace { KAFKA_CALM, KAFKA_BUSY };
 
 struct kafka_log_kind {
 	char fac[16];
@@ -40,6 +47,7 @@ struct kafka_conn {
 	struct list link; /* in k->conns */
 	struct kafka *k;
 	rd_kafka_t *rk;
+	enum kafka_pace pace;
 	struct smap topics; /* being read, under k->mtx */
 	unsigned users;     /* calls in progress and parts, under k->mtx */
 	size_t msgs;        /* given out and not freed, under k->mtx */
@@ -61,9 +69,9 @@ NODISCARD enum err_code kafka_settings(const struct kafka_opts *o, const struct 
 void kafka_log_line(const rd_kafka_t *rk, int level, const char *fac, const char *buf);
 
 /* conn.c */
-/* A connection that does not read topic (NULL: any), which is reserved for the caller. */
-NODISCARD enum err_code kafka_conn_get(
-	struct kafka *k, const char *topic, struct kafka_conn **ret_c, struct err *e);
+/* A connection of this pace that does not read topic (NULL: any connection), reserved for the caller. */
+NODISCARD enum err_code kafka_conn_get(struct kafka *k, const char *topic, enum kafka_pace pace,
+	struct kafka_conn **ret_c, struct err *e);
 /* Gives it back. Connections nobody uses are closed, except one. */
 void kafka_conn_put(struct kafka_conn *c, const char *topic, bool retire);
 /* The right to hold messages of c; one a part, with a lock of its own, so that readers do not meet

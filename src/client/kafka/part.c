@@ -29,7 +29,9 @@ struct kafka_part {
 	int64_t quiet_since_ms; /* nothing came since then */
 	bool suspected;         /* and the topic had more when it was asked */
 	int64_t stall_ms;       /* patience with that, doubled at each restart */
-	unsigned bad;           /* restarts at p->next without a message */
+	enum kafka_pace pace;
+	int64_t at_end_since_ms; /* 0: behind the end */
+	unsigned bad;            /* restarts at p->next without a message */
 	struct mtx mtx;
 	struct cond cond;
 	bool ready;   /* under mtx: the queue got something */
@@ -70,7 +72,7 @@ static void fetch_stop(struct kafka_part *p, bool retire)
 
 static enum err_code fetch_start(struct kafka_part *p, struct err *e)
 {
-	if (kafka_conn_get(p->k, p->topic, &p->conn, e))
+	if (kafka_conn_get(p->k, p->topic, p->pace, &p->conn, e))
 		return e->code;
 	p->lease = kafka_lease_new(p->conn);
 	p->rkt = rd_kafka_topic_new(p->conn->rk, p->topic, NULL);
@@ -125,6 +127,7 @@ enum err_code kafka_part_open(struct kafka *k, const char *topic, int64_t offset
 		return e->code;
 	struct kafka_part *p = part_new(k, topic, offset);
 	p->end = end;
+	p->pace = end - offset > KAFKA_BACKLOG ? KAFKA_BUSY : KAFKA_CALM;
 	if (check_range(p, first, end, e) || fetch_start(p, e)) {
 		kafka_part_close(p);
 		return e->code;
@@ -240,7 +243,8 @@ static enum err_code check_stall(struct kafka_part *p, struct err *e)
 	return restart(p, true, e);
 }
 
-static void wait_ready(struct kafka_part *p, struct deadline d, struct stop *s)
+/* False when nothing came. */
+static bool wait_ready(struct kafka_part *p, struct deadline d, struct stop *s)
 {
 	struct deadline look = d;
 	struct stop_watch w;
@@ -255,9 +259,30 @@ static void wait_ready(struct kafka_part *p, struct deadline d, struct stop *s)
 	while (!p->ready && !stop_is_set(s))
 		if (!cond_wait(&p->cond, &p->mtx, look))
 			break;
+	bool came = p->ready;
 	p->ready = p->waiting = false;
 	mtx_unlock(&p->mtx);
 	stop_watch_del(s, &w);
+	return came;
+}
+
+/* Changes to the connection that suits: busy when starved though the topic has more, calm when at its end
+ * for some time. */
+static enum err_code adapt_pace(struct kafka_part *p, bool starved, struct err *e)
+{
+	int64_t now = time_mono_ms();
+	bool behind = p->end > p->next;
+
+	if (behind)
+		p->at_end_since_ms = 0;
+	else if (!p->at_end_since_ms)
+		p->at_end_since_ms = now;
+	bool to_busy = p->pace == KAFKA_CALM && behind && starved;
+	bool to_calm = p->pace == KAFKA_BUSY && !behind && now - p->at_end_since_ms > KAFKA_CALM_MS;
+	if (!to_busy && !to_calm)
+		return ERR_OK;
+	p->pace = to_busy ? KAFKA_BUSY : KAFKA_CALM;
+	return restart(p, false, e);
 }
 
 static enum err_code take(struct kafka_part *p, rd_kafka_message_t **ret_m, struct err *e)
@@ -306,6 +331,8 @@ enum err_code kafka_part_next(struct kafka_part *p, struct deadline d, struct st
 			return timed_out(p, waited, e);
 		if (check_stall(p, e))
 			return e->code;
-		wait_ready(p, d, s);
+		bool came = wait_ready(p, d, s);
+		if (adapt_pace(p, !came, e))
+			return e->code;
 	}
 }

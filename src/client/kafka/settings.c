@@ -59,7 +59,7 @@ static enum err_code set_ours(rd_kafka_conf_t *conf, struct err *e)
 		{"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"},
 		{"auto.offset.reset", "error"}, {"allow.auto.create.topics", "false"},
 		{"enable.partition.eof", "false"}, {"isolation.level", "read_uncommitted"},
-		{"check.crcs", "true"}, {"fetch.min.bytes", "1"}, {"fetch.wait.max.ms", "20"},
+		{"check.crcs", "true"}, {"fetch.min.bytes", "1"}, {"fetch.wait.max.ms", "100"},
 		{"fetch.error.backoff.ms", "100"}, {"reconnect.backoff.ms", "100"},
 		{"reconnect.backoff.max.ms", "1000"}, {"socket.keepalive.enable", "true"},
 		{"socket.nagle.disable", "true"}, {"topic.metadata.refresh.interval.ms", "60000"},

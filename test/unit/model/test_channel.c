@@ -25,8 +25,9 @@ static void test_vchannels(void **state)
 
 static void test_others_are_refused(void **state)
 {
-	static const char *const bad[] = {"", "v", "0", "v0", "_1v0", "a_v0", "a_1v", "a_1w0", "a1v0",
-		"src-rootcoord-dml_0", "a_99999999999999999999v0", "a_1v99999999999", "a_1v0 "};
+	static const char *const bad[] = {"", "v", "0", "v0", "_1v0", "a_v0", "a_1v", "a_1w0",
+		"a1v0", "src-rootcoord-dml_0", "a_99999999999999999999v0", "a_1v99999999999",
+		"a_1v0 "};
 	struct vchannel v;
 
 	(void)state;

@@ -14,7 +14,8 @@
 
 #define TS 470648418537308162ULL
 #define TICK "0a0f 08b009 188580b095dd8785c406 2001"
-#define INSERT "0a0f 089003 104d 18828090c8e38785c406 2a085f64656661756c74 38c103 5209828090c8e38785c406"
+#define INSERT                                                                                     \
+	"0a0f 089003 104d 18828090c8e38785c406 2a085f64656661756c74 38c103 5209828090c8e38785c406"
 #define DROP_COLLECTION "0a0e 0865 188480d08ef28785c406 2001 1a0163 28c103"
 #define DROP_PARTITION "0a0f 08c901 188480d08ef28785c406 2001 22027031 30c103 38c203"
 #define REPLICATE "0a16 08bc09 188480d08ef28785c406 3a07 0801 1a03726964"
@@ -119,8 +120,8 @@ static void test_type_of_the_header_decides_the_layout(void **state)
 static void test_broken_messages(void **state)
 {
 	static const char *const broken[] = {"", "00", "0a", "0a05 08", "1201 73", "0a02 0890",
-		"0a03 089003 52", "0a03 089003 5202 80", "0a03 089003 5203 808080", "0a03 089003 0b",
-		"0a05 089003 3a01 08", "0a03 089003 ffffffffffffffffffff7f"};
+		"0a03 089003 52", "0a03 089003 5202 80", "0a03 089003 5203 808080",
+		"0a03 089003 0b", "0a05 089003 3a01 08", "0a03 089003 ffffffffffffffffffff7f"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
@@ -140,7 +141,8 @@ static void test_wrong_wire_types_are_not_taken(void **state)
 	struct dml d;
 
 	(void)state;
-	struct slice in = hex_bytes("0a03 089003 1005 3a03 616263 5d 01020304", bytes, sizeof(bytes));
+	struct slice in =
+		hex_bytes("0a03 089003 1005 3a03 616263 5d 01020304", bytes, sizeof(bytes));
 	assert_int_equal(dml_read(&d, in, &e), ERR_OK);
 	assert_int_equal(d.shard.n, 0);
 	assert_int_equal(d.collection_id, 0);

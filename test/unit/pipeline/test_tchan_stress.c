@@ -307,7 +307,7 @@ static void test_load(void **state)
 		assert_int_equal(
 			thread_start(&f.readers[i].thread, "reader", read_main, &f.readers[i], &e), ERR_OK);
 	for (int n = 0; n < COMEBACKS; n++)
-		come_back(&f, n % STREAMS, n == COMEBACKS / 2 ? 0 : 2000);
+		come_back(&f, n % STREAMS, n == COMEBACKS / 2 ? 0 : 10000);
 	for (int i = 0; i < LANES; i++) {
 		thread_join(&f.readers[i].thread);
 		lane_close(f.readers[i].lane);

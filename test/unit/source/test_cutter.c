@@ -232,8 +232,8 @@ static void test_full_header_gives_the_time(void **state)
 	assert_int_equal(raw->dml.min_ts, 120);
 	raw_unref(raw);
 	raw = insert_of(b, 1, ts, 2,
-		(const char *const[]){"vchannel", SHARD, "msg_type", "Insert", "collection_id", "449",
-			"timestamp", "777", NULL},
+		(const char *const[]){"vchannel", SHARD, "msg_type", "Insert", "collection_id",
+			"449", "timestamp", "777", NULL},
 		&kind);
 	assert_int_equal(raw->ts, 120); /* one of five is missing */
 	raw_unref(raw);

@@ -72,7 +72,7 @@ static void test_one_sub_gets_its_rows_in_order(void **state)
 	world_row(&w, t, 0, 1030, 0); /* of the next pack, though it stands before the tick */
 	world_tick(&w, t, 1020);
 	world_row(&w, t, 0, 1025, 0);
-	world_tick(&w, t, 1020);      /* again: ignored */
+	world_tick(&w, t, 1020); /* again: ignored */
 	world_tick(&w, t, 1040);
 	world_sub(&w, 0, t, 0, 0, from_0);
 	world_sub(&w, 1, t, 1, 0, from_0);
@@ -352,7 +352,8 @@ static void random_sub(struct world *w)
 	struct topic_model *t = &w->topics[world_rand(w, WORLD_TOPICS)];
 
 	if (!w->subs[i].t)
-		world_sub(w, i, t, (int)world_rand(w, WORLD_VCHANNELS), (int)world_rand(w, WORLD_GROUPS),
+		world_sub(w, i, t, (int)world_rand(w, WORLD_VCHANNELS),
+			(int)world_rand(w, WORLD_GROUPS),
 			world_rand(w, 4) ? world_some_cut(w, t) : from_0);
 	else if (!w->subs[i].live)
 		world_resub(w, i);

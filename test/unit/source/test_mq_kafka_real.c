@@ -45,7 +45,8 @@ static rd_kafka_t *producer_new(void)
 		rd_kafka_conf_set(conf, "bootstrap.servers", address(), why, sizeof(why)), 0);
 	for (size_t i = 0; i < ARRAY_LEN(settings); i++)
 		assert_int_equal(
-			rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why)), 0);
+			rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof(why)),
+			0);
 	rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
 	assert_non_null(rk);
 	return rk;
@@ -123,9 +124,10 @@ static void put(struct peer *p, int64_t number, size_t bytes, bool header)
 	memcpy(v, &number, MIN(bytes, sizeof(number)));
 	rd_kafka_header_add(h, header ? "msg_type" : "other", -1, "Insert", -1);
 	for (rd_kafka_resp_err_t code;;) {
-		code = rd_kafka_producev(p->producer, RD_KAFKA_V_TOPIC(p->topic), RD_KAFKA_V_PARTITION(0),
-			RD_KAFKA_V_VALUE(v, bytes), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-			RD_KAFKA_V_HEADERS(h), RD_KAFKA_V_END);
+		code = rd_kafka_producev(p->producer, RD_KAFKA_V_TOPIC(p->topic),
+			RD_KAFKA_V_PARTITION(0), RD_KAFKA_V_VALUE(v, bytes),
+			RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_HEADERS(h),
+			RD_KAFKA_V_END);
 		if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
 			assert_int_equal(code, 0);
 			break;
@@ -150,7 +152,8 @@ static struct mq_id id_of(int64_t offset)
 	return id;
 }
 
-static enum err_code open_at(struct peer *p, int64_t offset, struct mq_reader **ret_r, struct err *e)
+static enum err_code open_at(
+	struct peer *p, int64_t offset, struct mq_reader **ret_r, struct err *e)
 {
 	struct mq_id from = id_of(offset);
 	*ret_r = NULL;
@@ -344,7 +347,8 @@ static void test_unknown_topic_is_not_created(void **state)
 		struct err e = ERR_INIT;
 		assert_int_equal(open_at(p, 0, &r, &e), ERR_NOT_FOUND);
 		err_clear(&e);
-		assert_int_equal(p->mq->ops->latest(p->mq, p->topic, &p->stop, &id, &e), ERR_NOT_FOUND);
+		assert_int_equal(
+			p->mq->ops->latest(p->mq, p->topic, &p->stop, &id, &e), ERR_NOT_FOUND);
 	}
 }
 
@@ -397,8 +401,8 @@ static void test_slow_reader_is_not_starved(void **state)
 		slept_us += time_mono_us() - at;
 	}
 	int64_t waited = time_mono_us() - before - slept_us;
-	print_message("%d MB at %d ms a message: waited %lld ms\n", ROWS * ROW_BYTES / 1000000, PAUSE_MS,
-		(long long)waited / 1000);
+	print_message("%d MB at %d ms a message: waited %lld ms\n", ROWS * ROW_BYTES / 1000000,
+		PAUSE_MS, (long long)waited / 1000);
 	assert_true(waited < 2000000);
 	p->mq->ops->close(r);
 }
