@@ -12,7 +12,10 @@ struct arena {
 	size_t bytes; /* allocated from the heap */
 };
 
-#define ARENA_INIT {0}
+#define ARENA_INIT                                                                                 \
+	{                                                                                          \
+		0                                                                                  \
+	}
 
 void *arena_alloc(struct arena *a, size_t n); /* 8-byte aligned, not zeroed */
 struct slice arena_copy(struct arena *a, struct slice s);

@@ -11,7 +11,10 @@ struct buf {
 	bool failed;
 };
 
-#define BUF_INIT(max_bytes) {.max = (max_bytes)}
+#define BUF_INIT(max_bytes)                                                                        \
+	{                                                                                          \
+		.max = (max_bytes)                                                                 \
+	}
 
 void buf_init(struct buf *b, size_t max_bytes);
 void buf_done(struct buf *b); /* frees; b may be used again */

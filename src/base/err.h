@@ -9,7 +9,7 @@ enum err_code {
 #define ERR_ENUM(name, retry, http, label, text) ERR_##name,
 	ERR_TABLE(ERR_ENUM)
 #undef ERR_ENUM
-	ERR_COUNT
+		ERR_COUNT
 };
 
 enum err_retry { ERR_RETRY_NO, ERR_RETRY_YES, ERR_RETRY_IDEM };
@@ -24,7 +24,10 @@ struct err {
 	char text[ERR_TEXT_BYTES];
 };
 
-#define ERR_INIT {.code = ERR_OK}
+#define ERR_INIT                                                                                   \
+	{                                                                                          \
+		.code = ERR_OK                                                                     \
+	}
 
 /* Sets e unless it holds an error already. Returns code, so that "return err_set(...)" reads well.
  * e may be NULL. Text beyond ERR_TEXT_BYTES is cut. */
@@ -42,7 +45,7 @@ enum err_code err_errno(struct err *e, int errnum, const char *fmt, ...) PRINTF(
 
 void err_clear(struct err *e);
 
-const char *err_name(enum err_code code);   /* metric label, stable */
+const char *err_name(enum err_code code); /* metric label, stable */
 const char *err_meaning(enum err_code code);
 enum err_retry err_retry_class(enum err_code code);
 int err_http(enum err_code code);

@@ -1,4 +1,5 @@
-/* An intrusive doubly linked list. A node is in at most one list; list_del leaves it self-linked. */
+/* An intrusive doubly linked list. A node is in at most one list; list_del leaves it
+ * self-linked. */
 #pragma once
 
 #include "base/defs.h"

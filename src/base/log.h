@@ -8,11 +8,10 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
 
-/* clang-format off: it does not settle on a list of macro calls */
+/* clang-format off */
 #define LOG_COMPONENTS(X)                                                                          \
 	X(server) X(api) X(config) X(task) X(catalog) X(reader) X(channel) X(sink) X(ddl) X(store)      \
 	X(etcd) X(grpc) X(kafka) X(checkpoint)
-/* clang-format on */
 
 enum log_comp {
 #define LOG_ENUM(name) LOG_##name,
@@ -20,6 +19,7 @@ enum log_comp {
 #undef LOG_ENUM
 	LOG_COMP_COUNT
 };
+/* clang-format on */
 
 /* fields is a ready "key=value key=value" text, borrowed; it must live as long as the context. */
 struct log_ctx {

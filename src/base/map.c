@@ -34,8 +34,7 @@ static bool same(const struct map_slot *s, uint64_t hash, uint64_t key, const vo
 }
 
 /* For strings key is the length, so one comparison serves both kinds. */
-static struct map_slot *find(
-	const struct umap *m, uint64_t hash, uint64_t key, const void *skey)
+static struct map_slot *find(const struct umap *m, uint64_t hash, uint64_t key, const void *skey)
 {
 	if (!m->cap)
 		return NULL;
@@ -87,7 +86,8 @@ static void *put(struct umap *m, uint64_t hash, uint64_t key, const char *skey, 
 	m->filled += s->state == EMPTY;
 	m->used++;
 	char *copy = skey ? xstrndup(skey, (size_t)key) : NULL;
-	*s = (struct map_slot){.hash = hash, .key = key, .skey = copy, .value = value, .state = FULL};
+	*s = (struct map_slot){
+		.hash = hash, .key = key, .skey = copy, .value = value, .state = FULL};
 	return NULL;
 }
 

@@ -7,7 +7,7 @@
 void queue_init(struct queue *q, size_t cap_items, const char *name)
 {
 	*q = (struct queue){.cap = cap_items, .ring = xcalloc(cap_items, sizeof(void *))};
-	mtx_init(&q->mtx, name);
+	mutex_init(&q->mtx, name);
 	cond_init(&q->not_full);
 	cond_init(&q->not_empty);
 }
@@ -17,7 +17,7 @@ void queue_done(struct queue *q)
 	free(q->ring);
 	cond_done(&q->not_full);
 	cond_done(&q->not_empty);
-	mtx_done(&q->mtx);
+	mutex_done(&q->mtx);
 }
 
 enum err_code queue_push(struct queue *q, void *item, struct stop *s, struct err *e)
@@ -26,7 +26,7 @@ enum err_code queue_push(struct queue *q, void *item, struct stop *s, struct err
 	bool done = false;
 
 	stop_watch_add(s, &w, &q->mtx, &q->not_full);
-	mtx_lock(&q->mtx);
+	mutex_lock(&q->mtx);
 	while (q->count == q->cap && !q->closed && !stop_is_set(s))
 		cond_wait(&q->not_full, &q->mtx, DEADLINE_NEVER);
 	if (q->count < q->cap && !q->closed && !stop_is_set(s)) {
@@ -34,7 +34,7 @@ enum err_code queue_push(struct queue *q, void *item, struct stop *s, struct err
 		cond_signal(&q->not_empty);
 		done = true;
 	}
-	mtx_unlock(&q->mtx);
+	mutex_unlock(&q->mtx);
 	stop_watch_del(s, &w);
 	return done ? ERR_OK : stop_err(e);
 }
@@ -55,13 +55,13 @@ void *queue_pop(struct queue *q, struct deadline d, struct stop *s)
 
 	if (s)
 		stop_watch_add(s, &w, &q->mtx, &q->not_empty);
-	mtx_lock(&q->mtx);
+	mutex_lock(&q->mtx);
 	while (!q->count && !q->closed && !(s && stop_is_set(s)))
 		if (!cond_wait(&q->not_empty, &q->mtx, d))
 			break;
 	if (q->count && !(s && stop_is_set(s)))
 		item = take_locked(q);
-	mtx_unlock(&q->mtx);
+	mutex_unlock(&q->mtx);
 	if (s)
 		stop_watch_del(s, &w);
 	return item;
@@ -69,17 +69,17 @@ void *queue_pop(struct queue *q, struct deadline d, struct stop *s)
 
 size_t queue_count(struct queue *q)
 {
-	mtx_lock(&q->mtx);
+	mutex_lock(&q->mtx);
 	size_t n = q->count;
-	mtx_unlock(&q->mtx);
+	mutex_unlock(&q->mtx);
 	return n;
 }
 
 void queue_close(struct queue *q)
 {
-	mtx_lock(&q->mtx);
+	mutex_lock(&q->mtx);
 	q->closed = true;
 	cond_broadcast(&q->not_full);
 	cond_broadcast(&q->not_empty);
-	mtx_unlock(&q->mtx);
+	mutex_unlock(&q->mtx);
 }

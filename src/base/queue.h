@@ -3,11 +3,11 @@
 
 #include "base/defs.h"
 #include "base/err.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/stop.h"
 
 struct queue {
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond not_full, not_empty;
 	void **ring;
 	size_t cap, head, count;
@@ -19,7 +19,8 @@ void queue_init(struct queue *q, size_t cap_items, const char *name);
 void queue_done(struct queue *q);
 /* Waits for room; CANCELLED when s is set or the queue is closed (item stays the caller's). */
 NODISCARD enum err_code queue_push(struct queue *q, void *item, struct stop *s, struct err *e);
-/* The oldest item; NULL when d passed, s is set, or the queue is closed and empty. s may be NULL. */
+/* The oldest item; NULL when d passed, s is set, or the queue is closed and empty. s may be
+ * NULL. */
 void *queue_pop(struct queue *q, struct deadline d, struct stop *s);
 size_t queue_count(struct queue *q);
 /* No more pushes; poppers get what is left, then NULL. */

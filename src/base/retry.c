@@ -48,7 +48,7 @@ enum err_code retry_run(struct retry_call *c, struct stop *s,
 		enum err_code code = stop_is_set(s) ? stop_err(&last) : fn(arg, &last);
 		int64_t delay = retry_next_ms(&c->policy);
 		bool again = code != ERR_OK && retry_may(code, c->idempotent) &&
-			deadline_left_ms(c->until) > delay;
+			     deadline_left_ms(c->until) > delay;
 		if (!again) {
 			if (code != ERR_OK)
 				err_set_origin(e, code, last.origin, "%s", last.text);

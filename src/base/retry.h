@@ -11,7 +11,10 @@ struct retry {
 	unsigned failed; /* attempts that failed so far */
 };
 
-#define RETRY_INIT(first, most) {.first_ms = (first), .most_ms = (most)}
+#define RETRY_INIT(first, most)                                                                    \
+	{                                                                                          \
+		.first_ms = (first), .most_ms = (most)                                             \
+	}
 
 /* The next delay; counts one failure. */
 int64_t retry_next_ms(struct retry *r);
@@ -22,9 +25,9 @@ typedef void retry_note_fn(void *arg, const struct err *e, int64_t delay_ms);
 
 struct retry_call {
 	struct retry policy;
-	struct deadline until;   /* give up then with the last error */
-	bool idempotent;         /* UNCERTAIN may be repeated */
-	retry_note_fn *note;     /* may be NULL */
+	struct deadline until; /* give up then with the last error */
+	bool idempotent;       /* UNCERTAIN may be repeated */
+	retry_note_fn *note;   /* may be NULL */
 };
 
 /* Runs fn(arg, e) until it succeeds, its error is not repeatable, until has passed or s is set. */

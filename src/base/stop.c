@@ -2,7 +2,7 @@
 
 void stop_init(struct stop *s, struct stop *parent)
 {
-	mtx_init(&s->mtx, "stop");
+	mutex_init(&s->mtx, "stop");
 	cond_init(&s->cond);
 	s->parent = parent;
 	list_init(&s->link);
@@ -11,38 +11,38 @@ void stop_init(struct stop *s, struct stop *parent)
 	__atomic_store_n(&s->set, false, __ATOMIC_RELEASE);
 	if (!parent)
 		return;
-	mtx_lock(&parent->mtx);
+	mutex_lock(&parent->mtx);
 	list_push(&parent->children, &s->link);
 	__atomic_store_n(&s->set, stop_is_set(parent), __ATOMIC_RELEASE);
-	mtx_unlock(&parent->mtx);
+	mutex_unlock(&parent->mtx);
 }
 
 void stop_done(struct stop *s)
 {
 	if (s->parent) {
-		mtx_lock(&s->parent->mtx);
+		mutex_lock(&s->parent->mtx);
 		list_del(&s->link);
-		mtx_unlock(&s->parent->mtx);
+		mutex_unlock(&s->parent->mtx);
 	}
 	cond_done(&s->cond);
-	mtx_done(&s->mtx);
+	mutex_done(&s->mtx);
 }
 
 /* Locks go from parent to child and from token to watcher, never back. */
 void stop_set(struct stop *s)
 {
-	mtx_lock(&s->mtx);
+	mutex_lock(&s->mtx);
 	__atomic_store_n(&s->set, true, __ATOMIC_RELEASE);
 	cond_broadcast(&s->cond);
 	list_foreach (it, &s->watches) {
 		struct stop_watch *w = LIST_ITEM(it, struct stop_watch, link);
-		mtx_lock(w->mtx);
+		mutex_lock(w->mtx);
 		cond_broadcast(w->cond);
-		mtx_unlock(w->mtx);
+		mutex_unlock(w->mtx);
 	}
 	list_foreach (it, &s->children)
 		stop_set(LIST_ITEM(it, struct stop, link));
-	mtx_unlock(&s->mtx);
+	mutex_unlock(&s->mtx);
 }
 
 bool stop_is_set(const struct stop *s)
@@ -54,27 +54,27 @@ bool stop_sleep(struct stop *s, int64_t ms)
 {
 	struct deadline d = deadline_in(ms);
 
-	mtx_lock(&s->mtx);
+	mutex_lock(&s->mtx);
 	while (!stop_is_set(s) && cond_wait(&s->cond, &s->mtx, d))
 		;
-	mtx_unlock(&s->mtx);
+	mutex_unlock(&s->mtx);
 	return stop_is_set(s);
 }
 
-void stop_watch_add(struct stop *s, struct stop_watch *w, struct mtx *mtx, struct cond *cond)
+void stop_watch_add(struct stop *s, struct stop_watch *w, struct mutex *mtx, struct cond *cond)
 {
 	w->mtx = mtx;
 	w->cond = cond;
-	mtx_lock(&s->mtx);
+	mutex_lock(&s->mtx);
 	list_push(&s->watches, &w->link);
-	mtx_unlock(&s->mtx);
+	mutex_unlock(&s->mtx);
 }
 
 void stop_watch_del(struct stop *s, struct stop_watch *w)
 {
-	mtx_lock(&s->mtx);
+	mutex_lock(&s->mtx);
 	list_del(&w->link);
-	mtx_unlock(&s->mtx);
+	mutex_unlock(&s->mtx);
 }
 
 enum err_code stop_err(struct err *e)

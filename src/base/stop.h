@@ -5,10 +5,10 @@
 #include "base/defs.h"
 #include "base/err.h"
 #include "base/list.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 
 struct stop {
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond cond;
 	bool set; /* read and written with __atomic */
 	struct stop *parent;
@@ -21,7 +21,7 @@ struct stop {
  * constraints on the caller: it takes *mtx, broadcasts *cond and releases *mtx. */
 struct stop_watch {
 	struct list link;
-	struct mtx *mtx;
+	struct mutex *mtx;
 	struct cond *cond;
 };
 
@@ -35,7 +35,7 @@ bool stop_is_set(const struct stop *s);
 bool stop_sleep(struct stop *s, int64_t ms);
 
 /* Between add and del, *mtx must not be held by the caller of stop_set. */
-void stop_watch_add(struct stop *s, struct stop_watch *w, struct mtx *mtx, struct cond *cond);
+void stop_watch_add(struct stop *s, struct stop_watch *w, struct mutex *mtx, struct cond *cond);
 void stop_watch_del(struct stop *s, struct stop_watch *w);
 
 /* ERR_CANCELLED with a text. */

@@ -23,7 +23,7 @@ bool str_ends(const char *s, const char *suffix)
 bool str_to_u64(const char *s, uint64_t *ret_v)
 {
 	return *s && *s != '-' && slice_eq(slice_of(s, strspn(s, "0123456789")), slice_str(s)) &&
-		(errno = 0, *ret_v = strtoull(s, NULL, 10), errno == 0);
+	       (errno = 0, *ret_v = strtoull(s, NULL, 10), errno == 0);
 }
 
 bool str_to_i64(const char *s, int64_t *ret_v)
@@ -51,9 +51,10 @@ void b64_encode(struct buf *b, struct slice in)
 	for (size_t i = 0; i < in.n; i += 3) {
 		size_t left = in.n - i;
 		uint32_t v = (uint32_t)in.p[i] << 16 | (left > 1 ? (uint32_t)in.p[i + 1] << 8 : 0) |
-			(left > 2 ? in.p[i + 2] : 0);
+			     (left > 2 ? in.p[i + 2] : 0);
 		char out[4] = {b64_chars[v >> 18], b64_chars[v >> 12 & 63],
-			left > 1 ? b64_chars[v >> 6 & 63] : '=', left > 2 ? b64_chars[v & 63] : '='};
+			left > 1 ? b64_chars[v >> 6 & 63] : '=',
+			left > 2 ? b64_chars[v & 63] : '='};
 		buf_put(b, out, 4);
 	}
 }

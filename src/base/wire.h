@@ -1,5 +1,6 @@
-/* The protobuf wire format, read and written field by field without copies: for the hot path and for
- * messages whose unknown fields must survive. Source of the format: protobuf.dev/programming-guides/encoding. */
+/* The protobuf wire format, read and written field by field without copies: for the hot path and
+ * for messages whose unknown fields must survive. Source of the format:
+ * protobuf.dev/programming-guides/encoding. */
 #pragma once
 
 #include "base/buf.h"

@@ -1,42 +1,47 @@
-/* X(id, name, type, "label,label", help). docs/metrics.md is generated from it. The first block is the
- * reference's (server.md 7), the second ours. Types: COUNTER GAUGE HISTOGRAM (buckets in ms). */
+/* X(id, name, type, "label,label", help). docs/metrics.md is generated from it. The first block is
+ * the reference's, the second ours. Types: COUNTER GAUGE HISTOGRAM (buckets in ms). */
 #pragma once
 
 #define METRIC_TABLE(X)                                                                            \
-	X(task_num, "milvus_cdc_task_num", GAUGE, "task_state", "Tasks by state")                      \
-	X(task_state, "milvus_cdc_task_state", GAUGE, "task_id",                                       \
-		"State of a task: 0 Initial, 1 Running, 2 Paused")                                     \
-	X(request_total, "milvus_cdc_request_total", COUNTER, "request_type,request_status",           \
-		"API requests by type and outcome")                                                    \
-	X(request_latency, "milvus_cdc_request_latency", HISTOGRAM, "request_type",                    \
-		"Time of successful API requests in ms")                                               \
-	X(replicate_tt, "milvus_cdc_replicate_tt", GAUGE, "task_id,vchannel_name,op_type",             \
-		"Source time (ms since the epoch) up to which a channel was read or written")          \
-	X(replicate_data_size, "milvus_cdc_replicate_data_size", COUNTER,                              \
-		"task_id,vchannel_name,op_type,msg_type", "Bytes of messages read or written")         \
-	X(replicate_data_cnt, "milvus_cdc_replicate_data_cnt", COUNTER,                                \
-		"task_id,collection_id,collection_name,op_type,api_type",                              \
-		"Rows of inserts and deletes read or written")                                         \
-	X(api_execute_total, "milvus_cdc_api_execute_total", COUNTER, "task_id,api_type",              \
-		"Operations executed on the target")                                                   \
-	X(center_tt, "milvus_cdc_center_tt", GAUGE, "channel_name",                                    \
-		"Last time tick sent to a target channel, ms since the epoch")                         \
-	X(lag_ms, "milvus_cdc_lag_milliseconds", GAUGE, "task_id",                                     \
-		"Age of the source time up to which the task's target is equal; grows during an outage") \
-	X(late_rows, "milvus_cdc_late_rows_total", COUNTER, "task_id",                                 \
-		"Rows that got a new timestamp because their stream was late")                         \
-	X(skipped_ops, "milvus_cdc_skipped_operations_total", COUNTER, "task_id,api_type",             \
-		"Operations that could not be replicated and were skipped")                            \
-	X(skipped_rows, "milvus_cdc_skipped_rows_total", COUNTER, "task_id,reason",                    \
-		"Rows not replicated because their partition or collection was dropped")               \
-	X(retries, "milvus_cdc_retries_total", COUNTER, "task_id,error", "Calls repeated after an error") \
-	X(calls, "milvus_cdc_target_calls_total", COUNTER, "channel_name", "ReplicateMessage calls")   \
-	X(call_bytes, "milvus_cdc_target_bytes_total", COUNTER, "channel_name",                        \
-		"Bytes sent in ReplicateMessage calls")                                                \
-	X(replayed_msgs, "milvus_cdc_replayed_messages_total", COUNTER, "channel_name",                \
-		"Messages sent again after a call of unknown fate")                                    \
-	X(keepalive_ticks, "milvus_cdc_keepalive_ticks_total", COUNTER, "channel_name",                \
-		"Ticks made from the target's clock because no source moved")                          \
-	X(memory_bytes, "milvus_cdc_held_bytes", GAUGE, "", "Messages held between broker and ack")     \
-	X(readers, "milvus_cdc_readers", GAUGE, "", "Open readers of source channels")                 \
-	X(store_writes, "milvus_cdc_store_writes_total", COUNTER, "result", "Batches written to the metastore")
+	X(task_num, "milvus_cdc_task_num", GAUGE, "task_state", "Tasks by state")                  \
+	X(task_state, "milvus_cdc_task_state", GAUGE, "task_id",                                   \
+		"State of a task: 0 Initial, 1 Running, 2 Paused")                                 \
+	X(request_total, "milvus_cdc_request_total", COUNTER, "request_type,request_status",       \
+		"API requests by type and outcome")                                                \
+	X(request_latency, "milvus_cdc_request_latency", HISTOGRAM, "request_type",                \
+		"Time of successful API requests in ms")                                           \
+	X(replicate_tt, "milvus_cdc_replicate_tt", GAUGE, "task_id,vchannel_name,op_type",         \
+		"Source time (ms since the epoch) up to which a channel was read or written")      \
+	X(replicate_data_size, "milvus_cdc_replicate_data_size", COUNTER,                          \
+		"task_id,vchannel_name,op_type,msg_type", "Bytes of messages read or written")     \
+	X(replicate_data_cnt, "milvus_cdc_replicate_data_cnt", COUNTER,                            \
+		"task_id,collection_id,collection_name,op_type,api_type",                          \
+		"Rows of inserts and deletes read or written")                                     \
+	X(api_execute_total, "milvus_cdc_api_execute_total", COUNTER, "task_id,api_type",          \
+		"Operations executed on the target")                                               \
+	X(center_tt, "milvus_cdc_center_tt", GAUGE, "channel_name",                                \
+		"Last time tick sent to a target channel, ms since the epoch")                     \
+	X(lag_ms, "milvus_cdc_lag_milliseconds", GAUGE, "task_id",                                 \
+		"Age of the source time up to which the task's target is equal; grows during an "  \
+		"outage")                                                                          \
+	X(late_rows, "milvus_cdc_late_rows_total", COUNTER, "task_id",                             \
+		"Rows that got a new timestamp because their stream was late")                     \
+	X(skipped_ops, "milvus_cdc_skipped_operations_total", COUNTER, "task_id,api_type",         \
+		"Operations that could not be replicated and were skipped")                        \
+	X(skipped_rows, "milvus_cdc_skipped_rows_total", COUNTER, "task_id,reason",                \
+		"Rows not replicated because their partition or collection was dropped")           \
+	X(retries, "milvus_cdc_retries_total", COUNTER, "task_id,error",                           \
+		"Calls repeated after an error")                                                   \
+	X(calls, "milvus_cdc_target_calls_total", COUNTER, "channel_name",                         \
+		"ReplicateMessage calls")                                                          \
+	X(call_bytes, "milvus_cdc_target_bytes_total", COUNTER, "channel_name",                    \
+		"Bytes sent in ReplicateMessage calls")                                            \
+	X(replayed_msgs, "milvus_cdc_replayed_messages_total", COUNTER, "channel_name",            \
+		"Messages sent again after a call of unknown fate")                                \
+	X(keepalive_ticks, "milvus_cdc_keepalive_ticks_total", COUNTER, "channel_name",            \
+		"Ticks made from the target's clock because no source moved")                      \
+	X(memory_bytes, "milvus_cdc_held_bytes", GAUGE, "",                                        \
+		"Messages held between broker and ack")                                            \
+	X(readers, "milvus_cdc_readers", GAUGE, "", "Open readers of source channels")             \
+	X(store_writes, "milvus_cdc_store_writes_total", COUNTER, "result",                        \
+		"Batches written to the metastore")

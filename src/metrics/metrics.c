@@ -12,7 +12,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "metrics/metric_row.h"
 
 enum { SERIES_MAX = 10000, BUCKETS = 8, KEY_BYTES = 64 << 10 };
@@ -36,7 +36,7 @@ struct family {
 };
 
 static struct {
-	struct mtx mtx;
+	struct mutex mtx;
 	struct family families[METRIC_COUNT]; /* under mtx */
 } registry = {.mtx = {.m = PTHREAD_MUTEX_INITIALIZER, .name = "metrics"}};
 
@@ -156,7 +156,7 @@ struct metric_series *metrics_series(enum metric m, const char *const *values)
 	struct family *f = &registry.families[m];
 	char *key = index_key(values, label_count(names));
 
-	mtx_lock(&registry.mtx);
+	mutex_lock(&registry.mtx);
 	struct metric_series *s = smap_get(&f->index, key);
 	if (!s && f->n >= SERIES_MAX) {
 		s = overflow_locked(f, names);
@@ -164,7 +164,7 @@ struct metric_series *metrics_series(enum metric m, const char *const *values)
 		s = series_new(names, values, TAKE(key));
 		family_add(f, s);
 	}
-	mtx_unlock(&registry.mtx);
+	mutex_unlock(&registry.mtx);
 	free(key);
 	return s;
 }
@@ -250,13 +250,13 @@ static void family_drop(struct family *f, int at, const char *value)
 
 void metrics_drop(const char *label, const char *value)
 {
-	mtx_lock(&registry.mtx);
+	mutex_lock(&registry.mtx);
 	for (size_t m = 0; m < METRIC_COUNT; m++) {
 		int at = label_index(rows[m].labels, label);
 		if (at >= 0)
 			family_drop(&registry.families[m], at, value);
 	}
-	mtx_unlock(&registry.mtx);
+	mutex_unlock(&registry.mtx);
 }
 
 static void write_plain(struct buf *b, const char *name, const struct metric_series *s)
@@ -306,15 +306,15 @@ static void write_family_locked(struct buf *b, enum metric m) REQUIRES(registry.
 
 void metrics_write(struct buf *b)
 {
-	mtx_lock(&registry.mtx);
+	mutex_lock(&registry.mtx);
 	for (size_t m = 0; m < METRIC_COUNT; m++)
 		write_family_locked(b, (enum metric)m);
-	mtx_unlock(&registry.mtx);
+	mutex_unlock(&registry.mtx);
 }
 
 void metrics_done(void)
 {
-	mtx_lock(&registry.mtx);
+	mutex_lock(&registry.mtx);
 	for (size_t m = 0; m < METRIC_COUNT; m++) {
 		struct family *f = &registry.families[m];
 		for (size_t i = 0; i < f->n; i++)
@@ -323,5 +323,5 @@ void metrics_done(void)
 		smap_done(&f->index);
 		*f = (struct family){0};
 	}
-	mtx_unlock(&registry.mtx);
+	mutex_unlock(&registry.mtx);
 }

@@ -1,5 +1,5 @@
-/* Counters and gauges in Prometheus' text format. A metric is one row of metric_table.h; a series is
- * made at first use with its label values and lives until metrics_drop. Names: server.md 7.
+/* Counters and gauges in Prometheus' text format. A metric is one row of metric_table.h; a series
+ * is made at first use with its label values and lives until metrics_drop. Names: docs/metrics.md.
  * @thread any; adding to a series is one atomic operation once its handle is known */
 #pragma once
 
@@ -11,13 +11,14 @@ enum metric {
 #define METRIC_ENUM(id, name, type, labels, help) METRIC_##id,
 	METRIC_TABLE(METRIC_ENUM)
 #undef METRIC_ENUM
-	METRIC_COUNT
+		METRIC_COUNT
 };
 
 struct metric_series;
 
-/* The series with these label values, in the row's order, NULL-terminated list ("" if a label is unknown).
- * Bounded: beyond the cap per metric one series with all labels "overflow" is shared. Borrowed. */
+/* The series with these label values, in the row's order, NULL-terminated list ("" if a label is
+ * unknown). Bounded: beyond the cap per metric one series with all labels "overflow" is shared.
+ * Borrowed. */
 struct metric_series *metrics_series(enum metric m, const char *const *values);
 /* The same with the values as arguments, ended by NULL. */
 struct metric_series *metrics_get(enum metric m, ...);
@@ -27,8 +28,8 @@ void metrics_set(struct metric_series *s, int64_t v);
 /* One sample of a histogram. */
 void metrics_observe(struct metric_series *s, double v);
 int64_t metrics_value(const struct metric_series *s);
-/* Removes all series whose label `label` has this value (a deleted task's). Handles to them must not
- * be used any more. */
+/* Removes all series whose label `label` has this value (a deleted task's). Handles to them must
+ * not be used any more. */
 void metrics_drop(const char *label, const char *value);
 /* Appends the whole exposition. */
 void metrics_write(struct buf *b);

@@ -1,5 +1,5 @@
-/* Channel names. pchannel: <prefix>-rootcoord-dml_<n>; vchannel: <pchannel>_<collection id>v<shard>.
- * (source.md 2.1) */
+/* Channel names. pchannel: <prefix>-rootcoord-dml_<n>; vchannel: <pchannel>_<collection
+ * id>v<shard>. */
 #pragma once
 
 #include "base/bytes.h"

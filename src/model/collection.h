@@ -1,5 +1,5 @@
 /* What the source says of its databases, collections and partitions: immutable snapshots shared by
- * reference count. Bytes of messages we don't need to understand stay as they are. (source.md 1.4) */
+ * reference count. Bytes of messages we don't need to understand stay as they are. */
 #pragma once
 
 #include "base/bytes.h"
@@ -9,8 +9,13 @@
 enum { COLLECTION_SHARDS_MAX = 256 };
 
 /* Numbers of etcd's CollectionState and PartitionState; GONE is ours: tombstone or deleted key. */
-enum object_state { OBJECT_CREATED = 0, OBJECT_CREATING = 1, OBJECT_DROPPING = 2, OBJECT_DROPPED = 3,
-	OBJECT_GONE = 4 };
+enum object_state {
+	OBJECT_CREATED = 0,
+	OBJECT_CREATING = 1,
+	OBJECT_DROPPING = 2,
+	OBJECT_DROPPED = 3,
+	OBJECT_GONE = 4
+};
 
 struct shard {
 	char *vchannel;
@@ -21,8 +26,9 @@ struct shard {
 struct database {
 	int64_t id;
 	char *name;
-	uint64_t create_ts;       /* field 5; nanoseconds of a TSO for the default database: a hint only */
-	struct slice properties;  /* raw repeated KeyValuePair fields (tag 6) as they stand, owned */
+	/* field 5; nanoseconds of a TSO for the default database: a hint only */
+	uint64_t create_ts;
+	struct slice properties; /* raw repeated KeyValuePair fields (tag 6) as they stand, owned */
 	enum object_state state;
 };
 
@@ -47,8 +53,9 @@ struct collection {
 	int shards_num;
 	struct shard *shards; /* shards_num of them, in shard order */
 	int consistency_level;
-	struct slice schema;     /* owned */
-	struct slice properties; /* raw repeated KeyValuePair fields, tag 7 as CreateCollectionRequest
+	struct slice schema; /* owned */
+	struct slice
+		properties; /* raw repeated KeyValuePair fields, tag 7 as CreateCollectionRequest
 	                          * wants them, owned */
 	int64_t pk_field_id;
 	bool pk_is_varchar;

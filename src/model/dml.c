@@ -30,7 +30,7 @@ static const struct {
 	{MSG_OPERATE_PRIVILEGE_V2, "OperatePrivilegeV2"}, {MSG_CREATE_DATABASE, "CreateDatabase"},
 	{MSG_DROP_DATABASE, "DropDatabase"}, {MSG_ALTER_DATABASE, "AlterDatabase"}};
 
-/* Which field holds what, per type; 0 = the type has none. (source.md 2.3) */
+/* Which field holds what, per type; 0 = the type has none. */
 static const struct layout {
 	int type;
 	uint8_t shard, collection_name, partition_name, collection_id, partition_id;
@@ -187,7 +187,8 @@ enum err_code dml_read_as(struct dml *d, struct slice payload, int type, struct 
 
 	*d = (struct dml){.payload = payload};
 	if (!wire_next(&w, &f) || f.num != F_BASE || f.type != WIRE_LEN)
-		return err_set(e, ERR_MALFORMED, "the message does not begin with a base (field 1)");
+		return err_set(
+			e, ERR_MALFORMED, "the message does not begin with a base (field 1)");
 	if (msg_base_read(&d->base, f.data, e))
 		return e->code;
 	d->type = type ? type : d->base.type;

@@ -1,5 +1,5 @@
 /* A look into a message of a DML topic without decoding it: the few top-level fields that routing
- * and ordering need. Slices point into the payload. (source.md 2.2, 2.3) */
+ * and ordering need. Slices point into the payload. */
 #pragma once
 
 #include "base/bytes.h"
@@ -66,9 +66,9 @@ struct msg_base {
 
 struct dml {
 	struct msg_base base;
-	int type;             /* base.type, or the header's when the message carries one */
+	int type; /* base.type, or the header's when the message carries one */
 	struct slice payload;
-	struct slice shard;   /* insert, delete */
+	struct slice shard; /* insert, delete */
 	struct slice collection_name, partition_name;
 	int64_t collection_id; /* 0 if the message has none */
 	int64_t partition_id;
@@ -82,5 +82,4 @@ NODISCARD enum err_code msg_base_read(struct msg_base *b, struct slice raw, stru
 /* MALFORMED names what is wrong. Types without rows of their own need only field 1. */
 NODISCARD enum err_code dml_read(struct dml *d, struct slice payload, struct err *e);
 /* The same with the type from the message's header; MSG_UNDEFINED: the base's own. */
-NODISCARD enum err_code dml_read_as(
-	struct dml *d, struct slice payload, int type, struct err *e);
+NODISCARD enum err_code dml_read_as(struct dml *d, struct slice payload, int type, struct err *e);

@@ -10,8 +10,8 @@ struct sub;
 struct hub;
 struct hub_raw;
 
-/* A message for one sub. dml's slices point into raw, which the reader counts references of. user is set by
- * the receiving group (its stream); NULL = nobody wants it any more. */
+/* A message for one sub. dml's slices point into raw, which the reader counts references of. user
+ * is set by the receiving group (its stream); NULL = nobody wants it any more. */
 struct pack_msg {
 	struct pack_msg *next;
 	struct sub *sub;
@@ -23,12 +23,12 @@ struct pack_msg {
 };
 
 struct pack {
-	struct list link;        /* for the holder's queue */
+	struct list link; /* for the holder's queue */
 	uint64_t begin_ts, end_ts;
-	struct position end;     /* where reading goes on after this pack: exact */
-	struct pack_msg *msgs;   /* NULL: a bare tick */
+	struct position end;   /* where reading goes on after this pack: exact */
+	struct pack_msg *msgs; /* NULL: a bare tick */
 	size_t n_msgs, cost_bytes;
-	bool at_head;            /* the reader waited for this tick: nothing more is in the topic */
+	bool at_head; /* the reader waited for this tick: nothing more is in the topic */
 	struct hub *hub;
 	void (*release)(struct pack *pk); /* set by the receiving group: pack_free of the reader */
 };

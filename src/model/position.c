@@ -8,8 +8,8 @@ enum { TEXT_BYTES = 4096, F_CHANNEL = 1, F_ID = 2, F_TS = 4 };
 enum err_code mq_id_set(struct mq_id *id, struct slice s, struct err *e)
 {
 	if (s.n > MQ_ID_BYTES)
-		return err_set(e, ERR_INVALID, "a message id of %zu bytes; at most %d are known", s.n,
-			MQ_ID_BYTES);
+		return err_set(e, ERR_INVALID, "a message id of %zu bytes; at most %d are known",
+			s.n, MQ_ID_BYTES);
 	*id = (struct mq_id){.n = (uint8_t)s.n};
 	if (s.n)
 		memcpy(id->b, s.p, s.n);
@@ -40,7 +40,8 @@ enum err_code position_from_b64(struct position *p, const char *text, struct err
 	CLEANUP(buf_done) struct buf b = BUF_INIT(TEXT_BYTES);
 
 	if (!b64_decode(&b, text))
-		return err_set(e, ERR_INVALID, "the position is not base64 (standard alphabet, padded)");
+		return err_set(
+			e, ERR_INVALID, "the position is not base64 (standard alphabet, padded)");
 	return decode(p, buf_slice(&b), e);
 }
 

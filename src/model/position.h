@@ -1,6 +1,7 @@
 /* Positions in the source's message queue: a message id plus the exact source time up to which
- * everything was taken. The id bytes are the queue's own (Kafka: 8-byte little-endian offset; Pulsar:
- * serialized MessageIdData), so that they stay exchangeable with the reference and backup tools. */
+ * everything was taken. The id bytes are the queue's own (Kafka: 8-byte little-endian offset;
+ * Pulsar: serialized MessageIdData), so that they stay exchangeable with the reference and backup
+ * tools. */
 #pragma once
 
 #include "base/buf.h"
@@ -31,7 +32,7 @@ static inline struct slice mq_id_slice(const struct mq_id *id)
 NODISCARD enum err_code mq_id_set(struct mq_id *id, struct slice s, struct err *e);
 
 /* MsgPosition{1 channel_name, 2 msgID, 3 msgGroup, 4 timestamp} as the API carries it, base64
- * around it. Decoding ignores channel and group. (source.md 2.4, golden vectors A) */
+ * around it. Decoding ignores channel and group. */
 NODISCARD enum err_code position_from_b64(struct position *p, const char *text, struct err *e);
 /* Heap text with channel and id, and timestamp when with_ts; the caller frees. */
 char *position_to_b64(const char *channel, const struct position *p, bool with_ts);

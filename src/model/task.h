@@ -1,5 +1,5 @@
 /* A task as it is stored and as the API shows it: the reference's record with its field names.
- * (server.md 2.2, 3.1.1) Strings are never NULL; everything is owned by the record. */
+ * Strings are never NULL; everything is owned by the record. */
 #pragma once
 
 #include "base/defs.h"
@@ -81,13 +81,13 @@ char *task_target(const struct task *t);
 /* token, or username:password ("" when both are empty). Heap. */
 char *task_token(const struct task *t);
 
-/* Does the task replicate collection `name` of database `db`? ret_info (may be NULL) is the matching
- * entry, borrowed. (server.md 2.2.2, source.md 3.3) */
+/* Does the task replicate collection `name` of database `db`? ret_info (may be NULL) is the
+ * matching entry, borrowed. */
 bool task_selects(const struct task *t, const char *db, const char *name,
 	const struct task_collection **ret_info);
 /* Does any entry cover the database? */
 bool task_covers_db(const struct task *t, const char *db);
 /* Names on the target; exact pair > database pair > identity. out have cap bytes each. ret_name may
- * be NULL for database operations, which follow database pairs only. (server.md 10.6 point 8) */
+ * be NULL for database operations, which follow database pairs only. */
 void task_map_name(const struct task *t, const char *db, const char *name, char *ret_db,
 	char *ret_name, size_t cap);

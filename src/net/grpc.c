@@ -1,6 +1,6 @@
-/* What callers see: channels, blocking calls, streams. A caller posts its call to the I/O thread and
- * sleeps on the call's condition; the I/O thread has let go of everything of the caller's (slices, buffer, the
- * call itself) when it sets done. */
+/* What callers see: channels, blocking calls, streams. A caller posts its call to the I/O thread
+ * and sleeps on the call's condition; the I/O thread has let go of everything of the caller's
+ * (slices, buffer, the call itself) when it sets done. */
 #include "net/grpc.h"
 
 #include <stdlib.h>
@@ -81,11 +81,11 @@ void grpc_chan_free(struct grpc_chan *c)
 	if (!c)
 		return;
 	struct loop *l = &c->g->loop;
-	mtx_lock(&l->mtx);
+	mutex_lock(&l->mtx);
 	loop_post_locked(l, &c->job, 1);
 	while (!c->closed)
 		cond_wait(&c->cond, &l->mtx, DEADLINE_NEVER);
-	mtx_unlock(&l->mtx);
+	mutex_unlock(&l->mtx);
 	chan_free(c);
 }
 
@@ -96,9 +96,11 @@ static enum err_code check(const struct grpc_call *call, struct stop *s, struct 
 	if (s && stop_is_set(s))
 		return stop_err(e);
 	if (call->n_meta > GRPC_MAX_META)
-		return err_set(e, ERR_INVALID, "%s: more than %d metadata", call->path, GRPC_MAX_META);
+		return err_set(
+			e, ERR_INVALID, "%s: more than %d metadata", call->path, GRPC_MAX_META);
 	if (deadline_passed(call->deadline))
-		return err_set(e, ERR_TIMEOUT, "%s: the deadline has passed before the call", call->path);
+		return err_set(
+			e, ERR_TIMEOUT, "%s: the deadline has passed before the call", call->path);
 	return ERR_OK;
 }
 
@@ -112,7 +114,7 @@ static void await(struct call *k, struct stop *s, bool opened_is_enough)
 
 	if (s)
 		stop_watch_add(s, &w, &l->mtx, &k->cond);
-	mtx_lock(&l->mtx);
+	mutex_lock(&l->mtx);
 	while (!k->done && !(opened_is_enough && k->opened)) {
 		if (s && !cancelled && stop_is_set(s)) {
 			loop_post_locked(l, &k->job, CALL_CANCEL);
@@ -120,7 +122,7 @@ static void await(struct call *k, struct stop *s, bool opened_is_enough)
 		}
 		cond_wait(&k->cond, &l->mtx, DEADLINE_NEVER);
 	}
-	mtx_unlock(&l->mtx);
+	mutex_unlock(&l->mtx);
 	if (s)
 		stop_watch_del(s, &w);
 }
@@ -160,10 +162,10 @@ void grpc_stream_close(struct grpc_stream *st)
 	if (!st)
 		return;
 	struct call *k = &st->k;
-	mtx_lock(&k->loop->mtx);
+	mutex_lock(&k->loop->mtx);
 	if (!k->done)
 		loop_post_locked(k->loop, &k->job, CALL_CANCEL);
-	mtx_unlock(&k->loop->mtx);
+	mutex_unlock(&k->loop->mtx);
 	await(k, NULL, false);
 	call_done(k);
 	free(st);
@@ -181,9 +183,9 @@ enum err_code grpc_stream_open(struct grpc_chan *c, const struct grpc_call *call
 	call_init(k, c, call, NULL);
 	loop_post(k->loop, &k->job, CALL_START);
 	await(k, s, true);
-	mtx_lock(&k->loop->mtx);
+	mutex_lock(&k->loop->mtx);
 	bool opened = k->opened;
-	mtx_unlock(&k->loop->mtx);
+	mutex_unlock(&k->loop->mtx);
 	if (!opened) {
 		code = report(k, call->path, e);
 		grpc_stream_close(st);
@@ -204,7 +206,7 @@ enum err_code grpc_stream_send(struct grpc_stream *st, struct slice msg, struct 
 	buf_init(&m->bytes, LIMIT_GRPC_STREAM_SEND);
 	buf_put(&m->bytes, prefix, sizeof(prefix));
 	buf_put(&m->bytes, msg.p, msg.n);
-	mtx_lock(&k->loop->mtx);
+	mutex_lock(&k->loop->mtx);
 	if (k->done) {
 		code = err_set(e, ERR_UNAVAILABLE, "the stream has ended: %s", k->err.text);
 	} else if (buf_failed(&m->bytes) || k->outbox_bytes + m->bytes.n > LIMIT_GRPC_STREAM_SEND) {
@@ -214,7 +216,7 @@ enum err_code grpc_stream_send(struct grpc_stream *st, struct slice msg, struct 
 		k->outbox_bytes += m->bytes.n;
 		loop_post_locked(k->loop, &k->job, CALL_SEND);
 	}
-	mtx_unlock(&k->loop->mtx);
+	mutex_unlock(&k->loop->mtx);
 	if (code)
 		message_free(m);
 	return code;
@@ -242,11 +244,11 @@ static struct message *next_message(struct call *k, struct deadline d, struct st
 
 	if (s)
 		stop_watch_add(s, &w, &l->mtx, &k->cond);
-	mtx_lock(&l->mtx);
+	mutex_lock(&l->mtx);
 	while (list_empty(&k->inbox) && !k->done && in_time && !(s && stop_is_set(s)))
 		in_time = cond_wait(&k->cond, &l->mtx, d);
 	struct message *m = pop_locked(l, k);
-	mtx_unlock(&l->mtx);
+	mutex_unlock(&l->mtx);
 	if (s)
 		stop_watch_del(s, &w);
 	return m;
@@ -254,9 +256,9 @@ static struct message *next_message(struct call *k, struct deadline d, struct st
 
 static enum err_code why_none(struct call *k, struct stop *s, struct err *e)
 {
-	mtx_lock(&k->loop->mtx);
+	mutex_lock(&k->loop->mtx);
 	bool done = k->done;
-	mtx_unlock(&k->loop->mtx);
+	mutex_unlock(&k->loop->mtx);
 	if (s && stop_is_set(s))
 		return stop_err(e);
 	if (!done)

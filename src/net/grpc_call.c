@@ -1,7 +1,7 @@
 /* One call on the I/O thread: its headers and body, its answer, its one end.
  *
- * Certain or uncertain: a server acts on a request only when it has the whole message, so a call whose
- * last body byte has not left us failed for certain; after that only an answer tells. */
+ * Certain or uncertain: a server acts on a request only when it has the whole message, so a call
+ * whose last body byte has not left us failed for certain; after that only an answer tells. */
 #include <stdio.h>
 #include <string.h>
 
@@ -45,7 +45,7 @@ void call_end(struct call *k, enum err_code code, const struct err *why)
 
 	leave(k);
 	list_del(&k->all);
-	mtx_lock(&k->loop->mtx);
+	mutex_lock(&k->loop->mtx);
 	loop_unpost_locked(k->loop, &k->job);
 	k->code = code;
 	k->done = true;
@@ -56,7 +56,7 @@ void call_end(struct call *k, enum err_code code, const struct err *why)
 			err_ctx(&k->err, "%s", c->address);
 	}
 	cond_broadcast(&k->cond);
-	mtx_unlock(&k->loop->mtx);
+	mutex_unlock(&k->loop->mtx);
 }
 
 static void end_with(struct call *k, enum err_code code, const char *text)
@@ -93,8 +93,11 @@ static nghttp2_nv nv_of(const char *name, const char *value, uint8_t flags)
 		const char *in;
 		uint8_t *out;
 	} n = {.in = name}, v = {.in = value};
-	return (nghttp2_nv){.name = n.out, .value = v.out, .namelen = strlen(name),
-		.valuelen = strlen(value), .flags = flags};
+	return (nghttp2_nv){.name = n.out,
+		.value = v.out,
+		.namelen = strlen(name),
+		.valuelen = strlen(value),
+		.flags = flags};
 }
 
 /* Credentials stay out of the header compression's table. */
@@ -145,10 +148,10 @@ static void opened(struct call *k)
 {
 	loop_timer_del(k->loop, &k->timer);
 	k->req = NULL;
-	mtx_lock(&k->loop->mtx);
+	mutex_lock(&k->loop->mtx);
 	k->opened = true;
 	cond_broadcast(&k->cond);
-	mtx_unlock(&k->loop->mtx);
+	mutex_unlock(&k->loop->mtx);
 }
 
 bool call_submit(struct call *k, struct conn *cn)
@@ -195,11 +198,11 @@ static void deliver(struct call *k)
 
 	m->bytes = k->partial;
 	buf_init(&k->partial, k->partial.max);
-	mtx_lock(&k->loop->mtx);
+	mutex_lock(&k->loop->mtx);
 	list_push(&k->inbox, &m->link);
 	k->inbox_bytes += m->bytes.n;
 	cond_broadcast(&k->cond);
-	mtx_unlock(&k->loop->mtx);
+	mutex_unlock(&k->loop->mtx);
 }
 
 static void give_credit(struct call *k, size_t n)
@@ -207,9 +210,9 @@ static void give_credit(struct call *k, size_t n)
 	bool full = false;
 
 	if (k->bidi) {
-		mtx_lock(&k->loop->mtx);
+		mutex_lock(&k->loop->mtx);
 		full = k->throttled = k->inbox_bytes >= LIMIT_GRPC_STREAM_BACKLOG;
-		mtx_unlock(&k->loop->mtx);
+		mutex_unlock(&k->loop->mtx);
 	}
 	k->uncredited += n;
 	if (!full) {
@@ -313,10 +316,10 @@ static void send_outbox(struct call *k)
 	bool ok = true;
 
 	list_init(&box);
-	mtx_lock(&k->loop->mtx);
+	mutex_lock(&k->loop->mtx);
 	list_splice(&box, &k->outbox);
 	k->outbox_bytes = 0;
-	mtx_unlock(&k->loop->mtx);
+	mutex_unlock(&k->loop->mtx);
 	for (struct list *n; (n = list_pop(&box));) {
 		struct message *m = LIST_ITEM(n, struct message, link);
 		ok = ok && h2_write(k->stream, buf_slice(&m->bytes));
@@ -346,7 +349,8 @@ static void call_run(struct loop_job *j, unsigned ops)
 		send_outbox(k);
 }
 
-void call_init(struct call *k, struct grpc_chan *c, const struct grpc_call *req, struct buf *ret_body)
+void call_init(
+	struct call *k, struct grpc_chan *c, const struct grpc_call *req, struct buf *ret_body)
 {
 	*k = (struct call){.loop = &c->g->loop, .chan = c, .req = req};
 	k->bidi = !ret_body;

@@ -1,8 +1,8 @@
 /* A channel on the I/O thread: its connections and the calls that wait for one.
  *
- * A connect attempt resolves the name and tries each address within connect_timeout_ms. When it fails,
- * every waiting call fails with its reason. Attempts are GRPC_ATTEMPT_GAP_MS apart if calls ask for
- * them; without calls a channel in use comes back by itself, with backoff. */
+ * A connect attempt resolves the name and tries each address within connect_timeout_ms. When it
+ * fails, every waiting call fails with its reason. Attempts are GRPC_ATTEMPT_GAP_MS apart if calls
+ * ask for them; without calls a channel in use comes back by itself, with backoff. */
 #include "base/mem.h"
 #include "net/grpc_priv.h"
 
@@ -17,8 +17,8 @@ static void schedule(struct grpc_chan *c)
 	int64_t now = time_mono_ms();
 	int64_t at = now + retry_next_ms(&c->backoff);
 	if (now - c->last_call_ms < GRPC_RECONNECT_FOR_MS)
-		loop_timer_set(&c->g->loop, &c->timer,
-			MAX(at, c->last_attempt_ms + GRPC_ATTEMPT_GAP_MS));
+		loop_timer_set(
+			&c->g->loop, &c->timer, MAX(at, c->last_attempt_ms + GRPC_ATTEMPT_GAP_MS));
 }
 
 static void attempt_failed(struct grpc_chan *c, const struct err *why)
@@ -33,12 +33,16 @@ static void attempt_failed(struct grpc_chan *c, const struct err *why)
 		call_end(LIST_ITEM(failed.next, struct call, link), ERR_UNAVAILABLE, why);
 }
 
-static enum err_code conn_open(struct grpc_chan *c, const struct sock_addr *a, int64_t timeout_ms,
-	struct err *e)
+static enum err_code conn_open(
+	struct grpc_chan *c, const struct sock_addr *a, int64_t timeout_ms, struct err *e)
 {
 	struct conn *cn = xcalloc(1, sizeof(*cn));
-	struct h2_opts o = {.ops = &conn_ops, .arg = cn, .addr = a, .tls = c->tls,
-		.connect_timeout_ms = timeout_ms, .keepalive_ms = c->keepalive_ms};
+	struct h2_opts o = {.ops = &conn_ops,
+		.arg = cn,
+		.addr = a,
+		.tls = c->tls,
+		.connect_timeout_ms = timeout_ms,
+		.keepalive_ms = c->keepalive_ms};
 
 	cn->chan = c;
 	list_init(&cn->link);
@@ -64,8 +68,8 @@ static void put_address(const struct sock_addr *a, struct err *e)
 static void try_next(struct grpc_chan *c, struct err *why)
 {
 	while (c->next_addr < c->addrs.n) {
-		int64_t share = deadline_left_ms(c->attempt_until) /
-			(int64_t)(c->addrs.n - c->next_addr);
+		int64_t share =
+			deadline_left_ms(c->attempt_until) / (int64_t)(c->addrs.n - c->next_addr);
 		const struct sock_addr *a = &c->addrs.v[c->next_addr++];
 		err_clear(why);
 		if (!conn_open(c, a, MAX(share, 1), why))
@@ -288,10 +292,10 @@ static void chan_run(struct loop_job *j, unsigned ops UNUSED)
 		conn_close(TAKE(c->cur));
 	while (!list_empty(&c->draining))
 		conn_close(LIST_ITEM(c->draining.next, struct conn, link));
-	mtx_lock(&c->g->loop.mtx);
+	mutex_lock(&c->g->loop.mtx);
 	c->closed = true;
 	cond_broadcast(&c->cond);
-	mtx_unlock(&c->g->loop.mtx);
+	mutex_unlock(&c->g->loop.mtx);
 }
 
 void chan_init(struct grpc_chan *c)

@@ -30,8 +30,8 @@ enum {
 	ST_COUNT
 };
 
-static const char *const status_names[ST_COUNT] = {"OK", "CANCELLED", "UNKNOWN",
-	"INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+static const char *const status_names[ST_COUNT] = {"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT",
+	"DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
 	"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
 	"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
 
@@ -50,10 +50,12 @@ static enum err_code begin(struct grpc_frames *f, struct err *e)
 {
 	const uint8_t *p = f->prefix;
 	if (p[0] != 0)
-		return err_set(e, ERR_MALFORMED, "a message with flag %u: we accept no compression", p[0]);
+		return err_set(
+			e, ERR_MALFORMED, "a message with flag %u: we accept no compression", p[0]);
 	f->left = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
 	if (f->left > f->msg->max)
-		return err_set(e, ERR_LIMIT, "an answer of %zu bytes; the limit is %zu", f->left, f->msg->max);
+		return err_set(e, ERR_LIMIT, "an answer of %zu bytes; the limit is %zu", f->left,
+			f->msg->max);
 	/* The length is a claim: memory follows the bytes that really come. */
 	buf_reserve(f->msg, MIN(f->left, FIRST_RESERVE));
 	return ERR_OK;
@@ -131,7 +133,7 @@ static void take_content_type(struct grpc_reply *r, struct slice value)
 	size_t n = sizeof(want) - 1;
 
 	r->is_grpc = value.n >= n && memcmp(value.p, want, n) == 0 &&
-		(value.n == n || value.p[n] == '+' || value.p[n] == ';');
+		     (value.n == n || value.p[n] == '+' || value.p[n] == ';');
 	n = MIN(value.n, sizeof(r->content_type) - 1);
 	memcpy(r->content_type, value.p, n);
 	r->content_type[n] = '\0';
@@ -142,7 +144,8 @@ enum err_code grpc_reply_header(
 {
 	r->header_bytes += name.n + value.n + 32;
 	if (r->header_bytes > LIMIT_GRPC_HEADERS)
-		return err_set(e, ERR_LIMIT, "the answer's headers exceed %d bytes", LIMIT_GRPC_HEADERS);
+		return err_set(
+			e, ERR_LIMIT, "the answer's headers exceed %d bytes", LIMIT_GRPC_HEADERS);
 	if (slice_eq_str(name, ":status"))
 		r->http_status = number_of(value);
 	else if (slice_eq_str(name, "grpc-status"))
@@ -223,8 +226,8 @@ static enum err_code code_of_status(int status, bool idempotent)
 static enum err_code status_err(int status, bool idempotent, const char *what, struct err *e)
 {
 	const char *name = status < ST_COUNT ? status_names[status] : "?";
-	return err_set_origin(e, code_of_status(status, idempotent), status, "grpc-status %d %s: %s",
-		status, name, what);
+	return err_set_origin(e, code_of_status(status, idempotent), status,
+		"grpc-status %d %s: %s", status, name, what);
 }
 
 enum err_code grpc_reply_result(
@@ -262,6 +265,6 @@ void grpc_timeout_text(int64_t left_ms, char out[GRPC_TIMEOUT_BYTES])
 
 	while (i + 1 < ARRAY_LEN(units) && v / units[i].ms > 99999999)
 		i++;
-	snprintf(out, GRPC_TIMEOUT_BYTES, "%lld%c",
-		(long long)MIN(v / units[i].ms, 99999999), units[i].unit);
+	snprintf(out, GRPC_TIMEOUT_BYTES, "%lld%c", (long long)MIN(v / units[i].ms, 99999999),
+		units[i].unit);
 }

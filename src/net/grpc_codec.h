@@ -1,5 +1,5 @@
-/* gRPC's own encoding on top of HTTP/2: messages behind a 5-byte prefix, statuses in headers. Pure: no
- * I/O, any thread. */
+/* gRPC's own encoding on top of HTTP/2: messages behind a 5-byte prefix, statuses in headers. Pure:
+ * no I/O, any thread. */
 #pragma once
 
 #include "base/buf.h"
@@ -47,7 +47,8 @@ bool grpc_reply_is_grpc(const struct grpc_reply *r);
 NODISCARD enum err_code grpc_reply_result(
 	const struct grpc_reply *r, bool idempotent, uint32_t h2_code, struct err *e);
 
-/* %XX undone; what is no valid escape stays. Returns the bytes written (cut at cap - 1, 0-ended). */
+/* %XX undone; what is no valid escape stays. Returns the bytes written (cut at cap - 1,
+ * 0-ended). */
 size_t grpc_unescape(struct slice in, char *out, size_t cap);
 /* The value of grpc-timeout: at most 8 digits and a unit. */
 void grpc_timeout_text(int64_t left_ms, char out[GRPC_TIMEOUT_BYTES]);

@@ -1,4 +1,5 @@
-/* Shared by grpc.c (what callers see), grpc_chan.c (connections of a channel) and grpc_call.c (one call).
+/* Shared by grpc.c (what callers see), grpc_chan.c (connections of a channel) and grpc_call.c (one
+ * call).
  *
  * call    what a blocked grpc_unary or an open stream is on the I/O thread
  * chan    the calls of one address: waiting for a connection, or on one
@@ -17,7 +18,7 @@
 #include "net/tls.h"
 
 enum {
-	GRPC_BIG_BODY = 1 << 20,   /* streams share a connection: many big ones would all end late */
+	GRPC_BIG_BODY = 1 << 20, /* streams share a connection: many big ones would all end late */
 	GRPC_BIG_AT_ONCE = 8,
 	GRPC_MAX_META = 24,
 	GRPC_MAX_TRIES = 8,        /* connections one call may be refused by */
@@ -97,8 +98,8 @@ struct call {
 	struct grpc_reply reply;
 	struct grpc_frames frames;
 	unsigned n_messages;
-	struct buf partial;  /* bidi: the message being received */
-	size_t uncredited;   /* bidi: bytes held back from the peer's window */
+	struct buf partial; /* bidi: the message being received */
+	size_t uncredited;  /* bidi: bytes held back from the peer's window */
 
 	/* caller */
 	struct cond cond;
@@ -116,10 +117,11 @@ struct grpc_stream {
 
 /* grpc_call.c */
 /* Called by the caller, before and after the I/O thread has it. ret_body is NULL for a stream. */
-void call_init(struct call *k, struct grpc_chan *c, const struct grpc_call *req, struct buf *ret_body);
+void call_init(
+	struct call *k, struct grpc_chan *c, const struct grpc_call *req, struct buf *ret_body);
 void call_done(struct call *k);
-/* On the I/O thread: puts the call on cn, or among those waiting for its big bodies. false if cn takes
- * no more. */
+/* On the I/O thread: puts the call on cn, or among those waiting for its big bodies. false if cn
+ * takes no more. */
 bool call_submit(struct call *k, struct conn *cn);
 /* What a connection tells the call on one of its streams. */
 void call_on_header(void *req, struct slice name, struct slice value);

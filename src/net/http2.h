@@ -1,8 +1,8 @@
-/* One HTTP/2 client connection (nghttp2) over TCP or TLS: connect, handshake, requests, PINGs, GOAWAY.
- * It knows nothing of gRPC. @thread I/O, all of it
+/* One HTTP/2 client connection (nghttp2) over TCP or TLS: connect, handshake, requests, PINGs,
+ * GOAWAY. It knows nothing of gRPC. @thread I/O, all of it
  *
- * A connection is ready only when the peer's SETTINGS have come: a peer that is no HTTP/2 server, or
- * refuses our certificate (TLS 1.3 tells that after the handshake), fails the connect and no
+ * A connection is ready only when the peer's SETTINGS have come: a peer that is no HTTP/2 server,
+ * or refuses our certificate (TLS 1.3 tells that after the handshake), fails the connect and no
  * request. The end is always told by exactly one lost(); h2_close tells nobody. */
 #pragma once
 
@@ -17,8 +17,8 @@ struct h2;
 struct h2_stream;
 struct tls;
 
-/* What the connection tells its owner (arg) and the owner of a request (req). They run inside nghttp2:
- * all may submit and drop, none but lost may close a connection. */
+/* What the connection tells its owner (arg) and the owner of a request (req). They run inside
+ * nghttp2: all may submit and drop, none but lost may close a connection. */
 struct h2_ops {
 	void (*ready)(void *arg);
 	/* No new requests; those the peer will not serve end as refused, the others go on. */
@@ -42,15 +42,16 @@ struct h2_opts {
 	const struct h2_ops *ops;
 	void *arg;
 	const struct sock_addr *addr;
-	const struct tls *tls;       /* NULL = plain; must outlive the connection */
-	int64_t connect_timeout_ms;  /* until ready */
-	int64_t keepalive_ms;        /* a PING after so much silence while requests are open */
+	const struct tls *tls;      /* NULL = plain; must outlive the connection */
+	int64_t connect_timeout_ms; /* until ready */
+	int64_t keepalive_ms;       /* a PING after so much silence while requests are open */
 };
 
 /* Starts to connect. UNAVAILABLE, SYSTEM if that fails at once. */
 NODISCARD enum err_code h2_open(
 	struct loop *l, const struct h2_opts *o, struct h2 **ret_c, struct err *e);
-/* Without a word to arg; open requests must have been dropped. The memory goes at the end of the turn. */
+/* Without a word to arg; open requests must have been dropped. The memory goes at the end of the
+ * turn. */
 void h2_close(struct h2 *c);
 
 /* Ready, and willing to take one more request. */
@@ -68,12 +69,15 @@ struct h2_body {
 };
 
 /* NULL: this connection takes no more. Header text may go away after it. */
-struct h2_stream *h2_submit(struct h2 *c, const nghttp2_nv *nv, size_t n_nv, struct h2_body body, void *req);
-/* For requests without a body in pieces: copies. false: more than LIMIT_GRPC_STREAM_SEND is unsent. */
+struct h2_stream *h2_submit(
+	struct h2 *c, const nghttp2_nv *nv, size_t n_nv, struct h2_body body, void *req);
+/* For requests without a body in pieces: copies. false: more than LIMIT_GRPC_STREAM_SEND is
+ * unsent. */
 bool h2_write(struct h2_stream *st, struct slice s);
 void h2_consume(struct h2_stream *st, size_t n);
 /* The request is over for its owner: resets the stream if need be. After it no slice of the
  * body is read and req is not used. */
 void h2_drop(struct h2_stream *st);
-/* Whether the whole body may have left: in closed(), whether the kernel took it; else whether it was queued. */
+/* Whether the whole body may have left: in closed(), whether the kernel took it; else whether it
+ * was queued. */
 bool h2_body_left(const struct h2_stream *st);

@@ -28,9 +28,9 @@ struct h2 {
 	size_t n_live;       /* with an owner */
 	struct loop_timer connect_timer, ping_timer;
 	int64_t keepalive_ms, pong_ms, last_recv_ms, last_ping_ms;
-	bool ping_out;       /* PONG not here yet */
+	bool ping_out; /* PONG not here yet */
 	bool first_byte_seen;
-	struct err diag;     /* what nghttp2 complained about */
+	struct err diag; /* what nghttp2 complained about */
 };
 
 struct h2_stream {
@@ -39,13 +39,13 @@ struct h2_stream {
 	int32_t id;
 	void *req; /* NULL = dropped */
 	struct h2_body body;
-	size_t piece, off;   /* next to be queued: 0 = head, i + 1 = v[i] */
-	size_t unread;       /* bytes nghttp2 has not asked for yet */
-	uint64_t end_mark;   /* wq.put behind the last body byte, 0 = not there yet */
-	size_t uncredited;   /* received, not given back to the peer's window */
-	struct buf out;      /* h2_write's */
+	size_t piece, off; /* next to be queued: 0 = head, i + 1 = v[i] */
+	size_t unread;     /* bytes nghttp2 has not asked for yet */
+	uint64_t end_mark; /* wq.put behind the last body byte, 0 = not there yet */
+	size_t uncredited; /* received, not given back to the peer's window */
+	struct buf out;    /* h2_write's */
 	size_t out_off;
-	bool pull;           /* the body comes from out */
+	bool pull; /* the body comes from out */
 	bool remote_ended;
 };
 

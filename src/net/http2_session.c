@@ -1,10 +1,10 @@
 /* nghttp2's side of a connection: callbacks, streams, bodies. All use of its (renamed in 1.60)
  * callback types is in this file.
  *
- * Bodies are not copied (NGHTTP2_DATA_FLAG_NO_COPY): a DATA frame enters the write queue as its header
- * and references to the body's pieces, marked with the stream as their owner. A stream outlives its
- * request (req = NULL) until nghttp2 closes it, because nghttp2 may still hold a frame of it.
- * Callbacks run inside nghttp2_session_send and _mem_recv and so call neither. */
+ * Bodies are not copied (NGHTTP2_DATA_FLAG_NO_COPY): a DATA frame enters the write queue as its
+ * header and references to the body's pieces, marked with the stream as their owner. A stream
+ * outlives its request (req = NULL) until nghttp2 closes it, because nghttp2 may still hold a frame
+ * of it. Callbacks run inside nghttp2_session_send and _mem_recv and so call neither. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,7 +304,8 @@ enum err_code h2_session_recv(struct h2 *c, const uint8_t *p, size_t n, struct e
 		return err_set(e, ERR_UNAVAILABLE, "the peer answers in HTTP/1: no gRPC server");
 	ssize_t r = nghttp2_session_mem_recv(c->ng, p, n);
 	if (r < 0)
-		return err_set_origin(e, ERR_UNAVAILABLE, (int)r, "HTTP/2: %s", nghttp2_strerror((int)r));
+		return err_set_origin(
+			e, ERR_UNAVAILABLE, (int)r, "HTTP/2: %s", nghttp2_strerror((int)r));
 	return ERR_OK;
 }
 
@@ -322,7 +323,8 @@ enum err_code h2_session_send(struct h2 *c, struct err *e)
 	return err_set(e, ERR_UNAVAILABLE, "HTTP/2: the peer broke the protocol: %s", what);
 }
 
-struct h2_stream *h2_submit(struct h2 *c, const nghttp2_nv *nv, size_t n_nv, struct h2_body body, void *req)
+struct h2_stream *h2_submit(
+	struct h2 *c, const nghttp2_nv *nv, size_t n_nv, struct h2_body body, void *req)
 {
 	if (!h2_usable(c))
 		return NULL;

@@ -101,8 +101,8 @@ static enum link_io flush_tls(struct link *l, struct wq *q, struct err *e)
 		size_t n = 0;
 		if (l->record_off == l->record_n)
 			fill_record(l, q);
-		switch (tls_write(l->ssl, l->record + l->record_off, l->record_n - l->record_off,
-			&n, e)) {
+		switch (tls_write(
+			l->ssl, l->record + l->record_off, l->record_n - l->record_off, &n, e)) {
 		case TLS_IO_OK:
 			l->record_off += n;
 			break;

@@ -101,7 +101,8 @@ void loop_post_locked(struct loop *l, struct loop_job *j, unsigned ops)
 	j->ops |= ops;
 	if (j->queued)
 		return;
-	/* Whoever fills the empty queue wakes the thread; it pops until the queue is empty again. */
+	/* Whoever fills the empty queue wakes the thread; it pops until the queue is empty
+	 * again. */
 	bool wake = list_empty(&l->jobs);
 	list_push(&l->jobs, &j->link);
 	j->queued = true;
@@ -112,9 +113,9 @@ void loop_post_locked(struct loop *l, struct loop_job *j, unsigned ops)
 
 void loop_post(struct loop *l, struct loop_job *j, unsigned ops)
 {
-	mtx_lock(&l->mtx);
+	mutex_lock(&l->mtx);
 	loop_post_locked(l, j, ops);
-	mtx_unlock(&l->mtx);
+	mutex_unlock(&l->mtx);
 }
 
 void loop_unpost_locked(struct loop *l UNUSED, struct loop_job *j)
@@ -130,7 +131,7 @@ void loop_unpost_locked(struct loop *l UNUSED, struct loop_job *j)
 static bool run_jobs(struct loop *l)
 {
 	for (;;) {
-		mtx_lock(&l->mtx);
+		mutex_lock(&l->mtx);
 		struct list *n = list_pop(&l->jobs);
 		struct loop_job *j = n ? LIST_ITEM(n, struct loop_job, link) : NULL;
 		unsigned ops = j ? j->ops : 0;
@@ -139,7 +140,7 @@ static bool run_jobs(struct loop *l)
 			j->ops = 0;
 		}
 		bool stopping = l->stopping;
-		mtx_unlock(&l->mtx);
+		mutex_unlock(&l->mtx);
 		if (!j)
 			return !stopping;
 		j->run(j, ops);
@@ -187,7 +188,8 @@ void loop_fd_retire(struct loop *l, struct loop_fd *f)
 	list_del(&f->dirty);
 	list_push(&l->dead, &f->dead);
 	if (f->fd >= 0) {
-		/* A process forked meanwhile may hold a copy, which would keep the registration alive. */
+		/* A process forked meanwhile may hold a copy, which would keep the registration
+		 * alive. */
 		epoll_ctl(l->ep, EPOLL_CTL_DEL, f->fd, NULL);
 		close(f->fd);
 	}
@@ -250,13 +252,13 @@ static void loop_done(struct loop *l)
 		close(l->wake);
 	free(l->heap);
 	free(l->read_buf);
-	mtx_done(&l->mtx);
+	mutex_done(&l->mtx);
 }
 
 enum err_code loop_start(struct loop *l, const char *role, struct err *e)
 {
 	*l = (struct loop){.read_buf = xmalloc(LOOP_READ_BYTES)};
-	mtx_init(&l->mtx, role);
+	mutex_init(&l->mtx, role);
 	list_init(&l->jobs);
 	list_init(&l->dirty);
 	list_init(&l->dead);
@@ -278,9 +280,9 @@ void loop_stop(struct loop *l)
 {
 	uint64_t one = 1;
 
-	mtx_lock(&l->mtx);
+	mutex_lock(&l->mtx);
 	l->stopping = true;
-	mtx_unlock(&l->mtx);
+	mutex_unlock(&l->mtx);
 	if (write(l->wake, &one, sizeof(one)) < 0)
 		assert(errno == EAGAIN);
 	thread_join(&l->thread);

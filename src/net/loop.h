@@ -9,7 +9,7 @@
 #include "base/defs.h"
 #include "base/err.h"
 #include "base/list.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/thread.h"
 
 struct loop;
@@ -41,7 +41,7 @@ struct loop_fd {
 enum { LOOP_READ_BYTES = 64 << 10 };
 
 struct loop {
-	struct mtx mtx; /* also guards the results that callers wait for */
+	struct mutex mtx; /* also guards the results that callers wait for */
 	struct list jobs;
 	bool stopping;
 
@@ -68,7 +68,8 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t at_ms);
 void loop_timer_del(struct loop *l, struct loop_timer *t);
 
 void loop_fd_init(struct loop_fd *f);
-NODISCARD enum err_code loop_fd_add(struct loop *l, struct loop_fd *f, uint32_t events, struct err *e);
+NODISCARD enum err_code loop_fd_add(
+	struct loop *l, struct loop_fd *f, uint32_t events, struct err *e);
 void loop_fd_events(struct loop *l, struct loop_fd *f, uint32_t events);
 /* f->flush runs at the end of this turn. */
 void loop_fd_dirty(struct loop *l, struct loop_fd *f);

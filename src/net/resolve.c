@@ -8,7 +8,7 @@
 struct resolve {
 	struct loop_job job;
 	struct loop *loop; /* NULL = cancelled; under mtx */
-	struct mtx mtx;
+	struct mutex mtx;
 	bool finished; /* under mtx: the thread is through, the other side frees */
 	struct thread thread;
 	char *host, *port;
@@ -20,7 +20,7 @@ struct resolve {
 
 static void destroy(struct resolve *r)
 {
-	mtx_done(&r->mtx);
+	mutex_done(&r->mtx);
 	free(r->host);
 	free(r->port);
 	free(r);
@@ -39,13 +39,13 @@ static void run(void *arg)
 	enum err_code code = sock_resolve(r->host, r->port, &r->addrs, &r->err);
 	assert(code == r->err.code);
 	(void)code;
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	bool cancelled = !r->loop;
 	r->finished = true;
 	/* The loop lives as long as the lookup is not cancelled, which needs this lock. */
 	if (!cancelled)
 		loop_post(r->loop, &r->job, 1);
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	if (cancelled)
 		destroy(r);
 }
@@ -55,7 +55,7 @@ enum err_code resolve_start(struct loop *l, const char *host, const char *port,
 {
 	struct resolve *r = xcalloc(1, sizeof(*r));
 
-	mtx_init(&r->mtx, "resolve");
+	mutex_init(&r->mtx, "resolve");
 	r->loop = l;
 	r->job.run = on_job;
 	r->host = xstrdup(host);
@@ -63,11 +63,11 @@ enum err_code resolve_start(struct loop *l, const char *host, const char *port,
 	r->done = done;
 	r->arg = arg;
 	/* Held until detached, so that a quick lookup does not free what is used here. */
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	enum err_code code = thread_start(&r->thread, "resolve", run, r, e);
 	if (!code)
 		pthread_detach(r->thread.id);
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	if (code) {
 		destroy(r);
 		return code;
@@ -88,15 +88,15 @@ void resolve_free(struct resolve *r)
 {
 	if (!r)
 		return;
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	struct loop *l = r->loop;
 	bool finished = r->finished;
 	r->loop = NULL;
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	if (!finished)
 		return;
-	mtx_lock(&l->mtx);
+	mutex_lock(&l->mtx);
 	loop_unpost_locked(l, &r->job);
-	mtx_unlock(&l->mtx);
+	mutex_unlock(&l->mtx);
 	destroy(r);
 }

@@ -11,8 +11,8 @@
 
 #include "base/str.h"
 
-enum err_code sock_split(const char *address, char host[SOCK_HOST_BYTES],
-	char port[SOCK_PORT_BYTES], struct err *e)
+enum err_code sock_split(
+	const char *address, char host[SOCK_HOST_BYTES], char port[SOCK_PORT_BYTES], struct err *e)
 {
 	const char *colon = strrchr(address, ':');
 	const char *from = address, *to = colon;

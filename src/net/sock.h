@@ -19,8 +19,8 @@ struct sock_addrs {
 };
 
 /* Splits "host:port" or "[v6]:port". INVALID if it is neither. */
-NODISCARD enum err_code sock_split(const char *address, char host[SOCK_HOST_BYTES],
-	char port[SOCK_PORT_BYTES], struct err *e);
+NODISCARD enum err_code sock_split(
+	const char *address, char host[SOCK_HOST_BYTES], char port[SOCK_PORT_BYTES], struct err *e);
 /* Whether host is an address rather than a name, so that sock_resolve does not block. */
 bool sock_is_numeric(const char *host);
 /* Asks the system's resolver and may block for seconds. UNAVAILABLE with the reason. */

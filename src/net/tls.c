@@ -68,8 +68,7 @@ static enum err_code load_files(SSL_CTX *ctx, const struct grpc_tls *o, struct e
 	return ERR_OK;
 }
 
-enum err_code tls_new(
-	const struct grpc_tls *o, const char *host, struct tls **ret_t, struct err *e)
+enum err_code tls_new(const struct grpc_tls *o, const char *host, struct tls **ret_t, struct err *e)
 {
 	static const uint8_t alpn[] = {2, 'h', '2'};
 	struct tls *t = xcalloc(1, sizeof(*t));
@@ -77,7 +76,8 @@ enum err_code tls_new(
 
 	ERR_clear_error();
 	t->name = xstrdup(given(o->server_name) ? o->server_name : host);
-	t->name_is_ip = inet_pton(AF_INET, t->name, &a) == 1 || inet_pton(AF_INET6, t->name, &a) == 1;
+	t->name_is_ip =
+		inet_pton(AF_INET, t->name, &a) == 1 || inet_pton(AF_INET6, t->name, &a) == 1;
 	t->ctx = SSL_CTX_new(TLS_client_method());
 	enum err_code code = ERR_OK;
 	if (!t->ctx)
@@ -93,7 +93,8 @@ enum err_code tls_new(
 	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_alpn_protos(t->ctx, alpn, sizeof(alpn));
 	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-			SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+					 SSL_MODE_RELEASE_BUFFERS);
 	*ret_t = t;
 	return ERR_OK;
 }

@@ -1,5 +1,5 @@
-/* TLS on non-blocking sockets (OpenSSL). A write to a closed socket raises SIGPIPE in OpenSSL: the I/O
- * threads run with all signals blocked, which turns it into EPIPE. */
+/* TLS on non-blocking sockets (OpenSSL). A write to a closed socket raises SIGPIPE in OpenSSL: the
+ * I/O threads run with all signals blocked, which turns it into EPIPE. */
 #pragma once
 
 #include "base/defs.h"

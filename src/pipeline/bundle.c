@@ -165,7 +165,8 @@ void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const stru
 	list_foreach (it, &t->notes)
 		add_note(k, LIST_ITEM(it, struct tchan_note, link), o->floor);
 	k->tick = t->tick > o->floor ? t->tick : 0;
-	/* A drop message, a replay and rows without any lane in time are made visible by a tick of their own. */
+	/* A drop message, a replay and rows without any lane in time are made visible by a tick of
+	 * their own. */
 	if (k->highest > k->tick && (notes || t->raise_tick || o->replay_from))
 		k->tick = k->highest;
 	finish(k, tchan_name(c), end, end);

@@ -1,5 +1,5 @@
-/* One ReplicateMessage call, built from what was taken: translated messages, stamped rows, our own notes
- * and the tick. Slices point into the packs and the call's arena; nothing is copied. */
+/* One ReplicateMessage call, built from what was taken: translated messages, stamped rows, our own
+ * notes and the tick. Slices point into the packs and the call's arena; nothing is copied. */
 #pragma once
 
 #include "base/arena.h"
@@ -8,7 +8,7 @@
 
 struct bundle {
 	struct arena arena;
-	struct iov *msgs;      /* complete messages */
+	struct iov *msgs; /* complete messages */
 	size_t n_msgs, cap_msgs;
 	size_t rows;
 	uint64_t lowest, highest; /* stamps of rows and drop messages; lowest 0 = none */
@@ -25,8 +25,8 @@ struct bundle_opts {
 
 void bundle_init(struct bundle *k);
 void bundle_done(struct bundle *k);
-/* Builds k anew from t. A message that can't be translated fails its stream and is left out; drop messages are told
- * to their streams once. */
+/* Builds k anew from t. A message that can't be translated fails its stream and is left out; drop
+ * messages are told to their streams once. */
 void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const struct bundle_opts *o);
 /* A call of one tick. */
 void bundle_build_tick(struct bundle *k, const char *channel, uint64_t tick);

@@ -18,9 +18,9 @@ struct lane *lane_open(struct tchan *c, const char *pchannel, uint64_t start_ts,
 	l->eff_mono_ms = time_mono_ms();
 	list_init(&l->packs);
 	list_init(&l->streams);
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	list_push(&c->lanes, &l->link);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return l;
 }
 
@@ -50,7 +50,7 @@ enum err_code lane_push(struct lane *l, struct pack *pk, struct stop *s, struct 
 	bool merged = false, pushed = false;
 
 	stop_watch_add(s, &w, &c->mtx, &c->room);
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	while (!stop_is_set(s) && pk->msgs && l->queued_bytes > LIMIT_LANE_BYTES)
 		cond_wait(&c->room, &c->mtx, DEADLINE_NEVER);
 	if (!stop_is_set(s)) {
@@ -64,7 +64,7 @@ enum err_code lane_push(struct lane *l, struct pack *pk, struct stop *s, struct 
 		}
 		cond_signal(&c->work);
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	stop_watch_del(s, &w);
 	if (merged || !pushed)
 		pk->release(pk);
@@ -75,30 +75,30 @@ void lane_move(struct lane *from, struct lane *to)
 {
 	struct tchan *c = from->chan;
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	from->moved_to = to;
 	from->closed = true;
 	tchan_sweep_locked(c);
 	cond_signal(&c->work);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 void lane_close(struct lane *l)
 {
 	struct tchan *c = l->chan;
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	l->closed = true;
 	tchan_sweep_locked(c);
 	cond_signal(&c->work);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 void lane_set(struct stream *st, struct lane *l)
 {
 	struct tchan *c = l->chan;
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	if (st->lane && st->lane != l) {
 		st->next_lane = l;
 	} else if (!st->lane) {
@@ -107,5 +107,5 @@ void lane_set(struct stream *st, struct lane *l)
 		list_push(&l->streams, &st->link);
 	}
 	tchan_sweep_locked(c);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }

@@ -17,8 +17,8 @@ int64_t settle_between(const struct mq_id *from, const struct mq_id *to)
 }
 
 /* One fence call, repeated until it is answered: a tick that was sent before changes nothing. */
-static enum err_code fence(
-	const struct settle_opts *o, struct bundle *k, struct stop *s, struct mq_id *ret, struct err *e)
+static enum err_code fence(const struct settle_opts *o, struct bundle *k, struct stop *s,
+	struct mq_id *ret, struct err *e)
 {
 	struct retry backoff = RETRY_INIT(FIRST_MS, MOST_MS);
 

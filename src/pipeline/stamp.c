@@ -34,8 +34,8 @@ static size_t find(const uint64_t *sorted, size_t n, uint64_t ts)
 	return at ? (size_t)(at - sorted) : 0;
 }
 
-/* Rows of several times inside one message: the distinct times in order get their stamps, so that the
- * order in time is kept whatever the order in the message. */
+/* Rows of several times inside one message: the distinct times in order get their stamps, so that
+ * the order in time is kept whatever the order in the message. */
 static enum err_code many_times(struct stamp *s, const struct dml *d, uint64_t floor,
 	struct arena *a, struct stamped *ret, struct err *e)
 {

@@ -1,5 +1,5 @@
-/* A stream is one task's replication of one source vchannel into one target vchannel: where its rows
- * go, how far they are acknowledged, and whom to ask about partitions and drops.
+/* A stream is one task's replication of one source vchannel into one target vchannel: where its
+ * rows go, how far they are acknowledged, and whom to ask about partitions and drops.
  *
  * The owner (server/) fills the first part, attaches it to its target channel and keeps it until
  * tchan_detach has returned. The second part belongs to the channel. */
@@ -28,14 +28,16 @@ struct stream_ops {
 	/* The target partition of a source partition id (name: what the message calls it). */
 	enum stream_partition (*partition)(
 		struct stream *st, int64_t source_id, struct slice name, int64_t *ret_target);
-	/* A DropCollection or DropPartition message was reached; all before it is sent, not yet acked. */
+	/* A DropCollection or DropPartition message was reached; all before it is sent, not yet
+	 * acked. */
 	void (*drop)(struct stream *st, const struct dml *d);
 	/* The stream can't go on. Its rows are skipped from now on, its position stands. */
 	void (*failed)(struct stream *st, const struct err *e);
 };
 
 struct stream_metrics {
-	struct metric_series *rows_insert, *rows_delete, *bytes_insert, *bytes_delete, *late, *skipped;
+	struct metric_series *rows_insert, *rows_delete, *bytes_insert, *bytes_delete, *late,
+		*skipped;
 	struct metric_series *tt_write;
 };
 
@@ -55,10 +57,10 @@ struct stream {
 	/* The channel's, under its lock */
 	struct tchan *chan;
 	struct lane *lane, *next_lane;
-	struct list link;       /* in lane->streams or chan->unlaned */
-	struct position acked;  /* all at or below acked.ts is on the target */
+	struct list link;      /* in lane->streams or chan->unlaned */
+	struct position acked; /* all at or below acked.ts is on the target */
 	bool failed, stopped;
-	bool unclean;           /* a call of unknown fate was given up at detach */
+	bool unclean; /* a call of unknown fate was given up at detach */
 	/* The worker's */
 	struct stamp stamp;
 	uint64_t ended_ts; /* source time of the DropCollection reached, 0 = none */

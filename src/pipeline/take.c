@@ -1,11 +1,14 @@
 /* What the next call carries.
  *
- *   in time   the lane is part of the minimum: the channel's watermark is the smallest of these lanes' ends
- *   late      the lane is at or below the last tick, or it held the channel back for longer than the bound; its
- *             packs go along with the next call and their rows get times above the last tick
+ *   in time   the lane is part of the minimum: the channel's watermark is the smallest of these
+ *   lanes' ends
+ *   late      the lane is at or below the last tick, or it held the channel back for longer than
+ *             the bound; its packs go along with the next call and their rows get times above the
+ *             last tick
  *
- * A lane becomes in time again when it is above the last tick and within a quarter of the bound of the most
- * advanced lane. With no lane in time the tick follows the target's clock (less a margin). */
+ * A lane becomes in time again when it is above the last tick and within a quarter of the bound of
+ * the most advanced lane. With no lane in time the tick follows the target's clock (less a
+ * margin). */
 #include <stdlib.h>
 
 #include "base/limits.h"
@@ -36,8 +39,8 @@ static void reset(struct taken *t, uint64_t floor)
 	t->n_msgs = t->bytes = t->n_lanes = 0;
 }
 
-/* Can the first queued pack leave? All its rows need a target partition, and their streams must have arrived
- * at this lane (a moving stream's older packs leave first). */
+/* Can the first queued pack leave? All its rows need a target partition, and their streams must
+ * have arrived at this lane (a moving stream's older packs leave first). */
 static bool ready_locked(struct lane *l, struct pack *pk)
 {
 	for (struct pack_msg *m = pk->msgs; m; m = m->next) {
@@ -70,8 +73,8 @@ static struct pack *first(struct lane *l)
 	return list_empty(&l->packs) ? NULL : LIST_ITEM(l->packs.next, struct pack, link);
 }
 
-/* How far a lane lets the channel go: the end of what it has queued, or, when its first pack can't leave,
- * the end of what has left. */
+/* How far a lane lets the channel go: the end of what it has queued, or, when its first pack can't
+ * leave, the end of what has left. */
 static void refresh_lane_locked(struct lane *l, int64_t now_ms)
 {
 	struct pack *pk = first(l);
@@ -98,7 +101,8 @@ static void refresh_late_locked(struct tchan *c, int64_t now_ms)
 			l->late = true;
 		else if (l->late)
 			l->late = l->eff_ts + bound / 4 < most;
-		else if (l->eff_ts + bound < most && now_ms - l->eff_mono_ms > c->opts.late_bound_ms)
+		else if (l->eff_ts + bound < most &&
+			 now_ms - l->eff_mono_ms > c->opts.late_bound_ms)
 			l->late = true;
 	}
 }
@@ -153,7 +157,8 @@ static void take_whole_locked(struct taken *t, struct lane *l, struct pack *pk)
 	list_push(&t->packs, &pk->link);
 }
 
-/* A pack longer than a call leaves in parts: the first messages become a pack of their own, without a position. */
+/* A pack longer than a call leaves in parts: the first messages become a pack of their own, without
+ * a position. */
 static void take_part_locked(struct taken *t, struct lane *l, struct pack *pk, size_t room_bytes)
 {
 	struct pack *part = xmemdup(pk, sizeof(*pk));
@@ -206,7 +211,7 @@ static void take_lanes_locked(
 		(l = next_lane_locked(c, late, limit))) {
 		struct pack *pk = first(l);
 		bool fits = t->bytes + pk->cost_bytes <= max_bytes &&
-			t->n_msgs + pk->n_msgs <= LIMIT_CALL_MSGS;
+			    t->n_msgs + pk->n_msgs <= LIMIT_CALL_MSGS;
 		if (fits || pk->n_msgs == 1)
 			take_whole_locked(t, l, pk);
 		else
@@ -260,8 +265,9 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 	refresh_late_locked(c, now_ms);
 	uint64_t w = hold_locked(c, watermark_locked(c), now);
 	if (w > c->last_tick) {
-		size_t share = late_waits_locked(c) ? LIMIT_CALL_BYTES / 100 * (100 - LATE_SHARE_PERCENT)
-						    : LIMIT_CALL_BYTES;
+		size_t share = late_waits_locked(c)
+				       ? LIMIT_CALL_BYTES / 100 * (100 - LATE_SHARE_PERCENT)
+				       : LIMIT_CALL_BYTES;
 		take_lanes_locked(c, t, false, w, share);
 		take_lanes_locked(c, t, true, w, LIMIT_CALL_BYTES);
 		t->tick = tick_after_locked(c, w);
@@ -286,7 +292,8 @@ static int64_t wait_ms_locked(const struct tchan *c, int64_t now_ms)
 	ms = MAX(ms, STALL_CHECK_MS);
 	list_foreach (it, &c->lanes)
 		if (!list_empty(&LIST_ITEM(it, struct lane, link)->packs))
-			ms = STALL_CHECK_MS; /* something waits: for a partition, the bound or the clock */
+			/* something waits: for a partition, the bound or the clock */
+			ms = STALL_CHECK_MS;
 	return ms;
 }
 
@@ -302,7 +309,7 @@ enum err_code tchan_take(struct tchan *c, struct taken *t, struct stop *s, struc
 	bool got = false;
 
 	stop_watch_add(s, &w, &c->mtx, &c->work);
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	while (!stop_is_set(s)) {
 		int64_t now_ms = time_mono_ms();
 		got = choose_locked(c, t, now_ms);
@@ -314,7 +321,7 @@ enum err_code tchan_take(struct tchan *c, struct taken *t, struct stop *s, struc
 		mark_notes_sent(t);
 		c->taken = t;
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	stop_watch_del(s, &w);
 	return got ? ERR_OK : stop_err(e);
 }
@@ -341,7 +348,7 @@ void tchan_acked(struct tchan *c, struct taken *t, uint64_t sent_tick)
 	struct list packs;
 
 	list_init(&packs);
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	if (sent_tick) {
 		c->last_tick = sent_tick;
 		c->last_tick_mono_ms = time_mono_ms();
@@ -357,7 +364,7 @@ void tchan_acked(struct tchan *c, struct taken *t, uint64_t sent_tick)
 	t->n_lanes = 0;
 	c->taken = NULL;
 	tchan_sweep_locked(c);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	release_packs(&packs); /* gives budget back: may wake readers, so not under the lock */
 }
 
@@ -378,10 +385,10 @@ static void leave_locked(struct tchan *c, struct taken *t, bool all, bool may_ha
 
 void tchan_prune(struct tchan *c, struct taken *t, bool may_have_landed)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	leave_locked(c, t, false, may_have_landed);
 	cond_broadcast(&c->room);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 void tchan_given_up(struct tchan *c, struct taken *t, bool may_have_landed)
@@ -389,7 +396,7 @@ void tchan_given_up(struct tchan *c, struct taken *t, bool may_have_landed)
 	struct list packs;
 
 	list_init(&packs);
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	leave_locked(c, t, true, may_have_landed);
 	for (size_t i = 0; i < t->n_lanes; i++)
 		t->lanes[i].lane->in_flight = false;
@@ -401,6 +408,6 @@ void tchan_given_up(struct tchan *c, struct taken *t, bool may_have_landed)
 	t->n_lanes = 0;
 	c->taken = NULL;
 	tchan_sweep_locked(c);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	release_packs(&packs);
 }

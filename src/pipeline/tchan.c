@@ -15,15 +15,15 @@ enum err_code tchan_new(const struct tchan_opts *o, struct tchan **ret_c, struct
 
 	if (strlen(o->name) >= sizeof(c->name)) {
 		free(c);
-		return err_set(e, ERR_LIMIT, "the channel name %.40s... is longer than %d bytes", o->name,
-			CHANNEL_BYTES - 1);
+		return err_set(e, ERR_LIMIT, "the channel name %.40s... is longer than %d bytes",
+			o->name, CHANNEL_BYTES - 1);
 	}
 	snprintf(c->name, sizeof(c->name), "%s", o->name);
 	c->opts = *o;
 	c->log = o->log;
 	c->last_tick = o->floor_ts;
 	c->last_tick_mono_ms = time_mono_ms();
-	mtx_init(&c->mtx, "target channel");
+	mutex_init(&c->mtx, "target channel");
 	cond_init(&c->work);
 	cond_init(&c->room);
 	list_init(&c->lanes);
@@ -50,7 +50,7 @@ void tchan_free(struct tchan *c)
 		lane_free(LIST_ITEM(n, struct lane, link));
 	cond_done(&c->work);
 	cond_done(&c->room);
-	mtx_done(&c->mtx);
+	mutex_done(&c->mtx);
 	free(c);
 }
 
@@ -86,8 +86,8 @@ static void move_streams(struct lane *from)
 	}
 }
 
-/* A lane that moves may itself be the goal of another move: those wait for it, so one pass a sweep in list
- * order (older lanes first) is enough, and a lane that others point to is kept. */
+/* A lane that moves may itself be the goal of another move: those wait for it, so one pass a sweep
+ * in list order (older lanes first) is enough, and a lane that others point to is kept. */
 void tchan_sweep_locked(struct tchan *c)
 {
 	list_foreach (it, &c->lanes) {
@@ -108,13 +108,13 @@ void tchan_sweep_locked(struct tchan *c)
 
 void tchan_attach(struct tchan *c, struct stream *st)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	st->chan = c;
 	st->lane = st->next_lane = NULL;
 	st->failed = st->stopped = st->unclean = false;
 	list_push(&c->unlaned, &st->link);
 	c->streams++;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 static size_t forget_in(struct list *packs, const struct stream *st)
@@ -145,9 +145,10 @@ static bool in_flight_locked(const struct tchan *c, const struct stream *st)
 	return false;
 }
 
-/* Waits until the worker holds no row of st; an impatient caller cancels the call, and the worker leaves the
- * stopped stream's rows out when it builds the call again (tchan_prune). */
-static void leave_call_locked(struct tchan *c, struct stream *st, struct deadline d) REQUIRES(c->mtx)
+/* Waits until the worker holds no row of st; an impatient caller cancels the call, and the worker
+ * leaves the stopped stream's rows out when it builds the call again (tchan_prune). */
+static void leave_call_locked(struct tchan *c, struct stream *st, struct deadline d)
+	REQUIRES(c->mtx)
 {
 	while (in_flight_locked(c, st)) {
 		if (cond_wait(&c->room, &c->mtx, d))
@@ -164,13 +165,14 @@ void tchan_detach(struct stream *st, int64_t patience_ms)
 
 	if (!c)
 		return;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	st->stopped = true;
 	list_foreach (it, &c->lanes) {
 		struct lane *l = LIST_ITEM(it, struct lane, link);
 		bool partial = l->partial;
 		if (forget_in(&l->packs, st) && partial)
-			st->unclean = true; /* the first part of a pack is there, its position is not */
+			/* the first part of a pack is there, its position is not */
+			st->unclean = true;
 	}
 	cond_signal(&c->work);
 	leave_call_locked(c, st, deadline_in(patience_ms));
@@ -179,7 +181,7 @@ void tchan_detach(struct stream *st, int64_t patience_ms)
 	st->chan = NULL;
 	st->lane = st->next_lane = NULL;
 	tchan_sweep_locked(c);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 struct position tchan_position(struct stream *st)
@@ -187,32 +189,32 @@ struct position tchan_position(struct stream *st)
 	struct tchan *c = st->chan;
 	if (!c)
 		return st->acked;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	struct position p = st->acked;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return p;
 }
 
 void tchan_note(struct tchan *c, struct tchan_note *n)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	n->sent = n->acked = false;
 	list_push(&c->notes, &n->link);
 	cond_signal(&c->work);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 bool tchan_note_done(struct tchan *c, struct tchan_note *n)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	bool done = n->acked;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return done;
 }
 
 void tchan_note_cancel(struct tchan *c, struct tchan_note *n)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	while (n->sent && !n->acked) {
 		if (c->call)
 			stop_set(c->call);
@@ -220,42 +222,42 @@ void tchan_note_cancel(struct tchan *c, struct tchan_note *n)
 	}
 	if (!n->acked)
 		list_del(&n->link);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 void tchan_wake(struct tchan *c)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	cond_signal(&c->work);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 void tchan_call_begin(struct tchan *c, struct stop *call)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	c->call = call;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 void tchan_call_end(struct tchan *c)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	c->call = NULL;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 uint64_t tchan_last_tick(struct tchan *c)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	uint64_t t = c->last_tick;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return t;
 }
 
 void tchan_stats(struct tchan *c, struct tchan_stats *ret)
 {
 	*ret = (struct tchan_stats){0};
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	list_foreach (it, &c->lanes) {
 		const struct lane *l = LIST_ITEM(it, struct lane, link);
 		ret->queued_bytes += l->queued_bytes;
@@ -265,5 +267,5 @@ void tchan_stats(struct tchan *c, struct tchan_stats *ret)
 	ret->streams = c->streams;
 	ret->last_tick = c->last_tick;
 	ret->held_ms = c->held_ms;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }

@@ -4,24 +4,26 @@
  *   lane B (reader 2) ──pack────────┼─▶ take: all packs up to the common watermark ─▶ one call in flight
  *   lane C (chaser)   ──pack──pack──┘         (clock.h)                                (worker.h)
  *
- * Readers push packs into lanes and block while a lane is full. The worker takes everything up to the
- * watermark, sends it as one ReplicateMessage and acknowledges it. Invariants: ticks strictly increase; no row
- * at or below a sent tick; inside a stream the source order; a position moves only by an ack.
+ * Readers push packs into lanes and block while a lane is full. The worker takes everything up to
+ * the watermark, sends it as one ReplicateMessage and acknowledges it. Invariants: ticks strictly
+ * increase; no row at or below a sent tick; inside a stream the source order; a position moves only
+ * by an ack.
  *
- * @thread lane_* functions: readers; tchan_take, tchan_acked, tchan_given_up: the worker; the rest any */
+ * @thread lane_* functions: readers; tchan_take, tchan_acked, tchan_given_up: the worker; the rest
+ * any */
 #pragma once
 
 #include "base/err.h"
 #include "base/list.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/stop.h"
 #include "model/pack.h"
 #include "pipeline/stream.h"
 
 struct tchan_opts {
-	const char *name;          /* target pchannel */
+	const char *name; /* target pchannel */
 	const struct log_ctx *log;
-	uint64_t floor_ts;         /* no row or tick at or below it */
+	uint64_t floor_ts; /* no row or tick at or below it */
 	int64_t late_bound_ms;
 	int64_t keepalive_ms;
 	/* The target's clock now as a TSO; 0 while unknown. Must not block. */
@@ -39,27 +41,31 @@ struct lane *lane_open(struct tchan *c, const char *pchannel, uint64_t start_ts,
 NODISCARD enum err_code lane_push(struct lane *l, struct pack *pk, struct stop *s, struct err *e);
 void lane_move(struct lane *from, struct lane *to);
 void lane_close(struct lane *l);
-/* The stream's packs come through l from now on (at once, or behind what its present lane holds). */
+/* The stream's packs come through l from now on (at once, or behind what its present lane
+ * holds). */
 void lane_set(struct stream *st, struct lane *l);
 
 /* A stream with its start position joins; its packs may follow. */
 void tchan_attach(struct tchan *c, struct stream *st);
-/* When it returns, no row of st is sent any more. Waits for the call in flight if that carries rows of st, up
- * to patience_ms; then that call is cancelled and st->unclean says that its rows may have landed. */
+/* When it returns, no row of st is sent any more. Waits for the call in flight if that carries rows
+ * of st, up to patience_ms; then that call is cancelled and st->unclean says that its rows may have
+ * landed. */
 void tchan_detach(struct stream *st, int64_t patience_ms);
 /* The acknowledged position of st. @locks none */
 struct position tchan_position(struct stream *st);
 
-/* A message of our own (a drop message) to be sent with a time of its own and followed by a tick. */
+/* A message of our own (a drop message) to be sent with a time of its own and followed by a
+ * tick. */
 struct tchan_note {
 	struct list link;
-	int type;              /* MSG_DROP_COLLECTION, MSG_DROP_PARTITION */
+	int type; /* MSG_DROP_COLLECTION, MSG_DROP_PARTITION */
 	const char *db, *collection, *partition;
 	int64_t collection_id, partition_id;
-	bool sent;             /* under the channel's lock */
+	bool sent; /* under the channel's lock */
 	bool acked;
 };
-/* Takes nothing: n must stay until acked or tchan_note_cancel. Callers learn of the ack by tchan_note_done. */
+/* Takes nothing: n must stay until acked or tchan_note_cancel. Callers learn of the ack by
+ * tchan_note_done. */
 void tchan_note(struct tchan *c, struct tchan_note *n);
 bool tchan_note_done(struct tchan *c, struct tchan_note *n);
 void tchan_note_cancel(struct tchan *c, struct tchan_note *n);
@@ -71,18 +77,18 @@ void tchan_wake(struct tchan *c);
 
 /* What one call carries. Owned by the worker; emptied by tchan_acked or tchan_given_up. */
 struct taken {
-	struct list packs;      /* in sending order; a long pack may come in several parts */
+	struct list packs; /* in sending order; a long pack may come in several parts */
 	struct list notes;
-	uint64_t tick;          /* to be sent at the end; 0 = none */
-	uint64_t floor;         /* last tick before this call: rows must be above */
-	bool raise_tick;        /* the tick may be raised to the highest stamp of the call */
-	bool keepalive;         /* only a tick from the target's clock */
+	uint64_t tick;   /* to be sent at the end; 0 = none */
+	uint64_t floor;  /* last tick before this call: rows must be above */
+	bool raise_tick; /* the tick may be raised to the highest stamp of the call */
+	bool keepalive;  /* only a tick from the target's clock */
 	size_t n_msgs, bytes;
 	struct taken_lane {
 		struct lane *lane;
 		struct position end; /* of the last whole pack taken */
 		bool whole;          /* end is valid */
-	} *lanes;
+	} * lanes;
 	size_t n_lanes, cap_lanes;
 };
 
@@ -90,8 +96,8 @@ void taken_init(struct taken *t);
 /* Must be empty of packs and notes. */
 void taken_done(struct taken *t);
 
-/* Waits for something to send; CANCELLED when s is set. A result without messages and tick only moves
- * positions: acknowledge it at once. */
+/* Waits for something to send; CANCELLED when s is set. A result without messages and tick only
+ * moves positions: acknowledge it at once. */
 NODISCARD enum err_code tchan_take(struct tchan *c, struct taken *t, struct stop *s, struct err *e);
 /* Everything of t is on the target, up to and including tick `sent_tick` (0 = none was sent). */
 void tchan_acked(struct tchan *c, struct taken *t, uint64_t sent_tick);
@@ -108,6 +114,7 @@ uint64_t tchan_last_tick(struct tchan *c);
 struct tchan_stats {
 	size_t queued_bytes, lanes, late_lanes, streams;
 	uint64_t last_tick;
-	int64_t held_ms; /* how far the source's clock runs ahead of the target's; rows wait so long */
+	/* how far the source's clock runs ahead of the target's; rows wait so long */
+	int64_t held_ms;
 };
 void tchan_stats(struct tchan *c, struct tchan_stats *ret);

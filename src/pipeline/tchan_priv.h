@@ -6,40 +6,41 @@
 
 struct lane {
 	struct tchan *chan;
-	struct list link;         /* in chan->lanes */
-	struct list packs;        /* queued, oldest first */
+	struct list link;  /* in chan->lanes */
+	struct list packs; /* queued, oldest first */
 	size_t queued_bytes;
-	struct list streams;      /* attached streams */
-	uint64_t watermark;       /* end of the newest pack pushed */
-	struct position taken;    /* end of the last whole pack taken */
-	uint64_t eff_ts;          /* how far this lane lets the channel go; see take.c */
-	int64_t eff_mono_ms;      /* when eff_ts last moved */
-	int64_t head_lag_ms;      /* age of the newest tick when the reader was at the head, -1 unknown */
-	bool late;                /* not part of the minimum; its rows may get new times */
-	bool blocked;             /* the first pack waits for a partition or a moving stream */
-	bool closed;              /* no more pushes */
-	bool in_flight;           /* packs of it are in the worker's hands */
-	bool partial;             /* the first queued pack has been sent in part */
-	struct lane *moved_to;    /* streams go there when this one is drained */
+	struct list streams;   /* attached streams */
+	uint64_t watermark;    /* end of the newest pack pushed */
+	struct position taken; /* end of the last whole pack taken */
+	uint64_t eff_ts;       /* how far this lane lets the channel go; see take.c */
+	int64_t eff_mono_ms;   /* when eff_ts last moved */
+	/* age of the newest tick when the reader was at the head, -1 unknown */
+	int64_t head_lag_ms;
+	bool late;             /* not part of the minimum; its rows may get new times */
+	bool blocked;          /* the first pack waits for a partition or a moving stream */
+	bool closed;           /* no more pushes */
+	bool in_flight;        /* packs of it are in the worker's hands */
+	bool partial;          /* the first queued pack has been sent in part */
+	struct lane *moved_to; /* streams go there when this one is drained */
 };
 
 struct tchan {
 	char name[CHANNEL_BYTES];
 	const struct log_ctx *log;
 	struct tchan_opts opts;
-	struct mtx mtx;
-	struct cond work;         /* for the worker */
-	struct cond room;         /* for readers, detach and note waiters */
+	struct mutex mtx;
+	struct cond work; /* for the worker */
+	struct cond room; /* for readers, detach and note waiters */
 	struct list lanes;
-	struct list unlaned;      /* attached streams without a lane yet */
-	struct list notes;        /* waiting to be sent */
+	struct list unlaned; /* attached streams without a lane yet */
+	struct list notes;   /* waiting to be sent */
 	size_t streams;
 	uint64_t last_tick;
 	int64_t last_tick_mono_ms;
 	int64_t held_ms;
-	bool in_flight;           /* the worker holds something it has not acknowledged */
-	struct taken *taken;      /* what it holds */
-	struct stop *call;        /* of the call being made, NULL between calls */
+	bool in_flight;      /* the worker holds something it has not acknowledged */
+	struct taken *taken; /* what it holds */
+	struct stop *call;   /* of the call being made, NULL between calls */
 };
 
 /* Milliseconds the clock ticks stay behind the target's clock, so that readers at the head of their

@@ -13,7 +13,7 @@
 enum { F_BASE = 1, F_TIMESTAMPS = 10, FIELDS_MAX = 8, VARINT_BYTES = 10 };
 enum { NO_PARTITION = -1 };
 
-/* 0 = the type has no such field. (source.md 2.3) */
+/* 0 = the type has no such field. */
 static const struct layout {
 	int type;
 	uint8_t shard, db, collection, collection_id, partition_id, partition_ids;

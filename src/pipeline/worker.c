@@ -29,10 +29,10 @@ struct worker {
 	bool cut;  /* a call was given up */
 	struct taken taken;
 	struct bundle call;
-	struct mq_id last;       /* position of the last acknowledged message */
+	struct mq_id last; /* position of the last acknowledged message */
 	int64_t longest_call_ms;
-	bool waiting;            /* the sink was told of trouble */
-	bool pruned;             /* messages left the call after it was built */
+	bool waiting; /* the sink was told of trouble */
+	bool pruned;  /* messages left the call after it was built */
 };
 
 /* What is known of the present call's fate. */
@@ -101,7 +101,8 @@ static enum err_code settle(struct worker *w, struct stop *call, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code wait_retry(struct worker *w, struct retry *backoff, struct stop *call, const struct err *why)
+static enum err_code wait_retry(
+	struct worker *w, struct retry *backoff, struct stop *call, const struct err *why)
 {
 	int64_t delay = retry_next_ms(backoff);
 	told_waiting(w, why, delay);
@@ -132,7 +133,8 @@ static bool deliver_under(struct worker *w, struct stop *call, bool *unknown)
 	return false;
 }
 
-/* A detach may cut the call: then the streams that left are taken out, and the rest is settled like any lost call. */
+/* A detach may cut the call: then the streams that left are taken out, and the rest is settled like
+ * any lost call. */
 static bool deliver(struct worker *w)
 {
 	bool unknown = false;

@@ -1,5 +1,5 @@
-/* The worker thread of a target channel: take, build, send, settle, acknowledge. It never ends on a remote
- * condition; it repeats with backoff and says what it waits for.
+/* The worker thread of a target channel: take, build, send, settle, acknowledge. It never ends on a
+ * remote condition; it repeats with backoff and says what it waits for.
  *
  *   take ──▶ build ──▶ send ──ok──────────────────────────────▶ ack
  *              ▲         ├──refused before production──wait──▶ send the same bytes
@@ -17,11 +17,12 @@ struct chan_sink {
 	void *arg;
 	/* One ReplicateMessageRequest; the position the target gave to the last message. Errors as
 	 * milvus_replicate's: UNCERTAIN = some of it may have been appended. */
-	enum err_code (*send)(void *arg, const struct iov *request, int64_t deadline_ms, struct stop *s,
-		struct mq_id *ret_position, struct err *e);
+	enum err_code (*send)(void *arg, const struct iov *request, int64_t deadline_ms,
+		struct stop *s, struct mq_id *ret_position, struct err *e);
 	/* A fresh message id, unique on every channel, never one of Milvus' own. */
 	int64_t (*fresh_id)(void *arg);
-	/* An attempt failed with e; the next one follows in delay_ms. delay_ms < 0: working again. For state, metrics, log. */
+	/* An attempt failed with e; the next one follows in delay_ms. delay_ms < 0: working again.
+	 * For state, metrics, log. */
 	void (*waiting)(void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms);
 };
 
@@ -32,10 +33,11 @@ struct worker_metrics {
 struct worker;
 
 NODISCARD enum err_code worker_start(struct tchan *c, const struct chan_sink *sink,
-	const struct worker_metrics *metrics, struct stop *parent, struct worker **ret_w, struct err *e);
-/* Asks the worker to end after the call in flight; returns at once. For many workers: first all, then
- * worker_stop of each with what is left of one deadline. */
+	const struct worker_metrics *metrics, struct stop *parent, struct worker **ret_w,
+	struct err *e);
+/* Asks the worker to end after the call in flight; returns at once. For many workers: first all,
+ * then worker_stop of each with what is left of one deadline. */
 void worker_end(struct worker *w);
-/* Finishes the call in flight (up to patience_ms), joins, frees. False: a call was cut, its fate is unknown.
- * NULL is fine. */
+/* Finishes the call in flight (up to patience_ms), joins, frees. False: a call was cut, its fate is
+ * unknown. NULL is fine. */
 bool worker_stop(struct worker *w, int64_t patience_ms);

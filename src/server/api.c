@@ -36,7 +36,7 @@ enum err_code api_new(
 	struct api *a = xcalloc(1, sizeof(*a));
 	a->c = c;
 	a->engine = *engine;
-	mtx_init(&a->mtx, "api");
+	mutex_init(&a->mtx, "api");
 	cond_init(&a->cond);
 	*ret_a = a;
 	return ERR_OK;
@@ -47,7 +47,7 @@ void api_free(struct api *a)
 	if (!a)
 		return;
 	cond_done(&a->cond);
-	mtx_done(&a->mtx);
+	mutex_done(&a->mtx);
 	free(a);
 }
 

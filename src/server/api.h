@@ -1,4 +1,4 @@
-/* The HTTP API on POST /cdc: parsing, validation, answers; server.md 2 is its contract. What a request
+/* The HTTP API on POST /cdc: parsing, validation, answers (docs/api.md). What a request
  * does is asked of the engine through a vtable, so the API is tested without peers. */
 #pragma once
 
@@ -10,27 +10,30 @@
 struct api;
 struct config;
 
-/* What the API needs of the replication engine. Calls block; they answer when the change is done and
- * stored. Error texts are the contract's (server.md 2.2.1 ... 2.9), code INVALID etc. = 400, SYSTEM etc. = 500
- * by err_http; api adds "fail to handle the <type> request, error: ". */
+/* What the API needs of the replication engine. Calls block; they answer when the change is done
+ * and stored. Error texts are the contract's, code INVALID etc. = 400, SYSTEM etc. = 500 by
+ * err_http; api adds "fail to handle the <type> request, error: ". */
 struct api_engine {
 	void *arg;
-	/* Is the target reachable with these parameters? ERR_UNAVAILABLE text "fail to connect the milvus: <e>". */
+	/* Is the target reachable with these parameters? ERR_UNAVAILABLE text "fail to connect the
+	 * milvus: <e>". */
 	enum err_code (*check_target)(void *arg, const struct task *t, struct err *e);
-	/* Takes t (also on failure). Positions are those of the request, already decoded. Starts it; warnings (a
-	 * line each) may be appended. On failure nothing of the task is left. */
-	enum err_code (*create)(void *arg, struct task *t, const struct store_positions *pos, size_t n_pos,
-		struct buf *warnings, struct err *e);
+	/* Takes t (also on failure). Positions are those of the request, already decoded. Starts
+	 * it; warnings (a line each) may be appended. On failure nothing of the task is left. */
+	enum err_code (*create)(void *arg, struct task *t, const struct store_positions *pos,
+		size_t n_pos, struct buf *warnings, struct err *e);
 	enum err_code (*remove)(void *arg, const char *id, struct err *e);
 	enum err_code (*pause)(void *arg, const char *id, struct err *e);
 	enum err_code (*resume)(void *arg, const char *id, struct err *e);
-	/* Copies of one or all tasks with their present state and reason; extra (may be "") is a JSON object
-	 * text with our own fields: what the task waits for, lag, skipped operations. */
-	enum err_code (*get)(void *arg, const char *id, struct task **ret_t, char **ret_extra,
-		struct err *e);
+	/* Copies of one or all tasks with their present state and reason; extra (may be "") is a
+	 * JSON object text with our own fields: what the task waits for, lag, skipped
+	 * operations. */
+	enum err_code (*get)(
+		void *arg, const char *id, struct task **ret_t, char **ret_extra, struct err *e);
 	enum err_code (*list)(void *arg, struct task ***ret_list, char ***ret_extras, size_t *ret_n,
 		struct err *e);
-	/* From memory where a task runs (fresher than the store), else from the store; id "" = all. */
+	/* From memory where a task runs (fresher than the store), else from the store; id "" =
+	 * all. */
 	enum err_code (*positions)(void *arg, const char *id, struct store_positions **ret_list,
 		size_t *ret_n, struct err *e);
 	/* Maintenance: force or reset the message log. */
@@ -38,14 +41,14 @@ struct api_engine {
 	void (*message_log_reset)(void *arg, int64_t count, int64_t minutes);
 };
 
-NODISCARD enum err_code api_new(const struct config *c, const struct api_engine *engine,
-	struct api **ret_a, struct err *e);
+NODISCARD enum err_code api_new(
+	const struct config *c, const struct api_engine *engine, struct api **ret_a, struct err *e);
 void api_free(struct api *a);
 
 /* Handles one request body; the answer (JSON and "\n") is appended to ret. Always HTTP 200.
  * @thread any, several at once; the engine's calls are serialised per task by the engine */
 void api_handle(struct api *a, const char *method, struct slice body, struct buf *ret);
 
-/* The answer to what never became a request: too large, unreadable. status is the label of the counter
- * (type "unknown"). @thread any */
+/* The answer to what never became a request: too large, unreadable. status is the label of the
+ * counter (type "unknown"). @thread any */
 void api_refuse(struct buf *ret, int code, const char *why, const char *status);

@@ -16,22 +16,22 @@ static enum err_code gate_enter(struct api *a, struct err *e)
 {
 	struct deadline d = deadline_in(GATE_WAIT_MS);
 
-	mtx_lock(&a->mtx);
+	mutex_lock(&a->mtx);
 	while (a->creating && cond_wait(&a->cond, &a->mtx, d))
 		continue;
 	bool busy = a->creating;
 	a->creating = true;
-	mtx_unlock(&a->mtx);
+	mutex_unlock(&a->mtx);
 	return busy ? err_set(e, ERR_BUSY, "another create request is still running, try again")
 		    : ERR_OK;
 }
 
 static void gate_leave(struct api *a)
 {
-	mtx_lock(&a->mtx);
+	mutex_lock(&a->mtx);
 	a->creating = false;
 	cond_signal(&a->cond);
-	mtx_unlock(&a->mtx);
+	mutex_unlock(&a->mtx);
 }
 
 struct task_list {

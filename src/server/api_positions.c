@@ -1,4 +1,4 @@
-/* Start positions of a create request as the records the store keeps (server.md 2.2.3). */
+/* Start positions of a create request as the records the store keeps. */
 #include "server/api_priv.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/json.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "server/api.h"
 #include "server/api_schema.h"
 #include "server/config.h"
@@ -10,7 +10,7 @@
 struct api {
 	const struct config *c;
 	struct api_engine engine;
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond cond; /* creating became false */
 	bool creating;    /* under mtx: a create is between its look at the tasks and its end */
 };
@@ -33,7 +33,7 @@ NODISCARD enum err_code api_position(struct api_call *call, struct err *e);
 NODISCARD enum err_code api_list(struct api_call *call, struct err *e);
 NODISCARD enum err_code api_maintenance(struct api_call *call, struct err *e);
 
-/* server.md 2.2.1, steps 1 to 16. */
+/* The rules of create, in the order of docs/api.md. */
 NODISCARD enum err_code api_create_validate(
 	const struct task *t, const struct config *c, struct err *e);
 /* The request's start positions as records of task id, which must be set; the task's own copy of

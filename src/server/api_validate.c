@@ -1,4 +1,4 @@
-/* What a create request must be, in the reference's order and with its texts (server.md 2.2.1).
+/* What a create request must be, in the reference's order and with its texts.
  * Wider on purpose: several collections, several databases. */
 #include "server/api_priv.h"
 

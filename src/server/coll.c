@@ -40,20 +40,20 @@ const char *coll_state_name(enum coll_state s)
 
 enum coll_state coll_get_state(struct coll *c)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	enum coll_state s = c->state;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return s;
 }
 
 void coll_set_state(struct coll *c, enum coll_state s, const char *why)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	enum coll_state old = c->state;
 	assert(edges[old] & 1u << s);
 	c->state = s;
 	snprintf(c->reason, sizeof(c->reason), "%s", s == COLL_FAILED ? why : "");
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	retry_reset(&c->backoff);
 	log_at(&c->log, s == COLL_FAILED ? LOG_ERROR : LOG_INFO, "%s -> %s: %s", state_names[old],
 		state_names[s], why);
@@ -76,11 +76,11 @@ void coll_waits(struct coll *c, const char *fmt, ...)
 {
 	va_list ap;
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	va_start(ap, fmt);
 	vsnprintf(c->reason, sizeof(c->reason), fmt, ap);
 	va_end(ap);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 int64_t coll_error(struct coll *c, const char *what, const struct err *e)
@@ -109,7 +109,7 @@ static struct coll *coll_base(struct run *r, int64_t id)
 	c->run = r;
 	c->id = id;
 	c->backoff = (struct retry)RETRY_INIT(FIRST_MS, MOST_MS);
-	mtx_init(&c->mtx, "collection");
+	mutex_init(&c->mtx, "collection");
 	job_init(&c->job, r->sv.jobs, coll_step, c);
 	return c;
 }
@@ -175,7 +175,7 @@ void coll_free(struct coll *c)
 	free(c->name);
 	free(c->target_db);
 	free(c->target_name);
-	mtx_done(&c->mtx);
+	mutex_done(&c->mtx);
 	free(c);
 }
 
@@ -222,10 +222,10 @@ static void add_position(struct store_positions *d, const char *channel, struct 
 
 bool coll_positions(struct coll *c, struct store_positions *ret)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	enum coll_state s = c->state;
 	bool still = c->drop_pending;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	bool dropped = s == COLL_DROPPED && c->recorded;
 	if (!c->n_shards || (!c->started && !dropped) || (still && !dropped))
 		return false;

@@ -13,7 +13,7 @@
 #include "base/defs.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/retry.h"
 #include "client/milvus/milvus.h"
 #include "model/collection.h"
@@ -86,7 +86,7 @@ struct coll {
 	uint64_t replay_until;         /* source time up to which they may; 0 = none */
 	bool started;                  /* streams are attached */
 
-	struct mtx mtx;                /* a leaf: callbacks of readers and workers take it */
+	struct mutex mtx;                /* a leaf: callbacks of readers and workers take it */
 	enum coll_state state;
 	char reason[COLL_REASON_BYTES]; /* why Failed, or what it waits for */
 	struct umap parts;             /* source id -> struct part */

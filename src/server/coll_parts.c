@@ -1,5 +1,5 @@
-/* Partitions of a collection. Rows bind by the source partition id through the map in coll->parts, never by name
- * alone, so that rows of a dropped partition can't reach a later one of its name. (design.md 5) */
+/* Partitions of a collection. Rows bind by the source partition id through the map in coll->parts,
+ * never by name alone, so that rows of a dropped partition can't reach a later one of its name. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ enum stream_partition coll_part_find(
 	enum stream_partition answer = STREAM_PARTITION_WAIT;
 
 	(void)name;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	struct part *p = umap_get(&c->parts, (uint64_t)source_id);
 	if (!p) {
 		p = part_add_locked(c, source_id, "");
@@ -56,7 +56,7 @@ enum stream_partition coll_part_find(
 	} else if (p->state == PART_DROPPED) {
 		answer = STREAM_PARTITION_SKIP;
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	if (answer == STREAM_PARTITION_WAIT)
 		job_wake(&c->job, 0);
 	return answer;
@@ -64,7 +64,7 @@ enum stream_partition coll_part_find(
 
 void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64_t ts)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	struct part *p = umap_get(&c->parts, (uint64_t)partition_id);
 	if (p && p->state != PART_DROPPED && shard < c->n_shards) {
 		p->state = PART_DROPPING;
@@ -72,7 +72,7 @@ void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64
 		p->drop_seen[shard] = true;
 		c->drop_pending = true;
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	job_wake(&c->job, 0);
 }
 
@@ -101,7 +101,7 @@ static bool name_taken_locked(struct coll *c, const struct partition *p)
 
 static void bind(struct coll *c, const struct partition *p, int64_t target_id)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	struct part *mine = umap_get(&c->parts, (uint64_t)p->id);
 	if (!mine)
 		mine = part_add_locked(c, p->id, p->name);
@@ -111,15 +111,15 @@ static void bind(struct coll *c, const struct partition *p, int64_t target_id)
 	}
 	mine->target_id = target_id;
 	mine->state = PART_OK;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 static bool is_bound(struct coll *c, int64_t source_id)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	const struct part *p = umap_get(&c->parts, (uint64_t)source_id);
 	bool bound = p && p->state != PART_WANTED;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return bound;
 }
 
@@ -133,8 +133,8 @@ static void wake_channels(struct coll *c)
 static enum err_code describe(struct coll *c, struct milvus_collection *m, struct err *e)
 {
 	milvus_collection_done(m);
-	return milvus_describe(target_milvus(c->run->target), c->target_db, c->target_name,
-		&c->run->stop, m, e);
+	return milvus_describe(
+		target_milvus(c->run->target), c->target_db, c->target_name, &c->run->stop, m, e);
 }
 
 /* Binds p to the target's partition of its name, creating that when it is missing. */
@@ -143,9 +143,9 @@ static enum err_code bind_one(
 {
 	if (is_bound(c, p->id))
 		return ERR_OK;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	bool taken = name_taken_locked(c, p);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	if (taken)
 		return ERR_OK; /* bound after the older one's drop */
 	if (!m->id && describe(c, m, e))
@@ -156,14 +156,16 @@ static enum err_code bind_one(
 			    c->target_name, p->name, p->create_ts, &c->run->stop, e))
 			return err_ctx(e, "create partition %s", p->name);
 		metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id,
-				    "CreatePartition", NULL), 1);
+				    "CreatePartition", NULL),
+			1);
 		log_info(&c->log, "partition %s created on the target", p->name);
 		if (describe(c, m, e))
 			return e->code;
 		id = target_partition(m, p->name);
 	}
 	if (!id)
-		return err_set(e, ERR_UNAVAILABLE, "partition %s is not on the target yet", p->name);
+		return err_set(
+			e, ERR_UNAVAILABLE, "partition %s is not on the target yet", p->name);
 	bind(c, p, id);
 	return ERR_OK;
 }
@@ -176,18 +178,17 @@ static void settle_unknown(struct coll *c)
 	void *v;
 
 	catalog_status(c->run->sv.catalog, status, sizeof(status));
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	while (!status[0] && umap_next(&c->parts, &pos, NULL, &v)) {
 		struct part *p = v;
 		if (p->state == PART_WANTED && !p->name[0] && p->wanted_ms &&
 			time_mono_ms() - p->wanted_ms > UNKNOWN_MS)
 			p->state = PART_DROPPED;
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
-enum err_code coll_parts_sync(
-	struct coll *c, const struct milvus_collection *known, struct err *e)
+enum err_code coll_parts_sync(struct coll *c, const struct milvus_collection *known, struct err *e)
 {
 	struct milvus_collection m = {.id = 0};
 	struct partition *list = NULL;
@@ -219,7 +220,7 @@ static struct part *next_drop(struct coll *c, bool *ret_pending)
 	void *v;
 	struct part *found = NULL;
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	while (!found && umap_next(&c->parts, &pos, NULL, &v)) {
 		struct part *p = v;
 		bool all = p->state == PART_DROPPING;
@@ -229,7 +230,7 @@ static struct part *next_drop(struct coll *c, bool *ret_pending)
 			all = p->drop_seen[i];
 		found = all ? p : NULL;
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return found;
 }
 
@@ -239,15 +240,16 @@ static void finish_drop(struct coll *c, struct part *p)
 	size_t pos = 0;
 	void *v;
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	p->state = PART_DROPPED;
 	while (umap_next(&c->parts, &pos, NULL, &v))
 		more = more || ((struct part *)v)->state == PART_DROPPING;
 	for (int i = 0; i < c->n_shards; i++)
 		more = more || c->shards[i].drop_ts;
 	c->drop_pending = more;
-	mtx_unlock(&c->mtx);
-	metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id, "DropPartition", NULL), 1);
+	mutex_unlock(&c->mtx);
+	metrics_add(
+		metrics_get(METRIC_api_execute_total, c->run->task->id, "DropPartition", NULL), 1);
 	log_info(&c->log, "partition %s dropped on the target", p->name);
 	coll_record_put(c);
 	job_wake(&c->job, 0); /* a later one of the name may follow */
@@ -268,7 +270,8 @@ enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
 	if (there && !c->run->task->milvus.ignore_partition &&
 		milvus_drop_partition(target_milvus(c->run->target), c->target_db, c->target_name,
 			p->name, p->drop_ts, &c->run->stop, e)) {
-		/* The release that came before at the source is on its way through the replicate channel. */
+		/* The release that came before at the source is on its way through the replicate
+		 * channel. */
 		e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;
 		return e->code;
 	}

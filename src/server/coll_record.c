@@ -1,4 +1,5 @@
-/* The record of a collection, "object/<task>/<source id>": what a restart needs beside the positions. */
+/* The record of a collection, "object/<task>/<source id>": what a restart needs beside the
+ * positions. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -40,9 +41,10 @@ static json_t *shards_json(const struct coll *c)
 		json_t *o = json_object();
 		json_object_set_new(o, "source", json_string(s->vchannel));
 		json_object_set_new(o, "source_pchannel", json_string(s->pchannel));
-		json_object_set_new(o, "target", json_string(s->target_vchannel ? s->target_vchannel : ""));
 		json_object_set_new(
-			o, "target_pchannel", json_string(s->target_pchannel ? s->target_pchannel : ""));
+			o, "target", json_string(s->target_vchannel ? s->target_vchannel : ""));
+		json_object_set_new(o, "target_pchannel",
+			json_string(s->target_pchannel ? s->target_pchannel : ""));
 		put_id(o, "drop_ts", s->drop_ts);
 		json_array_append_new(l, o);
 	}
@@ -73,7 +75,7 @@ char *coll_record_json(struct coll *c)
 {
 	json_t *o = json_object();
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	json_object_set_new(o, "format", json_integer(1));
 	json_object_set_new(o, "state", json_string(coll_state_name(c->state)));
 	put_id(o, "db_id", (uint64_t)c->db_id);
@@ -88,7 +90,7 @@ char *coll_record_json(struct coll *c)
 	json_object_set_new(o, "unclean", json_boolean(c->unclean || c->drop_pending));
 	json_object_set_new(o, "shards", shards_json(c));
 	json_object_set_new(o, "partitions", parts_json(c));
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	char *text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	return text;

@@ -175,20 +175,20 @@ static int64_t step_creating(struct coll *c)
 static bool all_shards_at_drop(struct coll *c)
 {
 	bool all = true;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	for (int i = 0; i < c->n_shards; i++)
 		all = all && c->shards[i].drop_ts;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return all;
 }
 
 static bool any_shard_at_drop(struct coll *c)
 {
 	bool any = false;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	for (int i = 0; i < c->n_shards; i++)
 		any = any || c->shards[i].drop_ts;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return any;
 }
 
@@ -204,9 +204,9 @@ static bool take_failure(struct coll *c)
 {
 	char why[COLL_REASON_BYTES];
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	memcpy(why, c->failure, sizeof(why));
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	if (!why[0])
 		return false;
 	coll_stop_streams(c, DETACH_MS);

@@ -44,10 +44,10 @@ static const struct group_ops group_ops = {.lane_open = glue_lane_open,
 
 static void fail(struct coll *c, const struct err *e)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	if (!c->failure[0])
 		snprintf(c->failure, sizeof(c->failure), "%.300s (%.80s)", e->text, err_meaning(e->code));
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	job_wake(&c->job, 0);
 }
 
@@ -79,10 +79,10 @@ static void stream_drop(struct stream *st, const struct dml *d)
 		coll_part_drop_seen(c, s->index, d->partition_id, d->min_ts);
 		return;
 	}
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	s->drop_ts = d->min_ts;
 	c->drop_pending = true;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	job_wake(&c->job, 0);
 }
 

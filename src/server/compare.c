@@ -7,10 +7,20 @@
 #include "base/mem.h"
 #include "base/wire.h"
 
-/* schema.CollectionSchema and FieldSchema numbers: source.md 1.4 */
+/* schema.CollectionSchema and FieldSchema numbers */
 enum { S_FIELDS = 4, S_DYNAMIC = 5 };
-enum { F_ID = 1, F_NAME = 2, F_PK = 3, F_TYPE = 5, F_TYPE_PARAMS = 6, F_AUTO = 8, F_ELEMENT = 10,
-	F_DYNAMIC = 12, F_PARTITION_KEY = 13, F_NULLABLE = 15 };
+enum {
+	F_ID = 1,
+	F_NAME = 2,
+	F_PK = 3,
+	F_TYPE = 5,
+	F_TYPE_PARAMS = 6,
+	F_AUTO = 8,
+	F_ELEMENT = 10,
+	F_DYNAMIC = 12,
+	F_PARTITION_KEY = 13,
+	F_NULLABLE = 15
+};
 enum { FIELDS_MAX = 1024, USER_FIELD = 100, PARAMS_MAX = 16 };
 
 struct field {
@@ -28,20 +38,39 @@ static bool read_field(struct slice in, struct field *f)
 	*f = (struct field){.id = 0};
 	while (wire_next(&w, &x)) {
 		switch (x.num) {
-		case F_ID: f->id = x.value; break;
-		case F_NAME: f->name = x.data; break;
-		case F_PK: f->pk = x.value; break;
-		case F_TYPE: f->type = x.value; break;
-		case F_AUTO: f->auto_id = x.value; break;
-		case F_ELEMENT: f->element = x.value; break;
-		case F_DYNAMIC: f->dynamic = x.value; break;
-		case F_PARTITION_KEY: f->partition_key = x.value; break;
-		case F_NULLABLE: f->nullable = x.value; break;
+		case F_ID:
+			f->id = x.value;
+			break;
+		case F_NAME:
+			f->name = x.data;
+			break;
+		case F_PK:
+			f->pk = x.value;
+			break;
+		case F_TYPE:
+			f->type = x.value;
+			break;
+		case F_AUTO:
+			f->auto_id = x.value;
+			break;
+		case F_ELEMENT:
+			f->element = x.value;
+			break;
+		case F_DYNAMIC:
+			f->dynamic = x.value;
+			break;
+		case F_PARTITION_KEY:
+			f->partition_key = x.value;
+			break;
+		case F_NULLABLE:
+			f->nullable = x.value;
+			break;
 		case F_TYPE_PARAMS:
 			if (f->n_params < PARAMS_MAX)
 				f->params[f->n_params++] = x.data;
 			break;
-		default: break;
+		default:
+			break;
 		}
 	}
 	return !w.bad;
@@ -113,8 +142,8 @@ static bool compare_fields(
 		const char *diff = t ? field_difference(&a[i], t) : "field id";
 		if (!diff)
 			continue;
-		snprintf(why, cap, "field %.*s (id %" PRIu64 ") differs in its %s", (int)a[i].name.n,
-			(const char *)a[i].name.p, a[i].id, diff);
+		snprintf(why, cap, "field %.*s (id %" PRIu64 ") differs in its %s",
+			(int)a[i].name.n, (const char *)a[i].name.p, a[i].id, diff);
 		return false;
 	}
 	return true;

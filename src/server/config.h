@@ -1,5 +1,5 @@
 /* The configuration: configs/cdc.yaml, read once, checked whole, immutable afterwards. Keys, both
- * spellings and defaults: server.md 1, deploy.md; docs/config.md is generated from config_table.h. */
+ * spellings and defaults: docs/config.md, which is generated from config_table.h. */
 #pragma once
 
 #include "base/buf.h"
@@ -20,7 +20,7 @@ struct config_etcd {
 enum config_store { CONFIG_STORE_SQLITE, CONFIG_STORE_ETCD, CONFIG_STORE_MYSQL };
 
 struct config {
-	char *path; /* of the file */
+	char *path;    /* of the file */
 	char *address; /* HTTP listener */
 	int64_t max_task_num, max_name_length;
 	enum log_level log_level;
@@ -46,7 +46,7 @@ struct config {
 	char *kafka_security_protocol;
 	char **kafka_extra; /* key, value, ..., NULL: consumer map */
 	/* Ours */
-	int64_t memory_budget_bytes;   /* memoryBudget, MiB in the file; default 128 */
+	int64_t memory_budget_bytes;    /* memoryBudget, MiB in the file; default 128 */
 	int64_t checkpoint_interval_ms; /* checkpointInterval; default 1000 */
 	int64_t keepalive_tick_ms;      /* keepaliveTick; default 2000 */
 	int64_t late_bound_ms;          /* lateBound; default 1000 */
@@ -54,7 +54,8 @@ struct config {
 
 /* Reads and checks path. ALL problems are appended to problems, one line each: file:line, the
  * setting's path, its value, what is wrong and how to mend it; warnings (unknown keys, deprecated
- * spellings, wide permissions) to warnings. INVALID if there is any problem; *ret_c is set only on OK. */
+ * spellings, wide permissions) to warnings. INVALID if there is any problem; *ret_c is set only on
+ * OK. */
 NODISCARD enum err_code config_load(const char *path, struct config **ret_c, struct buf *problems,
 	struct buf *warnings, struct err *e);
 void config_free(struct config *c);

@@ -36,7 +36,7 @@ static enum err_code acquire(struct engine *en, const char *id, struct etask **r
 {
 	enum err_code code = ERR_OK;
 
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	struct etask *t = find_locked(en, id);
 	while (t && t->busy) {
 		cond_wait(&en->cond, &en->mtx, DEADLINE_NEVER);
@@ -48,30 +48,30 @@ static enum err_code acquire(struct engine *en, const char *id, struct etask **r
 		code = err_set(e, ERR_SYSTEM, "the server is starting: %s", en->loading);
 	else
 		code = err_set(e, ERR_NOT_FOUND, "not found the task, task_id: %s", id);
-	mtx_unlock(&en->mtx);
+	mutex_unlock(&en->mtx);
 	*ret = t;
 	return code;
 }
 
 static void release(struct engine *en, struct etask *t)
 {
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	t->busy = false;
 	cond_broadcast(&en->cond);
-	mtx_unlock(&en->mtx);
+	mutex_unlock(&en->mtx);
 }
 
 static void add(struct engine *en, struct etask *t)
 {
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	mem_grow(&en->tasks, &en->cap, en->n + 1, sizeof(struct etask *));
 	en->tasks[en->n++] = t;
-	mtx_unlock(&en->mtx);
+	mutex_unlock(&en->mtx);
 }
 
 static void take_out(struct engine *en, struct etask *t)
 {
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	for (size_t i = 0; i < en->n; i++) {
 		if (en->tasks[i] != t)
 			continue;
@@ -79,7 +79,7 @@ static void take_out(struct engine *en, struct etask *t)
 		break;
 	}
 	cond_broadcast(&en->cond);
-	mtx_unlock(&en->mtx);
+	mutex_unlock(&en->mtx);
 	target_put(t->target, STOP_MS);
 	task_free(t->task);
 	free(t);
@@ -88,13 +88,13 @@ static void take_out(struct engine *en, struct etask *t)
 static void set_task(struct engine *en, struct etask *t, enum task_state s, const char *reason)
 {
 	char *text = xstrdup(reason);
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	free(t->task->reason);
 	t->task->reason = text;
 	t->task->state = s;
-	mtx_unlock(&en->mtx);
-	log_info(en->sv.log, "task %s is %s%s%s", t->task->id, task_state_name(s), *reason ? ": " : "",
-		reason);
+	mutex_unlock(&en->mtx);
+	log_info(en->sv.log, "task %s is %s%s%s", t->task->id, task_state_name(s),
+		*reason ? ": " : "", reason);
 }
 
 /* ---- start and stop of runs ---- */
@@ -114,18 +114,18 @@ static enum err_code start_run(struct engine *en, struct etask *t, struct err *e
 	store_positions_free(pos, n);
 	if (code)
 		return code;
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	t->run = run;
-	mtx_unlock(&en->mtx);
+	mutex_unlock(&en->mtx);
 	return ERR_OK;
 }
 
 static void stop_run(struct engine *en, struct etask *t, int64_t patience_ms)
 {
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	struct run *run = t->run;
 	t->run = NULL;
-	mtx_unlock(&en->mtx);
+	mutex_unlock(&en->mtx);
 	run_stop(run, patience_ms);
 }
 
@@ -185,7 +185,8 @@ static enum err_code create(struct engine *en, struct task *t, const struct stor
 	if (code) {
 		struct err ignored = ERR_INIT;
 		if (en->sv.store->ops->task_delete(en->sv.store, t->id, &en->stop, &ignored))
-			log_error(en->sv.log, "task %s could not be taken back: %s", t->id, ignored.text);
+			log_error(en->sv.log, "task %s could not be taken back: %s", t->id,
+				ignored.text);
 		take_out(en, et);
 		return code;
 	}
@@ -199,12 +200,13 @@ static enum err_code api_create(void *arg, struct task *t, const struct store_po
 {
 	struct engine *en = arg;
 
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	bool loaded = en->loaded;
-	mtx_unlock(&en->mtx);
+	mutex_unlock(&en->mtx);
 	if (!loaded) {
 		task_free(t);
-		return err_set(e, ERR_SYSTEM, "the server is starting: its stored tasks are not loaded yet");
+		return err_set(e, ERR_SYSTEM,
+			"the server is starting: its stored tasks are not loaded yet");
 	}
 	return create(en, t, pos, n_pos, warnings, e);
 }
@@ -276,7 +278,8 @@ static enum err_code api_remove(void *arg, const char *id, struct err *e)
 		err_ctx(e, "fail to delete the task meta, task_id: %s", id);
 		e->code = ERR_SYSTEM;
 		if (t->task->state == TASK_RUNNING && start_run(en, t, &again))
-			log_error(en->sv.log, "task %s could be neither deleted nor started again: %s", id,
+			log_error(en->sv.log,
+				"task %s could be neither deleted nor started again: %s", id,
 				again.text);
 		release(en, t);
 		return e->code;
@@ -309,12 +312,12 @@ static int by_id(const void *a, const void *b)
 
 char **engine_ids(struct engine *en, size_t *ret_n)
 {
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	size_t n = en->n;
 	char **ids = xcalloc(n + 1, sizeof(char *));
 	for (size_t i = 0; i < n; i++)
 		ids[i] = xstrdup(en->tasks[i]->task->id);
-	mtx_unlock(&en->mtx);
+	mutex_unlock(&en->mtx);
 	qsort(ids, n, sizeof(char *), by_id);
 	*ret_n = n;
 	return ids;
@@ -326,11 +329,11 @@ static enum err_code api_list(
 	struct engine *en = arg;
 	size_t n = 0, got = 0;
 
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	bool loaded = en->loaded;
 	char why[ERR_TEXT_BYTES];
 	memcpy(why, en->loading, sizeof(why));
-	mtx_unlock(&en->mtx);
+	mutex_unlock(&en->mtx);
 	if (!loaded)
 		return err_set(e, ERR_SYSTEM, "the server is starting: %s", why);
 	char **ids = engine_ids(en, &n);
@@ -347,8 +350,10 @@ static enum err_code api_list(
 	return ERR_OK;
 }
 
-/* Documents of a running task come from memory; those of collections it does not hold from the store. */
-static void merge_docs(struct store_positions **list, size_t *n, struct store_positions *fresh, size_t n_fresh)
+/* Documents of a running task come from memory; those of collections it does not hold from the
+ * store. */
+static void merge_docs(
+	struct store_positions **list, size_t *n, struct store_positions *fresh, size_t n_fresh)
 {
 	size_t cap = *n;
 	for (size_t i = 0; i < n_fresh; i++) {
@@ -475,9 +480,9 @@ static enum err_code load(void *arg, struct err *e)
 static void note_load(void *arg, const struct err *e, int64_t delay_ms)
 {
 	struct engine *en = arg;
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	snprintf(en->loading, sizeof(en->loading), "%s", e->text);
-	mtx_unlock(&en->mtx);
+	mutex_unlock(&en->mtx);
 	log_warn(en->sv.log, "%s; retry in %lld ms", e->text, (long long)delay_ms);
 }
 
@@ -493,16 +498,16 @@ static void load_all(void *arg)
 	if (retry_run(&call, &en->stop, load, en, &e)) {
 		if (e.code != ERR_CANCELLED)
 			log_error(en->sv.log, "%s", e.text);
-		mtx_lock(&en->mtx);
+		mutex_lock(&en->mtx);
 		snprintf(en->loading, sizeof(en->loading), "%s", e.text);
-		mtx_unlock(&en->mtx);
+		mutex_unlock(&en->mtx);
 		return;
 	}
-	mtx_lock(&en->mtx);
+	mutex_lock(&en->mtx);
 	size_t n = en->n;
 	struct etask **all = xmemdup(en->tasks ? (void *)en->tasks : (void *)"", n * sizeof(*all));
 	en->loaded = true;
-	mtx_unlock(&en->mtx);
+	mutex_unlock(&en->mtx);
 	for (size_t i = 0; i < n; i++) {
 		if (!stop_is_set(&en->stop))
 			start_stored(en, all[i]);
@@ -520,7 +525,7 @@ enum err_code engine_new(const struct services *sv, struct engine **ret_e, struc
 	en->sv = *sv;
 	en->started_mono_ms = time_mono_ms();
 	snprintf(en->loading, sizeof(en->loading), "its stored tasks are being loaded");
-	mtx_init(&en->mtx, "engine");
+	mutex_init(&en->mtx, "engine");
 	cond_init(&en->cond);
 	stop_init(&en->stop, NULL);
 	msglog_init(&en->msglog);
@@ -552,7 +557,7 @@ void engine_free(struct engine *en)
 	free(en->tasks);
 	stop_done(&en->stop);
 	cond_done(&en->cond);
-	mtx_done(&en->mtx);
+	mutex_done(&en->mtx);
 	msglog_done(&en->msglog);
 	free(en);
 }

@@ -1,5 +1,5 @@
-/* The engine behind the API: all tasks, stored and running. Requests about one task are served one after the other;
- * a request about one task never waits for another's.
+/* The engine behind the API: all tasks, stored and running. Requests about one task are served one
+ * after the other; a request about one task never waits for another's.
  *
  *            create            pause (API)
  *   (none) ─────────▶ Running ────────────▶ Paused        a remote failure changes neither: the run goes on trying
@@ -17,8 +17,8 @@
 struct engine;
 
 NODISCARD enum err_code engine_new(const struct services *sv, struct engine **ret_e, struct err *e);
-/* Starts loading the stored tasks and starting them; returns at once. Until all are loaded, requests are answered
- * with what it waits for. */
+/* Starts loading the stored tasks and starting them; returns at once. Until all are loaded,
+ * requests are answered with what it waits for. */
 NODISCARD enum err_code engine_start(struct engine *en, struct err *e);
 /* Stops all runs with positions stored, keeps the stored states. */
 void engine_stop(struct engine *en, int64_t patience_ms);

@@ -1,17 +1,17 @@
 /* The inside of the engine, shared by engine.c and engine_status.c. */
 #pragma once
 
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/stop.h"
 #include "base/thread.h"
 #include "server/engine.h"
 #include "server/msglog.h"
 
 struct etask {
-	struct task *task;     /* changed only by who holds busy, under engine->mtx where shown */
+	struct task *task; /* changed only by who holds busy, under engine->mtx where shown */
 	struct target *target;
-	struct run *run;       /* NULL while paused */
-	bool busy;             /* a request works on it */
+	struct run *run; /* NULL while paused */
+	bool busy;       /* a request works on it */
 };
 
 struct engine {
@@ -21,7 +21,7 @@ struct engine {
 	int64_t started_mono_ms;
 	struct msglog msglog;
 
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond cond;
 	struct etask **tasks;
 	size_t n, cap;

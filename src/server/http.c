@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/str.h"
 #include "server/api.h"
 #include "server/http_listen.h"
@@ -35,7 +35,7 @@ struct http {
 	struct http_opts o;
 	struct MHD_Daemon *daemon;
 	int fd, port;
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond idle; /* running became 0 */
 	int running;      /* under mtx: requests being handled */
 };
@@ -140,9 +140,9 @@ static struct request *request_new(struct http *h)
 	struct request *rq = xcalloc(1, sizeof(*rq));
 
 	buf_init(&rq->body, LIMIT_HTTP_BODY);
-	mtx_lock(&h->mtx);
+	mutex_lock(&h->mtx);
 	h->running++;
-	mtx_unlock(&h->mtx);
+	mutex_unlock(&h->mtx);
 	return rq;
 }
 
@@ -178,10 +178,10 @@ static void on_done(
 		return;
 	buf_done(&rq->body);
 	free(rq);
-	mtx_lock(&h->mtx);
+	mutex_lock(&h->mtx);
 	if (--h->running == 0)
 		cond_broadcast(&h->idle);
-	mtx_unlock(&h->mtx);
+	mutex_unlock(&h->mtx);
 }
 
 static void PRINTF(2, 0) on_log(void *arg, const char *fmt, va_list ap)
@@ -216,7 +216,7 @@ enum err_code http_start(const struct http_opts *o, struct http **ret_h, struct 
 	h->o = *o;
 	h->fd = fd;
 	h->port = port;
-	mtx_init(&h->mtx, "http");
+	mutex_init(&h->mtx, "http");
 	cond_init(&h->idle);
 	h->daemon = start_daemon(h);
 	if (!h->daemon) {
@@ -237,10 +237,10 @@ static void wait_idle(struct http *h)
 {
 	struct deadline d = deadline_in(STOP_WAIT_MS);
 
-	mtx_lock(&h->mtx);
+	mutex_lock(&h->mtx);
 	while (h->running && cond_wait(&h->idle, &h->mtx, d))
 		continue;
-	mtx_unlock(&h->mtx);
+	mutex_unlock(&h->mtx);
 }
 
 void http_stop(struct http *h)
@@ -255,6 +255,6 @@ void http_stop(struct http *h)
 	}
 	close(h->fd);
 	cond_done(&h->idle);
-	mtx_done(&h->mtx);
+	mutex_done(&h->mtx);
 	free(h);
 }

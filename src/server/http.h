@@ -1,5 +1,6 @@
-/* The HTTP listener: POST /cdc to the API, GET /cdc/metrics (and /cdc/metrics_default), GET / a status
- * page, GET /healthz. libmicrohttpd, a thread a connection, LIMIT_HTTP_CONNECTIONS of them. */
+/* The HTTP listener: POST /cdc to the API, GET /cdc/metrics (and /cdc/metrics_default), GET / a
+ * status page, GET /healthz. libmicrohttpd, a thread a connection, LIMIT_HTTP_CONNECTIONS of
+ * them. */
 #pragma once
 
 #include "base/buf.h"

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/thread.h"
 
 struct jobs {
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond due, idle;
 	struct job **heap; /* smallest due_ms first */
 	size_t n, cap;
@@ -100,11 +100,11 @@ static void run(void *arg)
 	struct jobs *p = arg;
 	struct job *j;
 
-	mtx_lock(&p->mtx);
+	mutex_lock(&p->mtx);
 	while ((j = next_locked(p))) {
-		mtx_unlock(&p->mtx);
+		mutex_unlock(&p->mtx);
 		int64_t delay = j->fn(j->arg);
-		mtx_lock(&p->mtx);
+		mutex_lock(&p->mtx);
 		j->running = false;
 		if (j->again)
 			delay = delay == JOB_IDLE ? j->again_ms : MIN(delay, j->again_ms);
@@ -113,14 +113,14 @@ static void run(void *arg)
 			queue_locked(p, j, delay);
 		cond_broadcast(&p->idle);
 	}
-	mtx_unlock(&p->mtx);
+	mutex_unlock(&p->mtx);
 }
 
 enum err_code jobs_new(int threads, struct jobs **ret_p, struct err *e)
 {
 	struct jobs *p = xcalloc(1, sizeof(*p));
 
-	mtx_init(&p->mtx, "jobs");
+	mutex_init(&p->mtx, "jobs");
 	cond_init(&p->due);
 	cond_init(&p->idle);
 	p->threads = xcalloc((size_t)threads, sizeof(*p->threads));
@@ -138,17 +138,17 @@ void jobs_free(struct jobs *p)
 {
 	if (!p)
 		return;
-	mtx_lock(&p->mtx);
+	mutex_lock(&p->mtx);
 	p->stop = true;
 	cond_broadcast(&p->due);
-	mtx_unlock(&p->mtx);
+	mutex_unlock(&p->mtx);
 	for (int i = 0; i < p->n_threads; i++)
 		thread_join(&p->threads[i]);
 	free(p->threads);
 	free(p->heap);
 	cond_done(&p->due);
 	cond_done(&p->idle);
-	mtx_done(&p->mtx);
+	mutex_done(&p->mtx);
 	free(p);
 }
 
@@ -161,9 +161,9 @@ void job_wake(struct job *j, int64_t delay_ms)
 {
 	struct jobs *p = j->pool;
 
-	mtx_lock(&p->mtx);
+	mutex_lock(&p->mtx);
 	if (j->stopped) {
-		mtx_unlock(&p->mtx);
+		mutex_unlock(&p->mtx);
 		return;
 	}
 	if (j->running) {
@@ -172,7 +172,7 @@ void job_wake(struct job *j, int64_t delay_ms)
 	} else {
 		queue_locked(p, j, delay_ms);
 	}
-	mtx_unlock(&p->mtx);
+	mutex_unlock(&p->mtx);
 }
 
 void job_stop(struct job *j)
@@ -181,11 +181,11 @@ void job_stop(struct job *j)
 
 	if (!p)
 		return;
-	mtx_lock(&p->mtx);
+	mutex_lock(&p->mtx);
 	j->stopped = true;
 	if (j->heap_at)
 		heap_remove(p, j);
 	while (j->running)
 		cond_wait(&p->idle, &p->mtx, DEADLINE_NEVER);
-	mtx_unlock(&p->mtx);
+	mutex_unlock(&p->mtx);
 }

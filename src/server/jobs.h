@@ -1,6 +1,6 @@
-/* A pool of threads for work that blocks on the target: one job an object (a collection, an operation),
- * never two runs of one job at a time. A job's function does one step and says when the next is due, so that a
- * stuck object occupies a thread only while it waits for an answer. */
+/* A pool of threads for work that blocks on the target: one job an object (a collection, an
+ * operation), never two runs of one job at a time. A job's function does one step and says when the
+ * next is due, so that a stuck object occupies a thread only while it waits for an answer. */
 #pragma once
 
 #include "base/defs.h"

@@ -1,15 +1,16 @@
-/* The message log of the maintenance API: short summaries of the insert and delete messages read, the first few of
- * a server's life, or while forced. No field values are written: a log is no place for data. (server.md 2.9) */
+/* The message log of the maintenance API: short summaries of the insert and delete messages read,
+ * the first few of a server's life, or while forced. No field values are written: a log is no place
+ * for data. */
 #pragma once
 
 #include "base/log.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "model/dml.h"
 
 struct msglog {
-	struct mtx mtx;
+	struct mutex mtx;
 	bool force, active;
-	int64_t printed, target;     /* messages */
+	int64_t printed, target; /* messages */
 	int64_t since_ms, for_ms;
 };
 

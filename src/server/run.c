@@ -58,7 +58,7 @@ struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint
 	size_t pos = 0;
 	void *v;
 
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	while (umap_next(&r->colls, &pos, NULL, &v)) {
 		struct coll *c = v;
 		if (strcmp(c->db, db) || strcmp(c->name, name) || c->create_ts > ts)
@@ -66,7 +66,7 @@ struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint
 		if (!best || c->create_ts > best->create_ts)
 			best = c;
 	}
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	return best;
 }
 
@@ -76,7 +76,7 @@ bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap)
 	size_t pos = 0;
 	void *v;
 
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	while (turn && umap_next(&r->colls, &pos, NULL, &v)) {
 		struct coll *o = v;
 		if (o == c || o->create_ts >= c->create_ts || strcmp(o->target_name, c->target_name) ||
@@ -88,7 +88,7 @@ bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap)
 			o->target_db, o->target_name, o->id);
 		turn = false;
 	}
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	return turn;
 }
 
@@ -97,14 +97,14 @@ void run_wake_all(struct run *r)
 	size_t pos = 0;
 	void *v;
 
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	while (umap_next(&r->colls, &pos, NULL, &v)) {
 		struct coll *c = v;
 		enum coll_state s = coll_get_state(c);
 		if (s == COLL_WAITING || s == COLL_RUNNING || s == COLL_CREATING)
 			job_wake(&c->job, 0);
 	}
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 }
 
 bool run_db_empty(struct run *r, int64_t db_id)
@@ -113,12 +113,12 @@ bool run_db_empty(struct run *r, int64_t db_id)
 	size_t pos = 0;
 	void *v;
 
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	while (umap_next(&r->colls, &pos, NULL, &v)) {
 		struct coll *c = v;
 		empty = empty && (c->db_id != db_id || coll_get_state(c) == COLL_DROPPED);
 	}
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	return empty;
 }
 
@@ -130,11 +130,11 @@ void run_skip_op(struct run *r, const char *type, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	struct skipped_op *s = &r->skipped[r->n_skipped++ % SKIPPED_KEPT];
 	memcpy(s->text, text, sizeof(text));
 	s->wall_ms = time_wall_ms();
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	metrics_add(metrics_get(METRIC_skipped_ops, r->task->id, type, NULL), 1);
 	log_error(&r->log, "operation skipped: %s", text);
 }
@@ -143,9 +143,9 @@ void run_skip_op(struct run *r, const char *type, const char *fmt, ...)
 
 static void add_coll(struct run *r, struct coll *c)
 {
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	umap_put(&r->colls, (uint64_t)c->id, c);
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	job_wake(&c->job, 0);
 }
 
@@ -153,9 +153,9 @@ static void sync_one(struct run *r, const struct collection *src)
 {
 	char db[NAME_BYTES];
 
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	bool known = umap_get(&r->colls, (uint64_t)src->id) != NULL;
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	if (known || src->state == OBJECT_GONE || src->state == OBJECT_DROPPED)
 		return;
 	if (!catalog_database_name(r->sv.catalog, src->db_id, db, sizeof(db)) ||
@@ -224,11 +224,11 @@ void run_positions(struct run *r, struct store_positions **ret_list, size_t *ret
 
 	*ret_list = NULL;
 	*ret_n = 0;
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	struct coll **colls = xcalloc(umap_count(&r->colls) + 1, sizeof(struct coll *));
 	while (umap_next(&r->colls, &pos, NULL, &v))
 		colls[n_colls++] = v;
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	/* Collections stay until run_stop, so they may be used without the lock. */
 	for (size_t i = 0; i < n_colls; i++)
 		if (coll_positions(colls[i], &d))
@@ -240,9 +240,9 @@ void run_positions(struct run *r, struct store_positions **ret_list, size_t *ret
 
 static int64_t save_interval_ms(struct run *r)
 {
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	size_t n = umap_count(&r->colls);
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	return r->sv.config->checkpoint_interval_ms * (int64_t)(1 + n / COLLS_PER_INTERVAL);
 }
 
@@ -335,10 +335,10 @@ static void wake_recorded(struct run *r)
 	size_t pos = 0;
 	void *v;
 
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	while (umap_next(&r->colls, &pos, NULL, &v))
 		job_wake(&((struct coll *)v)->job, 0);
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 }
 
 /* Another server writes to our metastore: two clocks on one target break every order there. */
@@ -405,7 +405,7 @@ enum err_code run_start(const struct services *sv, const struct task *t,
 	for (size_t i = 0; i < n_pos; i++)
 		store_positions_copy(&r->start[r->n_start++], &pos[i]);
 	r->saved_mono_ms = time_mono_ms();
-	mtx_init(&r->mtx, "run");
+	mutex_init(&r->mtx, "run");
 	stop_init(&r->stop, NULL);
 	if (target_get(sv->targets, t, &r->target, e) ||
 		thread_start(&r->thread, "task", main_loop, r, e)) {
@@ -460,7 +460,7 @@ static void free_all(struct run *r)
 	free(r->start);
 	task_free(r->task);
 	stop_done(&r->stop);
-	mtx_done(&r->mtx);
+	mutex_done(&r->mtx);
 	free(r);
 }
 

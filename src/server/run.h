@@ -1,6 +1,7 @@
-/* A running task: finds its collections in the catalog, starts and ends them, keeps databases equal, forwards
- * operations, saves positions. One thread ("task") a run reconciles; everything that blocks on the target is done by
- * jobs. A run has its own stop token: no other task is touched by its end. */
+/* A running task: finds its collections in the catalog, starts and ends them, keeps databases
+ * equal, forwards operations, saves positions. One thread ("task") a run reconciles; everything
+ * that blocks on the target is done by jobs. A run has its own stop token: no other task is touched
+ * by its end. */
 #pragma once
 
 #include "base/err.h"
@@ -10,18 +11,21 @@
 
 struct run;
 
-/* Starts a run of a copy of t. positions: what the store holds for the task (borrowed during the call). */
+/* Starts a run of a copy of t. positions: what the store holds for the task (borrowed during the
+ * call). */
 NODISCARD enum err_code run_start(const struct services *sv, const struct task *t,
 	const struct store_positions *pos, size_t n_pos, struct run **ret_r, struct err *e);
 /* Stops everything, flushes positions, frees. After it nothing of the task is written any more. */
 void run_stop(struct run *r, int64_t patience_ms);
 
-/* Resolves where a new task starts: "latest" of every channel of the collections that exist already (unless
- * use_start_position or a position is given) and of the replicate channel. Appends records to *list. */
+/* Resolves where a new task starts: "latest" of every channel of the collections that exist already
+ * (unless use_start_position or a position is given) and of the replicate channel. Appends records
+ * to *list. */
 NODISCARD enum err_code run_resolve_start(const struct services *sv, const struct task *t,
 	struct store_positions **list, size_t *n, struct buf *warnings, struct err *e);
 
 /* Positions as of now, heap list (store_positions_free). */
 void run_positions(struct run *r, struct store_positions **ret_list, size_t *ret_n);
-/* A JSON object text with what the task waits for, its lag, its collections and skipped operations. Heap. */
+/* A JSON object text with what the task waits for, its lag, its collections and skipped operations.
+ * Heap. */
 char *run_status(struct run *r);

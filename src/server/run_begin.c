@@ -1,5 +1,6 @@
-/* Where a new task starts. "Latest" is resolved once, when the task is created, and stored with it: what is written
- * to the source after the create call was answered is replicated, whatever happens in between. */
+/* Where a new task starts. "Latest" is resolved once, when the task is created, and stored with it:
+ * what is written to the source after the create call was answered is replicated, whatever happens
+ * in between. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@ struct begin {
 	size_t cap;
 };
 
-static struct store_positions *add_doc(struct begin *b, int64_t id, const char *name, size_t channels)
+static struct store_positions *add_doc(
+	struct begin *b, int64_t id, const char *name, size_t channels)
 {
 	mem_grow(b->list, &b->cap, *b->n + 1, sizeof(**b->list));
 	struct store_positions *d = &(*b->list)[(*b->n)++];
@@ -93,8 +95,10 @@ static void warn_uncovered(struct begin *b, struct buf *warnings)
 			list[i].state != OBJECT_CREATED || task_covers_db(b->task, list[i].name))
 			continue;
 		buf_putf(warnings,
-			"database %s of the source is not covered: collection_infos selects collections of "
-			"default only. To replicate it, use db_collections, e.g. {\"*\":[{\"name\":\"*\"}]} for all\n",
+			"database %s of the source is not covered: collection_infos selects "
+			"collections of "
+			"default only. To replicate it, use db_collections, e.g. "
+			"{\"*\":[{\"name\":\"*\"}]} for all\n",
 			list[i].name);
 	}
 	catalog_databases_free(list, n);

@@ -1,5 +1,5 @@
-/* Databases of a task, by source id. A database is created on demand from the catalog and dropped after all its
- * collections; the operations of the replicate channel are only hints. (design-review B2) */
+/* Databases of a task, by source id. A database is created on demand from the catalog and dropped
+ * after all its collections; the operations of the replicate channel are only hints. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -38,12 +38,13 @@ static int64_t error(struct run_db *d, const char *what, const struct err *e)
 		return JOB_IDLE;
 	bool first = d->backoff.failed == 0;
 	int64_t delay = retry_next_ms(&d->backoff);
-	mtx_lock(&d->run->mtx);
+	mutex_lock(&d->run->mtx);
 	snprintf(d->reason, sizeof(d->reason), "%s %.100s: %.200s", what, d->target_name, e->text);
-	mtx_unlock(&d->run->mtx);
+	mutex_unlock(&d->run->mtx);
 	if (first)
-		log_warn(&d->run->log, "%s %s: %s; retry in %" PRId64 " ms and so on until it works",
-			what, d->target_name, e->text, delay);
+		log_warn(&d->run->log,
+			"%s %s: %s; retry in %" PRId64 " ms and so on until it works", what,
+			d->target_name, e->text, delay);
 	return delay;
 }
 
@@ -62,11 +63,11 @@ static enum err_code exists(struct run_db *d, bool *ret, struct err *e)
 
 static void done(struct run_db *d, bool created, bool dropped)
 {
-	mtx_lock(&d->run->mtx);
+	mutex_lock(&d->run->mtx);
 	d->created = created;
 	d->dropped = dropped;
 	d->reason[0] = '\0';
-	mtx_unlock(&d->run->mtx);
+	mutex_unlock(&d->run->mtx);
 	retry_reset(&d->backoff);
 	d->recorded = true;
 	record_put(d);
@@ -80,13 +81,13 @@ static bool older_left(struct run_db *d)
 	void *v;
 	bool left = false;
 
-	mtx_lock(&d->run->mtx);
+	mutex_lock(&d->run->mtx);
 	while (umap_next(&d->run->dbs, &pos, NULL, &v)) {
 		const struct run_db *o = v;
 		left = left || (o->id < d->id && !o->dropped && o->recorded &&
-			strcmp(o->target_name, d->target_name) == 0);
+				       strcmp(o->target_name, d->target_name) == 0);
 	}
-	mtx_unlock(&d->run->mtx);
+	mutex_unlock(&d->run->mtx);
 	return left;
 }
 
@@ -101,13 +102,14 @@ static int64_t step_create(struct run_db *d)
 		return error(d, "look for database", &e);
 	if (!there) {
 		struct slice props = slice_of(d->properties, d->properties_n);
-		enum err_code code = milvus_create_database(target_milvus(d->run->target),
-			d->target_name, props, 0, &d->run->stop, &e);
+		enum err_code code = milvus_create_database(
+			target_milvus(d->run->target), d->target_name, props, 0, &d->run->stop, &e);
 		if (code && code != ERR_EXISTS)
 			return error(d, "create database", &e);
 		log_info(&d->run->log, "database %s created on the target", d->target_name);
 		metrics_add(metrics_get(METRIC_api_execute_total, d->run->task->id,
-				    "CreateDatabase", NULL), 1);
+				    "CreateDatabase", NULL),
+			1);
 	}
 	done(d, true, false);
 	return JOB_IDLE;
@@ -129,7 +131,8 @@ static int64_t step_drop(struct run_db *d)
 			return error(d, "drop database", &e);
 		log_info(&d->run->log, "database %s dropped on the target", d->target_name);
 		metrics_add(metrics_get(METRIC_api_execute_total, d->run->task->id, "DropDatabase",
-				    NULL), 1);
+				    NULL),
+			1);
 	}
 	done(d, false, true);
 	return JOB_IDLE;
@@ -139,17 +142,17 @@ static int64_t step(void *arg)
 {
 	struct run_db *d = arg;
 
-	mtx_lock(&d->run->mtx);
+	mutex_lock(&d->run->mtx);
 	bool created = d->created, gone = d->gone, dropped = d->dropped, mine = d->recorded;
-	mtx_unlock(&d->run->mtx);
+	mutex_unlock(&d->run->mtx);
 	if (stop_is_set(&d->run->stop) || dropped)
 		return JOB_IDLE;
 	if (gone && d->managed && (created || mine))
 		return step_drop(d);
 	if (gone && !created) {
-		mtx_lock(&d->run->mtx);
+		mutex_lock(&d->run->mtx);
 		d->dropped = true; /* came and went before we looked */
-		mtx_unlock(&d->run->mtx);
+		mutex_unlock(&d->run->mtx);
 		return JOB_IDLE;
 	}
 	return created || gone ? JOB_IDLE : step_create(d);
@@ -166,7 +169,7 @@ static struct run_db *db_new(struct run *r, int64_t id, const char *name)
 	task_map_name(r->task, name, NULL, target, NULL, sizeof(target));
 	d->target_name = xstrdup(target);
 	d->managed = strcmp(target, default_db) != 0 && strcmp(name, default_db) != 0 &&
-		task_selects(r->task, name, any_collection, NULL);
+		     task_selects(r->task, name, any_collection, NULL);
 	d->created = strcmp(target, default_db) == 0;
 	d->backoff = (struct retry)RETRY_INIT(FIRST_MS, MOST_MS);
 	job_init(&d->job, r->sv.jobs, step, d);
@@ -198,18 +201,18 @@ void run_db_free(struct run_db *d)
 
 static struct run_db *db_of(struct run *r, const struct database *src)
 {
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	struct run_db *d = umap_get(&r->dbs, (uint64_t)src->id);
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	if (d || src->state == OBJECT_GONE || !task_covers_db(r->task, src->name))
 		return d;
 	d = db_new(r, src->id, src->name);
-	d->properties = xmemdup(src->properties.p ? src->properties.p : (const uint8_t *)"",
-		src->properties.n);
+	d->properties = xmemdup(
+		src->properties.p ? src->properties.p : (const uint8_t *)"", src->properties.n);
 	d->properties_n = src->properties.n;
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	umap_put(&r->dbs, (uint64_t)src->id, d);
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	return d;
 }
 
@@ -223,10 +226,10 @@ void run_db_sync(struct run *r)
 		if (!d)
 			continue;
 		bool is_gone = list[i].state == OBJECT_GONE || list[i].state == OBJECT_DROPPED;
-		mtx_lock(&r->mtx);
+		mutex_lock(&r->mtx);
 		d->gone = is_gone;
 		bool work = !d->dropped && (is_gone || (d->managed && !d->created));
-		mtx_unlock(&r->mtx);
+		mutex_unlock(&r->mtx);
 		if (work)
 			job_wake(&d->job, 0);
 	}
@@ -234,24 +237,24 @@ void run_db_sync(struct run *r)
 	/* Recorded ones that the catalog does not know at all. */
 	size_t pos = 0;
 	void *v;
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	while (umap_next(&r->dbs, &pos, NULL, &v)) {
 		struct run_db *d = v;
 		if (d->gone && d->recorded && !d->dropped)
 			job_wake(&d->job, 0);
 	}
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 }
 
 bool run_db_ready(struct run *r, int64_t db_id, char *ret_why, size_t cap)
 {
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	struct run_db *d = umap_get(&r->dbs, (uint64_t)db_id);
 	bool ready = !d || d->created;
 	if (!ready)
 		snprintf(ret_why, cap, "database %.100s: %s", d->target_name,
 			d->reason[0] ? d->reason : "being created on the target");
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	if (!ready)
 		job_wake(&d->job, 0);
 	return ready;

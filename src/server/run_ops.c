@@ -52,7 +52,7 @@ struct oplog {
 	struct stop stop;
 	struct position start;
 
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond room;
 	struct list events; /* in channel order */
 	size_t n;
@@ -64,9 +64,9 @@ struct oplog {
 
 static void set_status(struct oplog *o, const char *text)
 {
-	mtx_lock(&o->mtx);
+	mutex_lock(&o->mtx);
 	snprintf(o->status, sizeof(o->status), "%.*s", COLL_REASON_BYTES - 1, text);
-	mtx_unlock(&o->mtx);
+	mutex_unlock(&o->mtx);
 }
 
 static void slice_text(struct slice s, char *out, size_t cap)
@@ -90,7 +90,7 @@ static void sweep(struct oplog *o)
 	struct list gone;
 
 	list_init(&gone);
-	mtx_lock(&o->mtx);
+	mutex_lock(&o->mtx);
 	while (!list_empty(&o->events)) {
 		struct op_event *v = LIST_ITEM(o->events.next, struct op_event, link);
 		if (!v->done)
@@ -102,7 +102,7 @@ static void sweep(struct oplog *o)
 		o->n--;
 	}
 	cond_broadcast(&o->room);
-	mtx_unlock(&o->mtx);
+	mutex_unlock(&o->mtx);
 	for (struct list *n; (n = list_pop(&gone));) {
 		struct op_event *v = LIST_ITEM(n, struct op_event, link);
 		job_stop(&v->job);
@@ -115,10 +115,10 @@ static void sweep(struct oplog *o)
 static int64_t finish(struct op_event *v)
 {
 	struct oplog *o = v->log;
-	mtx_lock(&o->mtx);
+	mutex_lock(&o->mtx);
 	v->done = true;
 	o->waits[0] = '\0';
-	mtx_unlock(&o->mtx);
+	mutex_unlock(&o->mtx);
 	return JOB_IDLE;
 }
 
@@ -141,10 +141,10 @@ static int64_t wait(struct op_event *v, int64_t ms, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	mtx_lock(&o->mtx);
+	mutex_lock(&o->mtx);
 	snprintf(o->waits, sizeof(o->waits), "operation %s of %.80s waits for %s", type_name(v), v->db,
 		why);
-	mtx_unlock(&o->mtx);
+	mutex_unlock(&o->mtx);
 	return ms;
 }
 
@@ -292,10 +292,10 @@ static int64_t step(void *arg)
 
 	if (stop_is_set(&o->run->stop))
 		return JOB_IDLE;
-	mtx_lock(&o->mtx);
+	mutex_lock(&o->mtx);
 	bool turn = turn_locked(v);
 	bool done = v->done;
-	mtx_unlock(&o->mtx);
+	mutex_unlock(&o->mtx);
 	if (done)
 		return JOB_IDLE;
 	return turn ? run_op(v) : TURN_MS;
@@ -355,12 +355,12 @@ static void add_event(struct oplog *o, struct op_event *v)
 	struct stop_watch w;
 
 	stop_watch_add(&o->stop, &w, &o->mtx, &o->room);
-	mtx_lock(&o->mtx);
+	mutex_lock(&o->mtx);
 	while (o->n >= LIMIT_OP_EVENTS && !stop_is_set(&o->stop))
 		cond_wait(&o->room, &o->mtx, DEADLINE_NEVER);
 	list_push(&o->events, &v->link);
 	o->n++;
-	mtx_unlock(&o->mtx);
+	mutex_unlock(&o->mtx);
 	stop_watch_del(&o->stop, &w);
 }
 
@@ -512,10 +512,10 @@ static void start_reading(void *arg)
 			set_status(o, e.text);
 			return;
 		}
-		mtx_lock(&o->mtx);
+		mutex_lock(&o->mtx);
 		o->at = o->start;
 		o->known = true;
-		mtx_unlock(&o->mtx);
+		mutex_unlock(&o->mtx);
 	}
 	read_all(o);
 }
@@ -525,7 +525,7 @@ enum err_code oplog_start(struct run *r, struct oplog **ret_o, struct err *e)
 	struct oplog *o = xcalloc(1, sizeof(*o));
 
 	o->run = r;
-	mtx_init(&o->mtx, "operations");
+	mutex_init(&o->mtx, "operations");
 	cond_init(&o->room);
 	list_init(&o->events);
 	stop_init(&o->stop, &r->stop);
@@ -565,16 +565,16 @@ void oplog_free(struct oplog *o)
 	}
 	stop_done(&o->stop);
 	cond_done(&o->room);
-	mtx_done(&o->mtx);
+	mutex_done(&o->mtx);
 	free(o);
 }
 
 bool oplog_position(struct oplog *o, struct store_positions *ret)
 {
-	mtx_lock(&o->mtx);
+	mutex_lock(&o->mtx);
 	bool known = o->known;
 	struct position at = o->at;
-	mtx_unlock(&o->mtx);
+	mutex_unlock(&o->mtx);
 	if (!known)
 		return false;
 	*ret = (struct store_positions){.task_id = xstrdup(o->run->task->id),
@@ -592,7 +592,7 @@ bool oplog_position(struct oplog *o, struct store_positions *ret)
 
 void oplog_status(struct oplog *o, char *ret_text, size_t cap)
 {
-	mtx_lock(&o->mtx);
+	mutex_lock(&o->mtx);
 	snprintf(ret_text, cap, "%s", o->status[0] ? o->status : o->waits);
-	mtx_unlock(&o->mtx);
+	mutex_unlock(&o->mtx);
 }

@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/stop.h"
 #include "base/thread.h"
 #include "server/coll.h"
@@ -17,11 +17,11 @@ struct run_db {
 	struct run *run;
 	int64_t id;
 	char *name, *target_name;
-	bool managed;   /* the task covers the whole database: its drop is ours too */
-	bool created;   /* exists on the target */
+	bool managed; /* the task covers the whole database: its drop is ours too */
+	bool created; /* exists on the target */
 	bool recorded;
-	bool gone;      /* dropped at the source */
-	bool dropped;   /* dropped on the target, or never to be created */
+	bool gone;        /* dropped at the source */
+	bool dropped;     /* dropped on the target, or never to be created */
 	char *properties; /* raw bytes */
 	size_t properties_n;
 	struct job job;
@@ -43,21 +43,22 @@ struct run {
 	struct target *target;
 	struct thread thread;
 	struct oplog *oplog;
-	uint64_t replay_until;    /* the last run ended uncleanly: what may have landed up to here */
+	uint64_t replay_until; /* the last run ended uncleanly: what may have landed up to here */
 	struct store_positions *start; /* records at start */
 	size_t n_start;
 	int64_t saved_mono_ms;
-	bool marked;              /* the store says that we run */
+	bool marked; /* the store says that we run */
 
-	struct mtx mtx;
-	struct umap colls;        /* source id -> struct coll */
-	struct umap dbs;          /* source id -> struct run_db */
+	struct mutex mtx;
+	struct umap colls; /* source id -> struct coll */
+	struct umap dbs;   /* source id -> struct run_db */
 	struct skipped_op skipped[SKIPPED_KEPT];
-	size_t n_skipped;         /* ever */
-	struct umap saved;        /* source id -> struct saved position (run.c) */
+	size_t n_skipped;  /* ever */
+	struct umap saved; /* source id -> struct saved position (run.c) */
 };
 
-/* The collection of (db, name) that lived at source time ts; NULL if unknown. Valid until run_stop. */
+/* The collection of (db, name) that lived at source time ts; NULL if unknown. Valid until
+ * run_stop. */
 struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint64_t ts);
 /* True when no earlier generation of c's target name is left. */
 bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap);

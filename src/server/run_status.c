@@ -35,10 +35,10 @@ static void add_coll(struct summary *s, struct coll *c)
 	char text[COLL_REASON_BYTES + 300];
 	char reason[COLL_REASON_BYTES];
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	enum coll_state st = c->state;
 	memcpy(reason, c->reason, sizeof(reason));
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	s->states[st]++;
 	if (reason[0] && st != COLL_DROPPED) {
 		snprintf(text, sizeof(text), "collection %.100s.%.150s %s: %s", c->db, c->name,
@@ -57,10 +57,10 @@ static void add_colls(struct run *r, struct summary *s)
 	size_t pos = 0;
 	void *v;
 
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	while (umap_next(&r->colls, &pos, NULL, &v))
 		add_coll(s, v);
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 }
 
 static void add_services(struct run *r, struct summary *s)
@@ -86,13 +86,13 @@ static json_t *skipped(struct run *r)
 {
 	json_t *l = json_array();
 
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	size_t kept = MIN(r->n_skipped, (size_t)SKIPPED_KEPT);
 	for (size_t i = 0; i < kept; i++) {
 		const struct skipped_op *s = &r->skipped[(r->n_skipped - kept + i) % SKIPPED_KEPT];
 		json_array_append_new(l, json_string(s->text));
 	}
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	return l;
 }
 

@@ -200,8 +200,7 @@ static bool get_page(void *arg, const char *path, struct buf *ret, const char **
 
 static enum err_code start(struct server *s, struct err *e)
 {
-	struct http_opts ho = {
-		.address = s->config->address, .get = get_page, .get_arg = s};
+	struct http_opts ho = {.address = s->config->address, .get = get_page, .get_arg = s};
 
 	if (grpc_new(&s->grpc, e) || open_store(s, e) ||
 		writer_new(s->store, s->config->checkpoint_interval_ms, &s->writer, e) ||

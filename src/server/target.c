@@ -38,7 +38,7 @@ struct target {
 	struct job job; /* connects, reads the clock, opens the channels of earlier runs */
 	struct chan_sink sink;
 
-	struct mtx mtx;
+	struct mutex mtx;
 	struct smap chans;       /* pchannel -> struct chan */
 	struct smap floors;      /* pchannel -> uint64 of a clean stop, heap */
 	uint64_t clock_ts;       /* TSO read at clock_mono_ms; 0 = never */
@@ -52,7 +52,7 @@ struct target {
 struct targets {
 	struct targets_opts opts;
 	struct stop stop;
-	struct mtx mtx;
+	struct mutex mtx;
 	struct smap by_address;
 };
 
@@ -76,10 +76,10 @@ static void chan_key(const struct target *t, const char *pchannel, char out[KEY_
 uint64_t target_clock(void *target)
 {
 	struct target *t = target;
-	mtx_lock(&t->mtx);
+	mutex_lock(&t->mtx);
 	uint64_t ts = t->clock_ts;
 	int64_t at = t->clock_mono_ms;
-	mtx_unlock(&t->mtx);
+	mutex_unlock(&t->mtx);
 	return ts ? ts + ts_from_ms(time_mono_ms() - at) : 0;
 }
 
@@ -105,13 +105,13 @@ static void waiting(void *arg, const struct tchan *c, const struct err *e, int64
 	struct target *t = arg;
 	char was[STATUS_BYTES];
 
-	mtx_lock(&t->mtx);
+	mutex_lock(&t->mtx);
 	memcpy(was, t->call_error, sizeof(was));
 	if (delay_ms < 0)
 		t->call_error[0] = '\0';
 	else
 		snprintf(t->call_error, sizeof(t->call_error), "target %s: %.300s", t->address, e->text);
-	mtx_unlock(&t->mtx);
+	mutex_unlock(&t->mtx);
 	if (delay_ms < 0) {
 		log_info(&t->log, "channel %s works again", tchan_name(c));
 		return;
@@ -163,11 +163,11 @@ enum err_code target_chan(
 	uint64_t now = target_clock(t);
 	enum err_code code = ERR_OK;
 
-	mtx_lock(&t->mtx);
+	mutex_lock(&t->mtx);
 	struct chan *ch = smap_get(&t->chans, pchannel);
 	uint64_t *floor = smap_get(&t->floors, pchannel);
 	uint64_t start = floor ? *floor : now;
-	mtx_unlock(&t->mtx);
+	mutex_unlock(&t->mtx);
 	if (!ch && !now)
 		return err_set(e, ERR_UNAVAILABLE, "target %s: its clock was not read yet", t->address);
 	if (!ch) {
@@ -175,11 +175,11 @@ enum err_code target_chan(
 		if (code)
 			return code;
 		mark_open(t, pchannel);
-		mtx_lock(&t->mtx);
+		mutex_lock(&t->mtx);
 		struct chan *other = smap_get(&t->chans, pchannel);
 		if (!other)
 			smap_put(&t->chans, pchannel, ch);
-		mtx_unlock(&t->mtx);
+		mutex_unlock(&t->mtx);
 		if (other) {
 			worker_stop(ch->worker, 0);
 			tchan_free(ch->tchan);
@@ -217,13 +217,13 @@ static void load_floors(struct target *t)
 			e.text);
 		return;
 	}
-	mtx_lock(&t->mtx);
+	mutex_lock(&t->mtx);
 	for (size_t i = 0; i < n; i++) {
 		uint64_t *ts = xmalloc(sizeof(*ts));
 		*ts = clean_tick(kv[i].value);
 		free(smap_put(&t->floors, kv[i].key + strlen(prefix), ts));
 	}
-	mtx_unlock(&t->mtx);
+	mutex_unlock(&t->mtx);
 	store_exts_free(kv, n);
 }
 
@@ -236,7 +236,7 @@ static void reopen_channels(struct target *t, uint64_t now)
 	char **names = NULL;
 	size_t n = 0, cap = 0;
 
-	mtx_lock(&t->mtx);
+	mutex_lock(&t->mtx);
 	while (smap_next(&t->floors, &pos, &name, &value)) {
 		uint64_t *floor = value;
 		if (!*floor || *floor > now)
@@ -244,7 +244,7 @@ static void reopen_channels(struct target *t, uint64_t now)
 		mem_grow(&names, &cap, n + 1, sizeof(*names));
 		names[n++] = xstrdup(name);
 	}
-	mtx_unlock(&t->mtx);
+	mutex_unlock(&t->mtx);
 	for (size_t i = 0; i < n; i++) {
 		struct tchan *c;
 		struct err e = ERR_INIT;
@@ -268,7 +268,7 @@ static int64_t clock_step(void *arg)
 		before = time_mono_ms();
 		code = milvus_clock(t->milvus, &t->stop, &ts, &e);
 	}
-	mtx_lock(&t->mtx);
+	mutex_lock(&t->mtx);
 	bool was_good = t->clock_error[0] == '\0';
 	if (code) {
 		snprintf(t->clock_error, sizeof(t->clock_error), "target %s: %.300s", t->address, e.text);
@@ -279,7 +279,7 @@ static int64_t clock_step(void *arg)
 	}
 	bool reopen = !code && !t->reopened;
 	t->reopened = t->reopened || reopen;
-	mtx_unlock(&t->mtx);
+	mutex_unlock(&t->mtx);
 	if (code && was_good && code != ERR_CANCELLED)
 		log_warn(&t->log, "%s; asked again every %d ms", e.text, CLOCK_RETRY_MS);
 	if (reopen) {
@@ -325,7 +325,7 @@ enum err_code targets_new(
 	(void)e;
 	s->opts = *o;
 	stop_init(&s->stop, NULL);
-	mtx_init(&s->mtx, "targets");
+	mutex_init(&s->mtx, "targets");
 	*ret_s = s;
 	return ERR_OK;
 }
@@ -345,12 +345,12 @@ static enum err_code target_new(
 		.send = send_call,
 		.fresh_id = fresh_id,
 		.waiting = waiting};
-	mtx_init(&t->mtx, "target");
+	mutex_init(&t->mtx, "target");
 	stop_init(&t->stop, &s->stop);
 	job_init(&t->job, s->opts.jobs, clock_step, t);
 	if (open_client(s, task, &t->milvus, e)) {
 		stop_done(&t->stop);
-		mtx_done(&t->mtx);
+		mutex_done(&t->mtx);
 		free(t);
 		return e->code;
 	}
@@ -367,18 +367,18 @@ enum err_code target_get(
 	CLEANUP(freep) char *uri = task_target(task);
 
 	normalize(uri, address);
-	mtx_lock(&s->mtx);
+	mutex_lock(&s->mtx);
 	struct target *t = smap_get(&s->by_address, address);
 	if (t)
 		t->refs++;
-	mtx_unlock(&s->mtx);
+	mutex_unlock(&s->mtx);
 	if (!t) {
 		if (target_new(s, task, address, &t, e))
 			return e->code;
 		t->refs = 1;
-		mtx_lock(&s->mtx);
+		mutex_lock(&s->mtx);
 		smap_put(&s->by_address, address, t);
-		mtx_unlock(&s->mtx);
+		mutex_unlock(&s->mtx);
 	}
 	*ret_t = t;
 	return ERR_OK;
@@ -417,7 +417,7 @@ static void target_free(struct target *t, int64_t patience_ms)
 	smap_done(&t->floors);
 	milvus_close(t->milvus);
 	stop_done(&t->stop);
-	mtx_done(&t->mtx);
+	mutex_done(&t->mtx);
 	free(t);
 }
 
@@ -426,11 +426,11 @@ void target_put(struct target *t, int64_t patience_ms)
 	if (!t)
 		return;
 	struct targets *s = t->set;
-	mtx_lock(&s->mtx);
+	mutex_lock(&s->mtx);
 	bool last = --t->refs == 0;
 	if (last)
 		smap_del(&s->by_address, t->address);
-	mtx_unlock(&s->mtx);
+	mutex_unlock(&s->mtx);
 	if (last)
 		target_free(t, patience_ms);
 }
@@ -448,7 +448,7 @@ void targets_free(struct targets *s, int64_t patience_ms)
 	smap_done(&s->by_address);
 	stop_set(&s->stop);
 	stop_done(&s->stop);
-	mtx_done(&s->mtx);
+	mutex_done(&s->mtx);
 	free(s);
 }
 
@@ -464,9 +464,9 @@ struct milvus *target_milvus(struct target *t)
 
 void target_status(struct target *t, char *ret_text, size_t cap)
 {
-	mtx_lock(&t->mtx);
+	mutex_lock(&t->mtx);
 	snprintf(ret_text, cap, "%s", t->clock_error[0] ? t->clock_error : t->call_error);
-	mtx_unlock(&t->mtx);
+	mutex_unlock(&t->mtx);
 }
 
 void target_each_chan(struct target *t, void (*fn)(void *arg, struct tchan *c), void *arg)
@@ -475,8 +475,8 @@ void target_each_chan(struct target *t, void (*fn)(void *arg, struct tchan *c), 
 	const char *name;
 	void *value;
 
-	mtx_lock(&t->mtx);
+	mutex_lock(&t->mtx);
 	while (smap_next(&t->chans, &pos, &name, &value))
 		fn(arg, ((struct chan *)value)->tchan);
-	mtx_unlock(&t->mtx);
+	mutex_unlock(&t->mtx);
 }

@@ -1,6 +1,6 @@
 /* Which tasks of one target may stand beside each other: no collection is replicated by two of
  * them. Pure: everything is derived from the stored tasks, so there is no state that could disagree
- * with them. Full names are (database, collection), either may be "*". (server.md 2.2.2; better
+ * with them. Full names are (database, collection), either may be "*". (Better
  * than the reference where two selections cross without one covering the other: the new task leaves
  * the crossing to the old one.) */
 #pragma once

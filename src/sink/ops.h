@@ -1,7 +1,6 @@
 /* Operations of the source's replicate channel (databases, index, load, flush, users, ...),
  * forwarded to a target complete: only names and base.replicateInfo change, every other byte
- * passes. A table says per type which method it is and where its names stand. No I/O.
- * (server.md 4.7, source.md 2.3) */
+ * passes. A table says per type which method it is and where its names stand. No I/O. */
 #pragma once
 
 #include "base/arena.h"

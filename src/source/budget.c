@@ -5,10 +5,10 @@
 
 #include "base/list.h"
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 
 struct budget {
-	struct mtx mtx;
+	struct mutex mtx;
 	size_t max, floor, held;   /* held and below under mtx */
 	struct list waiters;       /* accounts, in the order of asking */
 	struct account *overdraft; /* may pass the limits until its next cut */
@@ -29,14 +29,14 @@ struct budget *budget_new(size_t max_bytes, size_t floor_bytes)
 	struct budget *b = xcalloc(1, sizeof(*b));
 	b->max = max_bytes;
 	b->floor = floor_bytes;
-	mtx_init(&b->mtx, "budget");
+	mutex_init(&b->mtx, "budget");
 	list_init(&b->waiters);
 	return b;
 }
 
 static void budget_free(struct budget *b)
 {
-	mtx_done(&b->mtx);
+	mutex_done(&b->mtx);
 	free(b);
 }
 
@@ -47,7 +47,7 @@ static void leave(struct budget *b, struct account *a) RELEASES(b->mtx)
 	if (free_account)
 		b->n_accounts--;
 	bool free_budget = b->closed && !b->n_accounts;
-	mtx_unlock(&b->mtx);
+	mutex_unlock(&b->mtx);
 	if (free_account) {
 		cond_done(&a->cond);
 		free(a);
@@ -60,16 +60,16 @@ void budget_close(struct budget *b)
 {
 	if (!b)
 		return;
-	mtx_lock(&b->mtx);
+	mutex_lock(&b->mtx);
 	b->closed = true;
 	leave(b, NULL);
 }
 
 size_t budget_held(struct budget *b)
 {
-	mtx_lock(&b->mtx);
+	mutex_lock(&b->mtx);
 	size_t n = b->held;
-	mtx_unlock(&b->mtx);
+	mutex_unlock(&b->mtx);
 	return n;
 }
 
@@ -79,9 +79,9 @@ struct account *account_open(struct budget *b)
 	a->b = b;
 	cond_init(&a->cond);
 	list_init(&a->link);
-	mtx_lock(&b->mtx);
+	mutex_lock(&b->mtx);
 	b->n_accounts++;
-	mtx_unlock(&b->mtx);
+	mutex_unlock(&b->mtx);
 	return a;
 }
 
@@ -126,17 +126,17 @@ enum err_code account_take(struct account *a, size_t bytes, struct stop *s, stru
 	struct budget *b = a->b;
 	struct stop_watch w;
 
-	mtx_lock(&b->mtx);
+	mutex_lock(&b->mtx);
 	assert(!a->want);
 	bool now = may_take_locked(b, a, bytes, list_empty(&b->waiters));
 	if (now)
 		charge_locked(b, a, bytes);
-	mtx_unlock(&b->mtx);
+	mutex_unlock(&b->mtx);
 	if (now)
 		return ERR_OK;
 
 	stop_watch_add(s, &w, &b->mtx, &a->cond);
-	mtx_lock(&b->mtx);
+	mutex_lock(&b->mtx);
 	a->want = bytes;
 	list_push(&b->waiters, &a->link);
 	serve_waiters_locked(b);
@@ -146,7 +146,7 @@ enum err_code account_take(struct account *a, size_t bytes, struct stop *s, stru
 	a->want = 0;
 	list_del(&a->link);
 	serve_waiters_locked(b);
-	mtx_unlock(&b->mtx);
+	mutex_unlock(&b->mtx);
 	stop_watch_del(s, &w);
 	return granted ? ERR_OK : stop_err(e);
 }
@@ -163,17 +163,17 @@ void account_cut(struct account *a, size_t bytes)
 {
 	struct budget *b = a->b;
 
-	mtx_lock(&b->mtx);
+	mutex_lock(&b->mtx);
 	a->buffered -= MIN(bytes, a->buffered);
 	end_overdraft_locked(b, a);
-	mtx_unlock(&b->mtx);
+	mutex_unlock(&b->mtx);
 }
 
 void account_give(struct account *a, size_t bytes)
 {
 	struct budget *b = a->b;
 
-	mtx_lock(&b->mtx);
+	mutex_lock(&b->mtx);
 	assert(bytes <= a->held && bytes <= b->held);
 	a->held -= bytes;
 	b->held -= bytes;
@@ -187,7 +187,7 @@ void account_close(struct account *a)
 	if (!a)
 		return;
 	struct budget *b = a->b;
-	mtx_lock(&b->mtx);
+	mutex_lock(&b->mtx);
 	a->closed = true;
 	end_overdraft_locked(b, a);
 	leave(b, a);
@@ -195,23 +195,23 @@ void account_close(struct account *a)
 
 bool account_waits(struct account *a)
 {
-	mtx_lock(&a->b->mtx);
+	mutex_lock(&a->b->mtx);
 	bool waits = a->want > 0;
-	mtx_unlock(&a->b->mtx);
+	mutex_unlock(&a->b->mtx);
 	return waits;
 }
 
 void account_ref(struct account *a, unsigned *refs)
 {
-	mtx_lock(&a->b->mtx);
+	mutex_lock(&a->b->mtx);
 	++*refs;
-	mtx_unlock(&a->b->mtx);
+	mutex_unlock(&a->b->mtx);
 }
 
 bool account_unref(struct account *a, unsigned *refs)
 {
-	mtx_lock(&a->b->mtx);
+	mutex_lock(&a->b->mtx);
 	bool last = --*refs == 0;
-	mtx_unlock(&a->b->mtx);
+	mutex_unlock(&a->b->mtx);
 	return last;
 }

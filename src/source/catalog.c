@@ -48,13 +48,13 @@ enum err_code catalog_new(
 	c->log = (struct log_ctx){.comp = LOG_catalog, .fields = c->log_fields};
 	stop_init(&c->stop, NULL);
 	c->retry = (struct retry)RETRY_INIT(RETRY_FIRST_MS, RETRY_MOST_MS);
-	mtx_init(&c->mtx, "catalog");
+	mutex_init(&c->mtx, "catalog");
 	cond_init(&c->changed);
 	list_init(&c->dirty);
 	list_init(&c->notes);
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	catalog_database_put(c, &def); /* there, whether etcd has a key for it or not */
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	*ret_c = c;
 	return ERR_OK;
 }
@@ -93,7 +93,7 @@ void catalog_free(struct catalog *c)
 	etcd_watch_close(c->watch);
 	free_state(c);
 	cond_done(&c->changed);
-	mtx_done(&c->mtx);
+	mutex_done(&c->mtx);
 	stop_done(&c->stop);
 	free(c->base);
 	free(c->clock_key);
@@ -109,12 +109,12 @@ uint64_t catalog_wait(struct catalog *c, uint64_t seen, struct deadline d, struc
 
 	if (s)
 		stop_watch_add(s, &w, &c->mtx, &c->changed);
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	while (c->version <= seen && !(s && stop_is_set(s)))
 		if (!cond_wait(&c->changed, &c->mtx, d))
 			break;
 	uint64_t version = c->version;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	if (s)
 		stop_watch_del(s, &w);
 	return version;
@@ -122,12 +122,12 @@ uint64_t catalog_wait(struct catalog *c, uint64_t seen, struct deadline d, struc
 
 void catalog_poke(struct catalog *c)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	if (c->version) { /* 0 means: nothing is known yet; that stays so */
 		c->version++;
 		cond_broadcast(&c->changed);
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 /* Status */
@@ -172,7 +172,7 @@ void catalog_status(struct catalog *c, char *ret_text, size_t cap)
 {
 	CLEANUP(buf_done) struct buf b = BUF_INIT(64 << 10);
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	if (c->outage[0])
 		say(&b, c->outage);
 	else if (!c->version)
@@ -180,7 +180,7 @@ void catalog_status(struct catalog *c, char *ret_text, size_t cap)
 	say_bad(c, &b);
 	say_waiting(c, &b);
 	bool no_clock = c->version && !c->clock;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	if (no_clock) {
 		CLEANUP(freep)
 		char *text = xasprintf(
@@ -192,9 +192,9 @@ void catalog_status(struct catalog *c, char *ret_text, size_t cap)
 
 uint64_t catalog_clock(struct catalog *c)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	uint64_t ts = c->clock;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return ts;
 }
 
@@ -202,28 +202,28 @@ uint64_t catalog_clock(struct catalog *c)
 
 size_t catalog_collections(struct catalog *c, struct collection ***ret_list)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	size_t n = c->n_order;
 	struct collection **list = xcalloc(n, sizeof(struct collection *));
 	for (size_t i = 0; i < n; i++)
 		list[i] = collection_ref(c->order[i]->cur);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	*ret_list = list;
 	return n;
 }
 
 struct collection *catalog_collection(struct catalog *c, int64_t id)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	struct entry *en = umap_get(&c->entries, (uint64_t)id);
 	struct collection *col = en && en->cur ? collection_ref(en->cur) : NULL;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return col;
 }
 
 size_t catalog_partitions(struct catalog *c, int64_t collection_id, struct partition **ret_list)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	struct entry *en = umap_get(&c->entries, (uint64_t)collection_id);
 	size_t n = en ? en->n_partitions : 0;
 	struct partition *list = xcalloc(n, sizeof(*list));
@@ -231,7 +231,7 @@ size_t catalog_partitions(struct catalog *c, int64_t collection_id, struct parti
 		list[i] = en->partitions[i].p;
 		list[i].name = xstrdup(list[i].name);
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	*ret_list = list;
 	return n;
 }
@@ -264,13 +264,13 @@ size_t catalog_databases(struct catalog *c, struct database **ret_list)
 	size_t n = 0, pos = 0;
 	void *v;
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	struct database *list = xcalloc(umap_count(&c->databases), sizeof(*list));
 	while (umap_next(&c->databases, &pos, NULL, &v)) {
 		struct database_slot *slot = v;
 		list[n++] = database_copy(&slot->db);
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	qsort(list, n, sizeof(*list), database_cmp);
 	*ret_list = list;
 	return n;
@@ -285,11 +285,11 @@ void catalog_databases_free(struct database *list, size_t n)
 
 bool catalog_database_name(struct catalog *c, int64_t db_id, char *name, size_t cap)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	struct database_slot *slot = umap_get(&c->databases, (uint64_t)db_id);
 	if (slot)
 		snprintf(name, cap, "%s", slot->db.name);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return slot != NULL;
 }
 
@@ -303,7 +303,7 @@ static void forget_partitions(struct entry *en)
 
 void catalog_forget(struct catalog *c, int64_t collection_id)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	struct entry *en = umap_get(&c->entries, (uint64_t)collection_id);
 	if (en && en->cur && en->cur->state >= OBJECT_DROPPED) {
 		en->forgotten = en->stored == OBJECT_DROPPED;
@@ -312,7 +312,7 @@ void catalog_forget(struct catalog *c, int64_t collection_id)
 		forget_partitions(en);
 		catalog_entry_drop_unused(c, en);
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 void catalog_forget_partition(struct catalog *c, int64_t collection_id, int64_t id)
@@ -320,11 +320,11 @@ void catalog_forget_partition(struct catalog *c, int64_t collection_id, int64_t 
 	bool found = false;
 	size_t at = 0;
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	struct entry *en = umap_get(&c->entries, (uint64_t)collection_id);
 	if (en)
 		at = catalog_partition_find(en, id, &found);
 	if (found && en->partitions[at].p.state >= OBJECT_DROPPED)
 		catalog_partition_remove(en, at);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }

@@ -1,6 +1,6 @@
 /* The source's databases, collections and partitions, kept equal to etcd: one snapshot at a
- * revision, then a watch from the next one; after compaction a new snapshot and the difference. It runs its
- * own thread; readers get immutable snapshots and a version that grows with each change.
+ * revision, then a watch from the next one; after compaction a new snapshot and the difference. It
+ * runs its own thread; readers get immutable snapshots and a version that grows with each change.
  * @thread all functions any */
 #pragma once
 
@@ -13,7 +13,7 @@
 struct catalog;
 
 struct catalog_opts {
-	const char *root_path; /* by-dev */
+	const char *root_path;     /* by-dev */
 	const char *meta_sub_path; /* meta */
 };
 
@@ -28,15 +28,17 @@ void catalog_free(struct catalog *c);
  * set; returns the current version. */
 uint64_t catalog_wait(struct catalog *c, uint64_t seen, struct deadline d, struct stop *s);
 
-/* Wakes all waiters of catalog_wait with a new version, e.g. because a consumer has work of its own. */
+/* Wakes all waiters of catalog_wait with a new version, e.g. because a consumer has work of its
+ * own. */
 void catalog_poke(struct catalog *c);
 
 /* "" when in order, else what the catalog waits for ("etcd unavailable: ... retry in 2 s"). */
 void catalog_status(struct catalog *c, char *ret_text, size_t cap);
 
 /* All collections known, in order of (db id, create time, id), those that are gone included until
- * catalog_forget: their state is OBJECT_GONE or DROPPED. What was gone before the first snapshot was
- * never known and is not listed. A collection whose fields can't be read yet is shown as CREATING. The caller unrefs each and frees the array. */
+ * catalog_forget: their state is OBJECT_GONE or DROPPED. What was gone before the first snapshot
+ * was never known and is not listed. A collection whose fields can't be read yet is shown as
+ * CREATING. The caller unrefs each and frees the array. */
 size_t catalog_collections(struct catalog *c, struct collection ***ret_list);
 /* One by id, with a reference, or NULL. */
 struct collection *catalog_collection(struct catalog *c, int64_t id);
@@ -46,12 +48,14 @@ void catalog_partitions_free(struct partition *list, size_t n);
 /* All databases, copied (name and properties owned), GONE ones included. */
 size_t catalog_databases(struct catalog *c, struct database **ret_list);
 void catalog_databases_free(struct database *list, size_t n);
-/* The name of a database id to name (CAP bytes incl. 0); false if unknown. Gone ones keep their name. */
+/* The name of a database id to name (CAP bytes incl. 0); false if unknown. Gone ones keep their
+ * name. */
 bool catalog_database_name(struct catalog *c, int64_t db_id, char *name, size_t cap);
-/* Every user of a gone collection has finished with it: it may leave the lists, with its partitions.
- * Nothing happens to one that is not GONE or DROPPED. */
+/* Every user of a gone collection has finished with it: it may leave the lists, with its
+ * partitions. Nothing happens to one that is not GONE or DROPPED. */
 void catalog_forget(struct catalog *c, int64_t collection_id);
 /* The same for a gone partition of a collection that lives on. */
 void catalog_forget_partition(struct catalog *c, int64_t collection_id, int64_t id);
-/* The source's clock upper edge (kv/gid/timestamp) as a TSO, read with each snapshot; 0 if etcd has none. */
+/* The source's clock upper edge (kv/gid/timestamp) as a TSO, read with each snapshot; 0 if etcd has
+ * none. */
 uint64_t catalog_clock(struct catalog *c);

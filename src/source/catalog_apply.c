@@ -37,11 +37,11 @@ void catalog_notes_write(struct catalog *c)
 	struct list notes;
 
 	list_init(&notes);
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	list_splice(&notes, &c->notes);
 	size_t cut = c->n_notes > CATALOG_NOTES_MAX ? c->n_notes - CATALOG_NOTES_MAX : 0;
 	c->n_notes = 0;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	list_foreach (it, &notes) {
 		struct note *note = LIST_ITEM(it, struct note, link);
 		log_at(&c->log, note->level, "%s", note->text);

@@ -196,7 +196,8 @@ enum err_code catalog_decode_partition(struct slice value, int64_t collection_id
 	return ERR_OK;
 }
 
-/* Collections: repeated fields are noted in one pass and put together when their number is known. */
+/* Collections: repeated fields are noted in one pass and put together when their number is
+ * known. */
 struct coll_lists {
 	struct slice vchannels[COLLECTION_SHARDS_MAX], pchannels[COLLECTION_SHARDS_MAX];
 	struct slice starts[COLLECTION_SHARDS_MAX];

@@ -1,4 +1,4 @@
-/* etcd's keys and values of the source's catalog to model/collection.h; no I/O. (source.md 1.2-1.5)
+/* etcd's keys and values of the source's catalog to model/collection.h; no I/O.
  * For this folder and its tests. */
 #pragma once
 

@@ -14,7 +14,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/retry.h"
 #include "base/thread.h"
 #include "source/catalog.h"
@@ -61,7 +61,7 @@ struct catalog {
 	struct etcd_watch *watch;
 	struct retry retry;
 
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond changed;  /* version grew, or stop */
 	uint64_t version;     /* under mtx; 0 before the first snapshot */
 	uint64_t gen;         /* under mtx; counts snapshots */

@@ -61,9 +61,9 @@ enum err_code catalog_read_clock(struct catalog *c, struct err *e)
 	etcd_range_done(&r);
 	if (e->code)
 		return e->code;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	c->clock = ts_from_ms((int64_t)(ns / NS_PER_MS));
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return ERR_OK;
 }
 

@@ -16,9 +16,9 @@ static enum err_code list_all(struct catalog *c, struct err *e)
 		return err_ctx(e, "snapshot of %s", c->base);
 	if (etcd_watch_open(c->etcd, c->base, l.revision + 1, &c->watch, e))
 		return e->code;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	catalog_listing_apply(c, &l);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	log_info(&c->log,
 		"snapshot at revision %lld: keys of databases %zu, collections %zu, partitions %zu",
 		(long long)l.revision, l.databases.n, l.collections.n, l.partitions.n);
@@ -27,7 +27,7 @@ static enum err_code list_all(struct catalog *c, struct err *e)
 
 static void apply_events(struct catalog *c, const struct etcd_events *ev)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	for (size_t i = 0; i < ev->n; i++) {
 		const struct etcd_event *event = &ev->events[i];
 		if (event->kind == ETCD_EVENT_DELETE)
@@ -36,14 +36,14 @@ static void apply_events(struct catalog *c, const struct etcd_events *ev)
 			catalog_apply_put(c, &event->kv, false);
 	}
 	catalog_publish(c, false);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 static bool has_outage(struct catalog *c)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	bool outage = c->outage[0] != '\0';
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return outage;
 }
 
@@ -75,10 +75,10 @@ static enum err_code follow(struct catalog *c, struct err *e)
 
 static void set_outage(struct catalog *c, const struct err *e, int64_t delay_ms)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	snprintf(c->outage, sizeof(c->outage), "etcd %s: %s; retry in %lld ms", err_name(e->code),
 		e->text, (long long)delay_ms);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 static void recovered(struct catalog *c)
@@ -86,9 +86,9 @@ static void recovered(struct catalog *c)
 	retry_reset(&c->retry);
 	if (!has_outage(c))
 		return;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	c->outage[0] = '\0';
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	log_info(&c->log, "in order again");
 }
 

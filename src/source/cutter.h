@@ -1,4 +1,4 @@
-/* Cuts a topic into packs by time tick, as the source's own consumers do (source.md 2.6). Pure: no
+/* Cuts a topic into packs by time tick, as the source's own consumers do. Pure: no
  * I/O, no threads; one cutter a reader. */
 #pragma once
 

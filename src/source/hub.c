@@ -16,7 +16,7 @@ enum err_code hub_new(const struct hub_opts *o, struct hub **ret_h, struct err *
 	h->log = (struct log_ctx){.comp = LOG_reader};
 	h->budget = budget_new(o->budget_bytes, LIMIT_READER_FLOOR);
 	stop_init(&h->stop, NULL);
-	mtx_init(&h->mtx, "hub");
+	mutex_init(&h->mtx, "hub");
 	cond_init(&h->cond);
 	*ret_h = h;
 	if (thread_start(&h->keeper, "reader-keeper", hub_keeper_main, h, e)) {
@@ -33,7 +33,7 @@ static void channel_free(struct channel *ch)
 	list_foreach (it, &ch->readers)
 		reader_free(LIST_ITEM(it, struct reader, link));
 	cond_done(&ch->cond);
-	mtx_done(&ch->mtx);
+	mutex_done(&ch->mtx);
 	free(ch);
 }
 
@@ -53,25 +53,25 @@ void hub_free(struct hub *h)
 	budget_close(h->budget);
 	stop_done(&h->stop);
 	cond_done(&h->cond);
-	mtx_done(&h->mtx);
+	mutex_done(&h->mtx);
 	free(h);
 }
 
 void hub_kick(struct hub *h)
 {
-	mtx_lock(&h->mtx);
+	mutex_lock(&h->mtx);
 	h->kicked = true;
 	cond_signal(&h->cond);
-	mtx_unlock(&h->mtx);
+	mutex_unlock(&h->mtx);
 }
 
 void hub_note_away(struct hub *h, const char *why)
 {
-	mtx_lock(&h->mtx);
+	mutex_lock(&h->mtx);
 	bool first = h->away++ == 0;
 	if (first)
 		h->away_since_ms = time_mono_ms();
-	mtx_unlock(&h->mtx);
+	mutex_unlock(&h->mtx);
 	if (first)
 		log_warn(&h->log,
 			"the source's message queue is away: %s; reading goes on by itself", why);
@@ -79,10 +79,10 @@ void hub_note_away(struct hub *h, const char *why)
 
 void hub_note_back(struct hub *h)
 {
-	mtx_lock(&h->mtx);
+	mutex_lock(&h->mtx);
 	bool last = --h->away == 0;
 	int64_t ms = time_mono_ms() - h->away_since_ms;
-	mtx_unlock(&h->mtx);
+	mutex_unlock(&h->mtx);
 	if (last)
 		log_info(
 			&h->log, "the source's message queue is back after %lld ms", (long long)ms);
@@ -92,10 +92,10 @@ bool hub_first_of_type(struct hub *h, int type)
 {
 	uint64_t bit = 1ULL << ((unsigned)type % 61);
 
-	mtx_lock(&h->mtx);
+	mutex_lock(&h->mtx);
 	bool first = !(h->ignored_types & bit);
 	h->ignored_types |= bit;
-	mtx_unlock(&h->mtx);
+	mutex_unlock(&h->mtx);
 	return first;
 }
 
@@ -104,7 +104,7 @@ static struct channel *channel_new(struct hub *h, const char *pchannel)
 	struct channel *ch = xcalloc(1, sizeof(*ch));
 	ch->hub = h;
 	snprintf(ch->name, sizeof(ch->name), "%s", pchannel);
-	mtx_init(&ch->mtx, "channel");
+	mutex_init(&ch->mtx, "channel");
 	cond_init(&ch->cond);
 	list_init(&ch->waiting);
 	list_init(&ch->readers);
@@ -113,13 +113,13 @@ static struct channel *channel_new(struct hub *h, const char *pchannel)
 
 static struct channel *channel_get(struct hub *h, const char *pchannel, bool make)
 {
-	mtx_lock(&h->mtx);
+	mutex_lock(&h->mtx);
 	struct channel *ch = smap_get(&h->channels, pchannel);
 	if (!ch && make) {
 		ch = channel_new(h, pchannel);
 		smap_put(&h->channels, pchannel, ch);
 	}
-	mtx_unlock(&h->mtx);
+	mutex_unlock(&h->mtx);
 	return ch;
 }
 
@@ -133,7 +133,7 @@ void hub_subscribe(struct hub *h, struct sub *s)
 	s->same = NULL;
 	s->calling = s->dead = false;
 	list_init(&s->link);
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	struct reader *r = ch->main;
 	if (r && reader_can_join_locked(ch, r, s)) {
 		sub_attach_locked(ch, s, r);
@@ -143,7 +143,7 @@ void hub_subscribe(struct hub *h, struct sub *s)
 			ch->gather_until_ms = time_mono_ms() + HUB_GATHER_MS;
 		list_push(&ch->waiting, &s->link);
 	}
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 	if (!joined)
 		hub_kick(h);
 }
@@ -172,14 +172,14 @@ void hub_unsubscribe(struct hub *h, struct sub *s)
 
 	if (!ch)
 		return;
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	struct outlet *o = s->outlet;
 	sub_detach_locked(s, ch);
 	if (o)
 		wait_for_outlet_locked(ch, o);
 	while (s->calling)
 		cond_wait(&ch->cond, &ch->mtx, DEADLINE_NEVER);
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 }
 
 size_t hub_held_bytes(struct hub *h)
@@ -193,15 +193,15 @@ int hub_readers(struct hub *h)
 	void *v;
 	int n = 0;
 
-	mtx_lock(&h->mtx);
+	mutex_lock(&h->mtx);
 	while (smap_next(&h->channels, &pos, NULL, &v)) {
 		struct channel *ch = v;
-		mtx_lock(&ch->mtx);
+		mutex_lock(&ch->mtx);
 		list_foreach (it, &ch->readers)
 			n += !LIST_ITEM(it, struct reader, link)->done;
-		mtx_unlock(&ch->mtx);
+		mutex_unlock(&ch->mtx);
 	}
-	mtx_unlock(&h->mtx);
+	mutex_unlock(&h->mtx);
 	return n;
 }
 
@@ -234,11 +234,11 @@ void hub_status(struct hub *h, const char *pchannel, char *ret_text, size_t cap)
 	ret_text[0] = '\0';
 	if (!ch)
 		return;
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	list_foreach (it, &ch->readers)
 		if (!ret_text[0])
 			reader_status_locked(LIST_ITEM(it, struct reader, link), ret_text, cap);
 	if (!ret_text[0] && !list_empty(&ch->waiting))
 		snprintf(ret_text, cap, "waits for a reader");
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 }

@@ -197,9 +197,9 @@ static void start_reader(struct channel *ch, struct reader *r)
 	if (!thread_start(&r->thread, "reader", reader_main, r, &e))
 		return;
 	subs_fail(r, NULL, slice_of(NULL, 0), &e);
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	reader_end_locked(ch, r);
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 }
 
 /* The next reader to start or to join, with all else of the channel done. */
@@ -232,11 +232,11 @@ static int64_t keep_channel(struct channel *ch)
 {
 	for (;;) {
 		bool start = false;
-		mtx_lock(&ch->mtx);
+		mutex_lock(&ch->mtx);
 		struct reader *r = keep_locked(ch, &start);
 		int64_t left = ch->gather_until_ms - time_mono_ms();
 		bool gathering = !list_empty(&ch->waiting) && left > 0;
-		mtx_unlock(&ch->mtx);
+		mutex_unlock(&ch->mtx);
 		if (!r)
 			return gathering ? left : HUB_KEEPER_MS;
 		if (start)
@@ -253,13 +253,13 @@ static int64_t keep_all(struct hub *h)
 	int64_t wait = HUB_KEEPER_MS;
 	void *ch;
 
-	mtx_lock(&h->mtx);
+	mutex_lock(&h->mtx);
 	h->kicked = false;
 	while (smap_next(&h->channels, &pos, NULL, &ch)) {
 		mem_grow(&list, &cap, n + 1, sizeof(*list));
 		list[n++] = ch;
 	}
-	mtx_unlock(&h->mtx);
+	mutex_unlock(&h->mtx);
 	for (size_t i = 0; i < n; i++) {
 		int64_t ms = keep_channel(list[i]);
 		wait = MIN(wait, ms);
@@ -274,9 +274,9 @@ void hub_keeper_main(void *hub)
 
 	while (!stop_is_set(&h->stop)) {
 		struct deadline d = deadline_in(keep_all(h));
-		mtx_lock(&h->mtx);
+		mutex_lock(&h->mtx);
 		while (!h->kicked && cond_wait(&h->cond, &h->mtx, d))
 			;
-		mtx_unlock(&h->mtx);
+		mutex_unlock(&h->mtx);
 	}
 }

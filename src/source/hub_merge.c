@@ -68,9 +68,9 @@ static struct outlet *main_outlet_locked(struct channel *ch, struct reader *m, s
 	struct outlet *to = outlet_find_locked(ch, m, o->ops, o->group);
 
 	if (!to) {
-		mtx_unlock(&ch->mtx);
+		mutex_unlock(&ch->mtx);
 		void *lane = o->ops->lane_open(o->group, ch->name, m->at.ts, false);
-		mtx_lock(&ch->mtx);
+		mutex_lock(&ch->mtx);
 		to = outlet_new(s, lane, false);
 		to->round = m->round;
 		list_push(&m->outlets, &to->link);
@@ -106,9 +106,9 @@ static void merge_outlet_locked(
 	while ((s = sub_of_locked(ch, r, o)))
 		if (sub_tell_locked(ch, s, to))
 			change_reader_locked(ch, s, to, m);
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 	o->ops->move(o->lane, to->lane);
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	o->moved = true;
 	list_del(&o->link);
 	unpin_locked(ch, to);
@@ -119,10 +119,10 @@ void reader_merge(struct reader *r)
 {
 	struct channel *ch = r->ch;
 
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	struct reader *m = ch->main;
 	if (!may_merge_locked(ch, r, m)) {
-		mtx_unlock(&ch->mtx);
+		mutex_unlock(&ch->mtx);
 		return;
 	}
 	m->hold++;
@@ -132,7 +132,7 @@ void reader_merge(struct reader *r)
 	r->busy = false;
 	m->hold--;
 	cond_broadcast(&ch->cond);
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 }
 
 void reader_split_locked(struct channel *ch, struct reader *r, struct outlet *o)

@@ -13,7 +13,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/thread.h"
 #include "source/budget.h"
 #include "source/cutter.h"
@@ -36,7 +36,7 @@ struct hub {
 	struct log_ctx log;
 	int64_t grace_ms; /* HUB_MAIN_GRACE_MS and */
 	int64_t split_ms; /* HUB_SPLIT_MS; tests are more impatient */
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond cond;     /* the keeper's */
 	struct smap channels; /* under mtx; channels are freed with the hub only */
 	bool kicked;          /* under mtx */
@@ -48,7 +48,7 @@ struct hub {
 struct channel {
 	struct hub *hub;
 	char name[CHANNEL_BYTES];
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond cond;
 	struct list waiting; /* subs without a reader */
 	int64_t gather_until_ms;

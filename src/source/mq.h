@@ -25,15 +25,17 @@ struct mq_ops {
 	const char *name;
 	/* Is the queue reachable? For start-up checks. */
 	enum err_code (*check)(struct mq *q, struct stop *s, struct err *e);
-	/* The id the topic's next message will have, as a start position. NOT_FOUND: no such topic. */
-	enum err_code (*latest)(struct mq *q, const char *topic, struct stop *s, struct mq_id *ret_id,
-		struct err *e);
-	/* Starts reading at `from`, inclusive; without an id (n 0) at the first message the broker keeps. GONE (with the gap named) when it is older than what the
-	 * broker keeps or newer than its end; NOT_FOUND if there is no such topic. */
-	enum err_code (*open)(struct mq *q, const char *topic, const struct mq_id *from, struct stop *s,
-		struct mq_reader **ret_r, struct err *e);
-	/* The next message, to be freed by the caller; TIMEOUT when d passes first. UNAVAILABLE: broker
-	 * away, goes on by itself, call again. GONE, MALFORMED: call no more. */
+	/* The id the topic's next message will have, as a start position. NOT_FOUND: no such
+	 * topic. */
+	enum err_code (*latest)(struct mq *q, const char *topic, struct stop *s,
+		struct mq_id *ret_id, struct err *e);
+	/* Starts reading at `from`, inclusive; without an id (n 0) at the first message the broker
+	 * keeps. GONE (with the gap named) when it is older than what the broker keeps or newer
+	 * than its end; NOT_FOUND if there is no such topic. */
+	enum err_code (*open)(struct mq *q, const char *topic, const struct mq_id *from,
+		struct stop *s, struct mq_reader **ret_r, struct err *e);
+	/* The next message, to be freed by the caller; TIMEOUT when d passes first. UNAVAILABLE:
+	 * broker away, goes on by itself, call again. GONE, MALFORMED: call no more. */
 	enum err_code (*next)(struct mq_reader *r, struct deadline d, struct stop *s,
 		struct mq_msg **ret_m, struct err *e);
 	void (*close)(struct mq_reader *r);

@@ -1,5 +1,5 @@
 /* Kafka as the source's queue, over librdkafka: topic = pchannel, partition 0, id = offset as 8
- * bytes little endian. (source.md 2.1, 2.4) */
+ * bytes little endian. */
 #pragma once
 
 #include "source/mq.h"
@@ -7,7 +7,8 @@
 struct mq_kafka_opts {
 	const char *address; /* bootstrap servers */
 	const char *sasl_username, *sasl_password, *sasl_mechanisms, *security_protocol;
-	/* extra librdkafka settings of the config's `consumer` map: key, value, key, value, ..., NULL */
+	/* extra librdkafka settings of the config's `consumer` map: key, value, key, value, ...,
+	 * NULL */
 	const char *const *extra;
 };
 

@@ -34,9 +34,9 @@ void outlet_drop_locked(struct channel *ch, struct outlet *o)
 		return;
 	list_del(&o->link);
 	if (!o->moved) {
-		mtx_unlock(&ch->mtx);
+		mutex_unlock(&ch->mtx);
 		o->ops->lane_close(o->lane);
-		mtx_lock(&ch->mtx);
+		mutex_lock(&ch->mtx);
 	}
 	free(o);
 }
@@ -46,9 +46,9 @@ bool sub_tell_locked(struct channel *ch, struct sub *s, struct outlet *o)
 	struct reader *r = s->reader;
 
 	s->calling = true;
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 	s->lane_set(s->user, o->lane);
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	s->calling = false;
 	cond_broadcast(&ch->cond);
 	return s->reader == r;
@@ -85,9 +85,9 @@ static struct outlet *open_for_locked(
 	bool chaser = ch->main != r;
 
 	s->calling = true;
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 	void *lane = s->ops->lane_open(s->group, ch->name, start, chaser);
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	struct outlet *o = outlet_new(s, lane, chaser);
 	list_push(&r->outlets, &o->link);
 	if (s->reader != r) {
@@ -104,7 +104,7 @@ void outlets_open(struct reader *r, uint64_t begin_ts)
 	struct channel *ch = r->ch;
 	struct sub *s;
 
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	while ((s = untold_locked(ch, r))) {
 		struct outlet *o = outlet_find_locked(ch, r, s->ops, s->group);
 		if (!o)
@@ -117,7 +117,7 @@ void outlets_open(struct reader *r, uint64_t begin_ts)
 		r->untold--;
 		sub_tell_locked(ch, s, o);
 	}
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 }
 
 static struct sub *concerned_locked(UNUSED struct channel *ch, struct reader *r,
@@ -139,19 +139,19 @@ void subs_fail(
 	struct channel *ch = r->ch;
 	struct sub *s;
 
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	while ((s = concerned_locked(ch, r, upto, vchannel))) {
 		struct outlet *o = s->outlet;
 		sub_detach_locked(s, ch);
 		s->dead = s->calling = true;
-		mtx_unlock(&ch->mtx);
+		mutex_unlock(&ch->mtx);
 		s->failed(s->user, why);
-		mtx_lock(&ch->mtx);
+		mutex_lock(&ch->mtx);
 		outlet_drop_locked(ch, o);
 		s->calling = false;
 		cond_broadcast(&ch->cond);
 	}
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 }
 
 static void pack_add(struct pack *pk, struct pack_msg ***tail, struct sub *s, struct hub_raw *raw)
@@ -255,11 +255,11 @@ static void push_one_locked(struct channel *ch, struct reader *r, struct outlet 
 	o->push_since_ms = time_mono_ms();
 	bool first = !o->again;
 	o->again = false;
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 	if (first)
 		count_read(r, pk);
 	enum err_code code = o->ops->push(o->lane, pk, &stop, &e);
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	o->push_stop = NULL;
 	o->pins--;
 	cond_broadcast(&ch->cond);
@@ -282,10 +282,10 @@ void outlets_push(struct reader *r, struct cut *cut)
 	struct pack *pk;
 	struct outlet *o;
 
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	while (!stop_is_set(&r->stop) && (o = next_locked(ch, r, cut, &pk))) {
 		push_one_locked(ch, r, o, pk, cut);
 		outlet_drop_locked(ch, o);
 	}
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 }

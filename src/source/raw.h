@@ -30,7 +30,7 @@ enum raw_kind {
 /* Takes m. */
 struct hub_raw *raw_new(struct mq_msg *m);
 /* Reads type, time, ids and shard from payload and properties; three generations of properties are
- * known (source.md 2.2). MALFORMED; UNSUPPORTED for a message of Milvus 2.6's streaming service. */
+ * known. MALFORMED; UNSUPPORTED for a message of Milvus 2.6's streaming service. */
 NODISCARD enum err_code raw_peek(struct hub_raw *raw, enum raw_kind *ret_kind, struct err *e);
 /* Waits for room in a; from then on raw is charged to it. */
 NODISCARD enum err_code raw_charge(

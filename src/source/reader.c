@@ -15,11 +15,11 @@ enum { NEXT_MS = 1000, REOPEN_FIRST_MS = 100, REOPEN_MOST_MS = 5000 };
 
 static void note_trouble(struct reader *r, const struct err *e)
 {
-	mtx_lock(&r->ch->mtx);
+	mutex_lock(&r->ch->mtx);
 	bool first = !r->away;
 	r->away = true;
 	snprintf(r->trouble, sizeof(r->trouble), "%.*s", (int)sizeof(r->trouble) - 1, e->text);
-	mtx_unlock(&r->ch->mtx);
+	mutex_unlock(&r->ch->mtx);
 	if (first)
 		hub_note_away(r->hub, e->text);
 }
@@ -28,10 +28,10 @@ static void clear_trouble(struct reader *r)
 {
 	if (!r->away) /* written by this thread only */
 		return;
-	mtx_lock(&r->ch->mtx);
+	mutex_lock(&r->ch->mtx);
 	r->away = false;
 	r->trouble[0] = '\0';
-	mtx_unlock(&r->ch->mtx);
+	mutex_unlock(&r->ch->mtx);
 	hub_note_back(r->hub);
 }
 
@@ -51,10 +51,10 @@ static void set_from(struct reader *r, const struct mq_id *from)
 {
 	struct channel *ch = r->ch;
 
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	r->from = from ? *from : first_id_locked(ch, r);
 	r->at = (struct position){.ts = 0};
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 }
 
 static void fail_all(struct reader *r, const struct err *e)
@@ -124,21 +124,21 @@ static void open_topic(struct reader *r, struct retry *retry)
 /* A merge may hold the reader for the moment it takes. */
 static void round_begin(struct reader *r, const struct cut *cut)
 {
-	mtx_lock(&r->ch->mtx);
+	mutex_lock(&r->ch->mtx);
 	while (r->hold)
 		cond_wait(&r->ch->cond, &r->ch->mtx, DEADLINE_NEVER);
 	r->busy = true;
 	r->round++;
 	r->at = (struct position){.id = cut->tick, .ts = cut->end_ts};
-	mtx_unlock(&r->ch->mtx);
+	mutex_unlock(&r->ch->mtx);
 }
 
 static void round_end(struct reader *r)
 {
-	mtx_lock(&r->ch->mtx);
+	mutex_lock(&r->ch->mtx);
 	r->busy = false;
 	cond_broadcast(&r->ch->cond);
-	mtx_unlock(&r->ch->mtx);
+	mutex_unlock(&r->ch->mtx);
 }
 
 static void on_tick(struct reader *r, const struct hub_raw *raw, bool waited)
@@ -289,21 +289,21 @@ static bool finished(struct reader *r)
 {
 	struct channel *ch = r->ch;
 
-	mtx_lock(&ch->mtx);
+	mutex_lock(&ch->mtx);
 	bool end = stop_is_set(&r->stop);
 	if (!end && list_empty(&r->subs) && !r->hold)
 		end = r->chaser || time_mono_ms() - r->alone_since_ms > r->hub->grace_ms;
 	if (end)
 		reader_end_locked(ch, r);
-	mtx_unlock(&ch->mtx);
+	mutex_unlock(&ch->mtx);
 	return end;
 }
 
 static bool has_subs(struct reader *r)
 {
-	mtx_lock(&r->ch->mtx);
+	mutex_lock(&r->ch->mtx);
 	bool has = !list_empty(&r->subs);
-	mtx_unlock(&r->ch->mtx);
+	mutex_unlock(&r->ch->mtx);
 	return has;
 }
 

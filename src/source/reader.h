@@ -1,7 +1,7 @@
-/* Reading the source's pchannels. One main reader thread a pchannel serves all subscriptions on it; a
- * subscription that starts before the main reader's place gets a chaser, a short-lived reader from its own
- * position, which merges into the main one when it has caught up. A reader cuts the topic into packs by time
- * tick (source.md 2.6) and hands each subscriber group one pack per tick.
+/* Reading the source's pchannels. One main reader thread a pchannel serves all subscriptions on it;
+ * a subscription that starts before the main reader's place gets a chaser, a short-lived reader
+ * from its own position, which merges into the main one when it has caught up. A reader cuts the
+ * topic into packs by time tick and hands each subscriber group one pack per tick.
  *
  *   hub           all readers of one source queue
  *   sub           one vchannel wanted by one consumer, from an exact position
@@ -21,48 +21,52 @@
 struct hub;
 struct sub;
 
-/* Several pack_msgs may share one mq_msg (non-DML messages of a collection with several subs): raw is
- * reference-counted; pack_free gives all references and the budget back. @thread any */
+/* Several pack_msgs may share one mq_msg (non-DML messages of a collection with several subs): raw
+ * is reference-counted; pack_free gives all references and the budget back. @thread any */
 void pack_free(struct pack *pk);
 
 /* What a group does; called by reader threads, one thread a lane at a time. */
 struct group_ops {
 	/* A reader starts to deliver; start_ts is where its first pack begins (0 unknown). */
 	void *(*lane_open)(void *group, const char *pchannel, uint64_t start_ts, bool chaser);
-	/* Takes pk (also on failure). Blocks while the lane is full; CANCELLED ends the reader's attempt. A bare tick
-	 * (no messages) may be merged into the newest queued bare tick by the callee. */
+	/* Takes pk (also on failure). Blocks while the lane is full; CANCELLED ends the reader's
+	 * attempt. A bare tick (no messages) may be merged into the newest queued bare tick by the
+	 * callee. */
 	enum err_code (*push)(void *lane, struct pack *pk, struct stop *s, struct err *e);
-	/* From now on the subs of `from` come through `to`, in order behind what is queued in from; from is closed
-	 * by this. */
+	/* From now on the subs of `from` come through `to`, in order behind what is queued in from;
+	 * from is closed by this. */
 	void (*move)(void *from, void *to);
 	/* No more packs; what is queued is still delivered. */
 	void (*lane_close)(void *lane);
 };
 
-/* Fields are set by the subscriber, private ones by the hub. Must stay until hub_unsubscribe returns. */
+/* Fields are set by the subscriber, private ones by the hub. Must stay until hub_unsubscribe
+ * returns. */
 struct sub {
 	char vchannel[CHANNEL_BYTES];
 	char pchannel[CHANNEL_BYTES];
 	int64_t collection_id;
-	struct position start;        /* rows with time <= start.ts are skipped */
+	struct position start; /* rows with time <= start.ts are skipped */
 	const struct group_ops *ops;
 	void *group;
-	void *user;                   /* the stream */
-	/* Called (reader thread) when the sub can't go on: GONE, MALFORMED, UNSUPPORTED (`_v` messages), ... */
+	void *user; /* the stream */
+	/* Called (reader thread) when the sub can't go on: GONE, MALFORMED, UNSUPPORTED (`_v`
+	 * messages), ... */
 	void (*failed)(void *user, const struct err *e);
-	/* Called by the reader thread when the sub's lane is known or changes (after lane_open / before move). */
+	/* Called by the reader thread when the sub's lane is known or changes (after lane_open /
+	 * before move). */
 	void (*lane_set)(void *user, void *lane);
-	struct list link;             /* private, as all below, under the channel's lock */
-	struct reader *reader;        /* NULL: waiting, dead or unsubscribed */
-	struct outlet *outlet;        /* NULL: its lane is not open yet */
-	struct sub *same;             /* next sub of the reader with the same vchannel */
-	bool calling;                 /* one of its callbacks runs */
-	bool dead;                    /* failed was called */
+	struct list link;      /* private, as all below, under the channel's lock */
+	struct reader *reader; /* NULL: waiting, dead or unsubscribed */
+	struct outlet *outlet; /* NULL: its lane is not open yet */
+	struct sub *same;      /* next sub of the reader with the same vchannel */
+	bool calling;          /* one of its callbacks runs */
+	bool dead;             /* failed was called */
 };
 
 struct hub_opts {
 	struct mq *mq;
-	size_t budget_bytes;          /* all messages held, LIMIT_PROCESS_BUDGET */
+	size_t budget_bytes; /* all messages held, LIMIT_PROCESS_BUDGET */
 	/* Told of every message read (metrics); may be NULL. @thread reader */
 	void (*on_read)(void *arg, const struct sub *sub, const struct dml *d, size_t bytes);
 	void *arg;
@@ -72,11 +76,13 @@ NODISCARD enum err_code hub_new(const struct hub_opts *o, struct hub **ret_h, st
 /* All subs must be gone. Joins all readers. */
 void hub_free(struct hub *h);
 
-/* Starts delivery soon; errors come through sub->failed. @thread any, does not block on the network */
+/* Starts delivery soon; errors come through sub->failed. @thread any, does not block on the
+ * network */
 void hub_subscribe(struct hub *h, struct sub *s);
-/* When it returns, no callback of s runs any more and no further message of s is delivered; queued packs
- * may still name it: the caller handles those. From the call on, packs may come without messages of s, so
- * the caller stops counting them as its progress first. A push that blocks is cancelled after a moment and
+/* When it returns, no callback of s runs any more and no further message of s is delivered; queued
+ * packs may still name it: the caller handles those. From the call on, packs may come without
+ * messages of s, so the caller stops counting them as its progress first. A push that blocks is
+ * cancelled after a moment and
  * repeated without s. @thread any but readers  @locks none that a push takes */
 void hub_unsubscribe(struct hub *h, struct sub *s);
 

@@ -1,6 +1,5 @@
 /* Stored records as JSON: tasks and position documents in the reference's exact format, plus our
  * extension, which the reference ignores (and drops when it writes a record itself).
- * (server.md 3.1)
  *
  * Task: one extra field "UserPaused": true, left out when false. Fields that we don't know belong
  * to whoever wrote them: they are kept by writing over the stored text (record_task_merge), not in

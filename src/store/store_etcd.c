@@ -15,7 +15,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/str.h"
 #include "store/keys.h"
 #include "store/record.h"
@@ -32,7 +32,7 @@ struct store_etcd {
 	struct etcd *c;
 	char *root, *guard_key;
 	char *owner; /* the value we put under guard_key */
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond turn;
 	bool changing; /* under mtx: somebody has the turn */
 	/* Of whoever has the turn: */
@@ -92,23 +92,23 @@ static enum err_code take_turn(struct store_etcd *me, struct stop *s, struct err
 	struct stop_watch w;
 
 	stop_watch_add(s, &w, &me->mtx, &me->turn);
-	mtx_lock(&me->mtx);
+	mutex_lock(&me->mtx);
 	while (me->changing && !stop_is_set(s))
 		cond_wait(&me->turn, &me->mtx, DEADLINE_NEVER);
 	bool ok = !stop_is_set(s);
 	me->changing = ok ? true : me->changing;
-	mtx_unlock(&me->mtx);
+	mutex_unlock(&me->mtx);
 	stop_watch_del(s, &w);
 	return ok ? ERR_OK : stop_err(e);
 }
 
 static void give_turn(struct store_etcd *me)
 {
-	mtx_lock(&me->mtx);
+	mutex_lock(&me->mtx);
 	me->changing = false;
 	/* All: a waiter whose token is set would swallow a single signal. */
 	cond_broadcast(&me->turn);
-	mtx_unlock(&me->mtx);
+	mutex_unlock(&me->mtx);
 }
 
 static void forget_guard(struct store_etcd *me)
@@ -532,7 +532,7 @@ static void et_close(struct store *st)
 
 	smap_done(&me->known);
 	cond_done(&me->turn);
-	mtx_done(&me->mtx);
+	mutex_done(&me->mtx);
 	free(me->root);
 	free(me->guard_key);
 	free(me->owner);
@@ -566,7 +566,7 @@ enum err_code store_etcd_open(
 	me->owner =
 		xasprintf("{\"owner\":\"%s\",\"process\":\"%d on %s\"}", id, (int)getpid(), host);
 	me->guard_rev = UNKNOWN;
-	mtx_init(&me->mtx, "store etcd");
+	mutex_init(&me->mtx, "store etcd");
 	cond_init(&me->turn);
 	*ret = &me->st;
 	return ERR_OK;

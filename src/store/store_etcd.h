@@ -1,4 +1,4 @@
-/* The metastore in etcd: the reference's keys and JSON (server.md 3.1), so that its tasks are
+/* The metastore in etcd: the reference's keys and JSON, so that its tasks are
  * carried on, and our own records under R/ext/. */
 #pragma once
 

@@ -6,7 +6,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/str.h"
 #include "store/keys.h"
 #include "store/record.h"
@@ -14,7 +14,7 @@
 struct store_mem {
 	struct store st;
 	char *root;
-	struct mtx mtx;
+	struct mutex mtx;
 	/* Under mtx: */
 	struct smap kv; /* full key -> heap text */
 	enum err_code fail_code;
@@ -80,9 +80,9 @@ static enum err_code mem_check(struct store *st, struct stop *s, struct err *e)
 
 	if (stop_is_set(s))
 		return stop_err(e);
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	enum err_code code = enter_locked(m, e);
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 	return code;
 }
 
@@ -97,14 +97,14 @@ static enum err_code mem_tasks(
 
 	if (stop_is_set(s))
 		return stop_err(e);
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	enum err_code code = enter_locked(m, e);
 	CLEANUP(freep)
 	const char **l = keys_locked(m, prefix, &n);
 	for (size_t i = 0; i < n && !code; i++)
 		record_tasks_add(
 			&out, slice_str(l[i] + strlen(prefix)), slice_str(smap_get(&m->kv, l[i])));
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 	*ret_list = out.v;
 	*ret_n = out.n;
 	return code;
@@ -143,11 +143,11 @@ static enum err_code mem_task_put(
 
 	if (stop_is_set(s))
 		return stop_err(e);
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	enum err_code code = enter_locked(m, e);
 	if (!code)
 		code = task_put_locked(m, t, e);
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 	return code;
 }
 
@@ -170,7 +170,7 @@ static enum err_code mem_task_delete(
 
 	if (stop_is_set(s))
 		return stop_err(e);
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	enum err_code code = enter_locked(m, e);
 	if (!code) {
 		put_locked(m, task, NULL);
@@ -178,7 +178,7 @@ static enum err_code mem_task_delete(
 		delete_prefix_locked(m, objects);
 		delete_prefix_locked(m, bounds);
 	}
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 	return code;
 }
 
@@ -195,14 +195,14 @@ static enum err_code mem_positions(struct store *st, const char *task_id, struct
 
 	if (stop_is_set(s))
 		return stop_err(e);
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	enum err_code code = enter_locked(m, e);
 	CLEANUP(freep)
 	const char **l = keys_locked(m, prefix, &n);
 	for (size_t i = 0; i < n && !code; i++)
 		record_docs_add(
 			&out, slice_str(l[i] + strlen(all)), slice_str(smap_get(&m->kv, l[i])));
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 	*ret_list = out.v;
 	*ret_n = out.n;
 	return code;
@@ -265,11 +265,11 @@ static enum err_code mem_write(
 	enum err_code code = stop_is_set(s) ? stop_err(e) : encode_all(b, texts, e);
 
 	if (!code) {
-		mtx_lock(&m->mtx);
+		mutex_lock(&m->mtx);
 		code = enter_locked(m, e);
 		if (!code)
 			code = write_locked(m, b, texts, e);
-		mtx_unlock(&m->mtx);
+		mutex_unlock(&m->mtx);
 	}
 	for (size_t i = 0; i < b->n_positions; i++)
 		free(texts[i]);
@@ -289,7 +289,7 @@ static enum err_code mem_exts(struct store *st, const char *prefix, struct stop 
 
 	if (stop_is_set(s))
 		return stop_err(e);
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	enum err_code code = enter_locked(m, e);
 	CLEANUP(freep)
 	const char **l = keys_locked(m, full, &n);
@@ -298,7 +298,7 @@ static enum err_code mem_exts(struct store *st, const char *prefix, struct stop 
 	for (size_t i = 0; i < n; i++)
 		out[i] = (struct store_ext_kv){.key = xstrdup(l[i] + strlen(all)),
 			.value = xstrdup(smap_get(&m->kv, l[i]))};
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 	*ret_list = out;
 	*ret_n = n;
 	return code;
@@ -313,7 +313,7 @@ static void mem_close(struct store *st)
 	while (smap_next(&m->kv, &pos, &(const char *){NULL}, &value))
 		free(value);
 	smap_done(&m->kv);
-	mtx_done(&m->mtx);
+	mutex_done(&m->mtx);
 	free(m->root);
 	free(m);
 }
@@ -336,7 +336,7 @@ struct store *store_mem_new(const char *root_path)
 
 	m->st.ops = &mem_ops;
 	m->root = keys_root(root_path);
-	mtx_init(&m->mtx, "store mem");
+	mutex_init(&m->mtx, "store mem");
 	return &m->st;
 }
 
@@ -344,29 +344,29 @@ void store_mem_fail(struct store *st, enum err_code code, unsigned times)
 {
 	struct store_mem *m = self(st);
 
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	m->fail_code = code;
 	m->fail_times = times;
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 }
 
 void store_mem_raw(struct store *st, const char *key, const char *value)
 {
 	struct store_mem *m = self(st);
 
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	put_locked(m, key, value ? xstrdup(value) : NULL);
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 }
 
 char *store_mem_get(struct store *st, const char *key)
 {
 	struct store_mem *m = self(st);
 
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	const char *v = smap_get(&m->kv, key);
 	char *copy = v ? xstrdup(v) : NULL;
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 	return copy;
 }
 
@@ -374,8 +374,8 @@ uint64_t store_mem_writes(struct store *st)
 {
 	struct store_mem *m = self(st);
 
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	uint64_t n = m->writes;
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 	return n;
 }

@@ -9,7 +9,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "store/keys.h"
 #include "store/record.h"
 #include "store/sqdb.h"
@@ -17,7 +17,7 @@
 struct store_sqlite {
 	struct store st;
 	char *root;
-	struct mtx mtx;
+	struct mutex mtx;
 	struct sqdb db; /* under mtx */
 };
 
@@ -32,11 +32,11 @@ static enum err_code sq_check(struct store *st, struct stop *s, struct err *e)
 
 	if (stop_is_set(s))
 		return stop_err(e);
-	mtx_lock(&me->mtx);
+	mutex_lock(&me->mtx);
 	enum err_code code = sqdb_present(&me->db, e);
 	if (!code)
 		code = sqdb_exec(&me->db, "SELECT version FROM schema_version", e);
-	mtx_unlock(&me->mtx);
+	mutex_unlock(&me->mtx);
 	return code;
 }
 
@@ -81,9 +81,9 @@ static enum err_code list(
 
 	if (stop_is_set(s))
 		return stop_err(e);
-	mtx_lock(&me->mtx);
+	mutex_lock(&me->mtx);
 	enum err_code code = list_locked(me, l, &mine);
-	mtx_unlock(&me->mtx);
+	mutex_unlock(&me->mtx);
 	return code ? err_set_origin(e, code, mine.origin, "%s", mine.text) : ERR_OK;
 }
 
@@ -393,13 +393,13 @@ static enum err_code transact(
 
 	if (stop_is_set(s))
 		return stop_err(e);
-	mtx_lock(&me->mtx);
+	mutex_lock(&me->mtx);
 	enum err_code code = sqdb_begin(&me->db, &mine);
 	if (!code) {
 		code = change(me, arg, &mine);
 		code = sqdb_end(&me->db, code, &mine);
 	}
-	mtx_unlock(&me->mtx);
+	mutex_unlock(&me->mtx);
 	return code ? err_set_origin(e, code, mine.origin, "%s", mine.text) : ERR_OK;
 }
 
@@ -456,7 +456,7 @@ static void sq_close(struct store *st)
 	struct store_sqlite *me = self(st);
 
 	sqdb_close(&me->db);
-	mtx_done(&me->mtx);
+	mutex_done(&me->mtx);
 	free(me->root);
 	free(me);
 }
@@ -485,7 +485,7 @@ enum err_code store_sqlite_open(
 	}
 	me->st.ops = &sqlite_ops;
 	me->root = keys_root(root_path);
-	mtx_init(&me->mtx, "store sqlite");
+	mutex_init(&me->mtx, "store sqlite");
 	*ret = &me->st;
 	return ERR_OK;
 }

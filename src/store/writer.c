@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/retry.h"
 #include "base/str.h"
 #include "base/thread.h"
@@ -41,7 +41,7 @@ struct writer {
 	struct stop stop;
 	struct stop_watch watch;
 	struct log_ctx log;
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond wake; /* the thread: something to do */
 	struct cond done; /* others: a round has ended */
 	/* Under mtx: */
@@ -74,7 +74,7 @@ static void entry_free(struct entry *n)
 /* Takes n. */
 static void put(struct writer *w, struct entry *n)
 {
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	n->seq = ++w->seq;
 	bool first = smap_count(&w->dirty) == 0;
 	struct entry *old = smap_put(&w->dirty, n->map_key, n);
@@ -84,7 +84,7 @@ static void put(struct writer *w, struct entry *n)
 			w->due = deadline_in(w->interval_ms);
 		cond_signal(&w->wake);
 	}
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 	entry_free(old);
 }
 
@@ -122,7 +122,7 @@ enum err_code writer_flush(struct writer *w, struct deadline d, struct stop *s, 
 	struct stop_watch watch;
 
 	stop_watch_add(s, &watch, &w->mtx, &w->done);
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	uint64_t want = w->seq;
 	if (w->durable < want) {
 		w->urgent = true;
@@ -134,7 +134,7 @@ enum err_code writer_flush(struct writer *w, struct deadline d, struct stop *s, 
 	bool ok = w->durable >= want;
 	size_t waiting = smap_count(&w->dirty) + w->in_round;
 	struct err last = w->last;
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 	stop_watch_del(s, &watch);
 	return ok ? ERR_OK : flush_failed(w, s, waiting, &last, e);
 }
@@ -167,7 +167,7 @@ void writer_forget_task(struct writer *w, const char *task_id)
 	char *bounds = keys_ext("", bound);
 	char *const prefixes[] = {docs, objects, bounds};
 
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	/* A failed round puts its entries back, so look only when none is under way. */
 	w->forgetting++;
 	while (w->running)
@@ -185,12 +185,12 @@ void writer_forget_task(struct writer *w, const char *task_id)
 		w->durable = w->seq;
 		cond_broadcast(&w->done);
 	}
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 }
 
 void writer_status(struct writer *w, struct writer_status *ret)
 {
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	*ret = (struct writer_status){.healthy = w->last.code == ERR_OK,
 		.code = w->last.code,
 		.failures = w->failures,
@@ -201,7 +201,7 @@ void writer_status(struct writer *w, struct writer_status *ret)
 			"metastore %s: %s; retry in %lld ms, %zu records waiting",
 			err_name(w->last.code), w->last.text, (long long)deadline_left_ms(w->due),
 			ret->waiting);
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 }
 
 /* --- the thread --- */
@@ -356,18 +356,18 @@ static void writer_main(void *arg)
 
 	for (;;) {
 		struct err e = ERR_INIT;
-		mtx_lock(&w->mtx);
+		mutex_lock(&w->mtx);
 		bool go = wait_locked(w);
 		unsigned failed_before = w->failures;
 		if (go)
 			take_locked(w, &r);
-		mtx_unlock(&w->mtx);
+		mutex_unlock(&w->mtx);
 		if (!go)
 			return;
 		bool store_ok = write_round(w, &r, &e);
-		mtx_lock(&w->mtx);
+		mutex_lock(&w->mtx);
 		end_locked(w, &r, store_ok, &e);
-		mtx_unlock(&w->mtx);
+		mutex_unlock(&w->mtx);
 		report(w, failed_before, &e);
 	}
 }
@@ -381,7 +381,7 @@ enum err_code writer_new(
 	w->interval_ms = interval_ms;
 	w->retry = (struct retry)RETRY_INIT(RETRY_FIRST_MS, RETRY_MOST_MS);
 	w->log = (struct log_ctx){.comp = LOG_store, .fields = ""};
-	mtx_init(&w->mtx, "store writer");
+	mutex_init(&w->mtx, "store writer");
 	cond_init(&w->wake);
 	cond_init(&w->done);
 	stop_init(&w->stop, NULL);
@@ -420,6 +420,6 @@ void writer_free(struct writer *w)
 	stop_done(&w->stop);
 	cond_done(&w->done);
 	cond_done(&w->wake);
-	mtx_done(&w->mtx);
+	mutex_done(&w->mtx);
 	free(w);
 }

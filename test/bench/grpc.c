@@ -1,5 +1,5 @@
-/* bench-grpc: the gRPC client against the test server in one process; prints MB/s, calls/s and the client
- * threads' CPU (the server's thread is told apart by its clock).
+/* bench-grpc: the gRPC client against the test server in one process; prints MB/s, calls/s and the
+ * client threads' CPU (the server's thread is told apart by its clock).
  *
  *   bench-grpc [body-bytes [slices [in-flight [seconds]]]] */
 #include <pthread.h>
@@ -57,7 +57,9 @@ static void run(void *arg)
 
 	while (!deadline_passed(b->until)) {
 		struct err e = ERR_INIT;
-		struct grpc_call call = {.path = "/bench.Bench/Put", .body = b->v, .n_body = b->n,
+		struct grpc_call call = {.path = "/bench.Bench/Put",
+			.body = b->v,
+			.n_body = b->n,
 			.deadline = deadline_in(30000)};
 		if (grpc_unary(b->chan, &call, &b->stop, &answer, &e)) {
 			fprintf(stderr, "%s\n", e.text);
@@ -108,8 +110,10 @@ int main(int argc, char **argv)
 	CLEANUP(freep) uint8_t *data = xcalloc(1, body);
 	CLEANUP(freep) struct slice *v = xcalloc(slices, sizeof(*v));
 	struct bench b = {.v = v, .n = slices};
-	struct gs_opts so = {.handler = {.arg = &b, .request = on_request,
-		.wants_chunks = wants_chunks, .chunk = on_chunk}};
+	struct gs_opts so = {.handler = {.arg = &b,
+				     .request = on_request,
+				     .wants_chunks = wants_chunks,
+				     .chunk = on_chunk}};
 	struct gs *server = NULL;
 	struct grpc *g = NULL;
 	struct err e = ERR_INIT;

@@ -1,12 +1,13 @@
-/* cdc-sink: stands between the product and a real target Milvus and swallows ReplicateMessage, so that a
- * bench measures the product and not the target. All other calls are forwarded with their metadata.
+/* cdc-sink: stands between the product and a real target Milvus and swallows ReplicateMessage, so
+ * that a bench measures the product and not the target. All other calls are forwarded with their
+ * metadata.
  *
  *   cdc-sink --listen 19531 --target 127.0.0.1:19530 --stat 19532 [--rtt-ms 50] [--bind 0.0.0.0]
  *
- * ReplicateMessage is counted while it streams in (nothing is buffered) and answered with a position:
- * the base64 of an 8-byte little-endian count of the messages its channel has got so far, as a
- * target's message id would grow. --rtt-ms delays every answer. GET /stat tells the counts as JSON, /reset
- * zeroes them (not the positions). first_ns and last_ns are CLOCK_REALTIME. */
+ * ReplicateMessage is counted while it streams in (nothing is buffered) and answered with a
+ * position: the base64 of an 8-byte little-endian count of the messages its channel has got so far,
+ * as a target's message id would grow. --rtt-ms delays every answer. GET /stat tells the counts as
+ * JSON, /reset zeroes them (not the positions). first_ns and last_ns are CLOCK_REALTIME. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -19,7 +20,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/queue.h"
 #include "base/str.h"
 #include "base/thread.h"
@@ -32,9 +33,18 @@ enum { WORKERS = 16, QUEUE_CALLS = 1024, CHANNEL_BYTES = 256, FORWARD_MS = 12000
 
 static const char replicate_path[] = "/milvus.proto.milvus.MilvusService/ReplicateMessage";
 
-/* Where a ReplicateMessageRequest stands that arrives in pieces. Only its top level is looked at. */
+/* Where a ReplicateMessageRequest stands that arrives in pieces. Only its top level is looked
+ * at. */
 struct scan {
-	enum { SCAN_PREFIX, SCAN_TAG, SCAN_LENGTH, SCAN_VARINT, SCAN_SKIP, SCAN_CHANNEL, SCAN_BAD } at;
+	enum {
+		SCAN_PREFIX,
+		SCAN_TAG,
+		SCAN_LENGTH,
+		SCAN_VARINT,
+		SCAN_SKIP,
+		SCAN_CHANNEL,
+		SCAN_BAD
+	} at;
 	uint64_t value;
 	unsigned shift;
 	uint64_t left; /* of the prefix, a skipped field or the channel */
@@ -57,7 +67,7 @@ struct sink {
 	struct stop stop;
 	struct thread workers[WORKERS];
 	int64_t rtt_ms;
-	struct mtx mtx;
+	struct mutex mtx;
 	struct stat_counts counts; /* under mtx */
 	struct smap positions;     /* under mtx: channel to uint64_t */
 };
@@ -164,7 +174,7 @@ static uint64_t count_call(struct sink *k, const struct scan *s)
 {
 	int64_t now = now_ns();
 
-	mtx_lock(&k->mtx);
+	mutex_lock(&k->mtx);
 	struct stat_counts *t = &k->counts;
 	t->calls++;
 	t->bytes += s->bytes >= 5 ? s->bytes - 5 : 0;
@@ -180,7 +190,7 @@ static uint64_t count_call(struct sink *k, const struct scan *s)
 		smap_put(&k->positions, name, position);
 	}
 	uint64_t at = *position += s->msgs;
-	mtx_unlock(&k->mtx);
+	mutex_unlock(&k->mtx);
 	return at;
 }
 
@@ -211,7 +221,7 @@ static void on_request(void *arg, struct gs_call *c)
 	if (*gs_user(c))
 		answer_replicate(k, c);
 	else if (queue_count(&k->forward) == QUEUE_CALLS ||
-		queue_push(&k->forward, c, &k->stop, NULL) != ERR_OK)
+		 queue_push(&k->forward, c, &k->stop, NULL) != ERR_OK)
 		gs_end(c, 8, "cdc-sink: too many calls wait", 0);
 }
 
@@ -219,7 +229,10 @@ static void forward(struct sink *k, struct gs_call *c)
 {
 	struct grpc_meta meta[24];
 	struct slice body = gs_body(c);
-	struct grpc_call call = {.path = gs_path(c), .meta = meta, .body = &body, .n_body = 1,
+	struct grpc_call call = {.path = gs_path(c),
+		.meta = meta,
+		.body = &body,
+		.n_body = 1,
 		.deadline = deadline_in(FORWARD_MS)};
 	struct buf answer = BUF_INIT(64 << 20);
 	struct err e = ERR_INIT;
@@ -233,10 +246,10 @@ static void forward(struct sink *k, struct gs_call *c)
 	else
 		gs_answer(c, buf_slice(&answer), k->rtt_ms);
 	buf_done(&answer);
-	mtx_lock(&k->mtx);
+	mutex_lock(&k->mtx);
 	k->counts.forwarded++;
 	k->counts.forward_failed += code != ERR_OK;
-	mtx_unlock(&k->mtx);
+	mutex_unlock(&k->mtx);
 }
 
 static void run_worker(void *arg)
@@ -252,15 +265,16 @@ static void run_worker(void *arg)
 
 static void put_stat(struct sink *k, struct buf *b)
 {
-	mtx_lock(&k->mtx);
+	mutex_lock(&k->mtx);
 	struct stat_counts t = k->counts;
-	mtx_unlock(&k->mtx);
+	mutex_unlock(&k->mtx);
 	buf_putf(b,
 		"{\"calls\":%llu,\"bytes\":%llu,\"msgs\":%llu,\"first_ns\":%lld,\"last_ns\":%lld,"
 		"\"forwarded\":%llu,\"forward_failed\":%llu,\"bad\":%llu}\n",
-		(unsigned long long)t.calls, (unsigned long long)t.bytes, (unsigned long long)t.msgs,
-		(long long)t.first_ns, (long long)t.last_ns, (unsigned long long)t.forwarded,
-		(unsigned long long)t.forward_failed, (unsigned long long)t.bad);
+		(unsigned long long)t.calls, (unsigned long long)t.bytes,
+		(unsigned long long)t.msgs, (long long)t.first_ns, (long long)t.last_ns,
+		(unsigned long long)t.forwarded, (unsigned long long)t.forward_failed,
+		(unsigned long long)t.bad);
 }
 
 static void serve_stat(struct sink *k, int listener)
@@ -278,9 +292,9 @@ static void serve_stat(struct sink *k, int listener)
 	const char *path = strchr(request, ' ');
 	put_stat(k, &body);
 	if (path && str_starts(path, " /reset")) {
-		mtx_lock(&k->mtx);
+		mutex_lock(&k->mtx);
 		k->counts = (struct stat_counts){0};
-		mtx_unlock(&k->mtx);
+		mutex_unlock(&k->mtx);
 	}
 	buf_putf(&out,
 		"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
@@ -371,14 +385,18 @@ static bool parse(int argc, char **argv, struct options *o)
 
 static enum err_code start(struct sink *k, const struct options *o, struct err *e)
 {
-	struct gs_opts so = {.bind = o->bind, .port = o->listen,
-		.handler = {.arg = k, .request = on_request, .wants_chunks = is_replicate,
-			.chunk = on_chunk, .gone = on_gone}};
+	struct gs_opts so = {.bind = o->bind,
+		.port = o->listen,
+		.handler = {.arg = k,
+			.request = on_request,
+			.wants_chunks = is_replicate,
+			.chunk = on_chunk,
+			.gone = on_gone}};
 	struct grpc_chan_opts co = {.address = o->target};
 
 	k->rtt_ms = o->rtt_ms;
 	stop_init(&k->stop, NULL);
-	mtx_init(&k->mtx, "sink");
+	mutex_init(&k->mtx, "sink");
 	queue_init(&k->forward, QUEUE_CALLS, "forward");
 	enum err_code code = grpc_new(&k->grpc, e);
 	if (!code)
@@ -404,7 +422,7 @@ static void stop_all(struct sink *k)
 	while (smap_next(&k->positions, &pos, &key, &value))
 		free(value);
 	smap_done(&k->positions);
-	mtx_done(&k->mtx);
+	mutex_done(&k->mtx);
 	stop_done(&k->stop);
 }
 

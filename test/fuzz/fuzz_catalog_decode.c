@@ -74,14 +74,14 @@ static void event(struct catalog *c, uint8_t op, uint8_t id, struct slice value)
 	snprintf(key_text, sizeof(key_text), "%s%s/%d", c->base, forms[op % ARRAY_LEN(forms)], id);
 	struct etcd_kv kv = {
 		.key = key_text, .key_n = strlen(key_text), .value = value, .mod_revision = 1};
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	if (op & 0x80)
 		catalog_apply_gone(c, &kv);
 	else
 		catalog_apply_put(c, &kv, false);
 	if (op & 0x40)
 		catalog_publish(c, false);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 static void check_lists(struct catalog *c)
@@ -112,9 +112,9 @@ static void events(struct slice in)
 	}
 	check_lists(c);
 	catalog_listing_init(&nothing);
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	catalog_listing_apply(c, &nothing);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	catalog_listing_done(&nothing);
 	check_lists(c);
 	catalog_free(c);

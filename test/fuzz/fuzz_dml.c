@@ -1,5 +1,5 @@
-/* dml_read on foreign bytes: slices stay inside the payload, times and counts agree, and the header's type
- * changes the layout only. */
+/* dml_read on foreign bytes: slices stay inside the payload, times and counts agree, and the
+ * header's type changes the layout only. */
 #include <stdlib.h>
 
 #include "model/dml.h"

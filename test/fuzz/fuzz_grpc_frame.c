@@ -1,5 +1,5 @@
-/* An answer's bytes as a hostile peer may send them. Input: a byte of flags, then parts; each begins with
- * a kind and a length: a header (name 0 value) or DATA. */
+/* An answer's bytes as a hostile peer may send them. Input: a byte of flags, then parts; each
+ * begins with a kind and a length: a header (name 0 value) or DATA. */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
@@ -37,8 +37,8 @@ static void push_header(struct grpc_reply *r, struct slice s)
 	size_t name = zero ? (size_t)(zero - s.p) : s.n;
 	size_t skip = zero ? name + 1 : name;
 	struct err e = ERR_INIT;
-	enum err_code code = grpc_reply_header(
-		r, slice_of(s.p, name), slice_of(s.p + skip, s.n - skip), &e);
+	enum err_code code =
+		grpc_reply_header(r, slice_of(s.p, name), slice_of(s.p + skip, s.n - skip), &e);
 
 	assert(code == e.code);
 	assert(strlen(r->message) < sizeof(r->message));

@@ -1,5 +1,6 @@
-/* The wire reader over any bytes: what it hands out lies inside the input, the fields' raw bytes join to what
- * was read, a reader that has failed stays failed, and fields written again read the same. */
+/* The wire reader over any bytes: what it hands out lies inside the input, the fields' raw bytes
+ * join to what was read, a reader that has failed stays failed, and fields written again read the
+ * same. */
 #include <assert.h>
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
-/* Runs a fuzzer's entry function over every file of the folders and files named as arguments, so that
- * a corpus is a regression test in builds without libFuzzer. Prints how many inputs it ran. */
+/* Runs a fuzzer's entry function over every file of the folders and files named as arguments, so
+ * that a corpus is a regression test in builds without libFuzzer. Prints how many inputs it ran. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Certificates for tests, made on the spot: a CA, a server (localhost, 127.0.0.1), a client, and a client
- * of another CA. */
+/* Certificates for tests, made on the spot: a CA, a server (localhost, 127.0.0.1), a client, and a
+ * client of another CA. */
 #pragma once
 
 #include "base/defs.h"

@@ -6,7 +6,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 
 enum { MOST_PROPS = 8 };
 
@@ -24,7 +24,7 @@ struct topic {
 
 struct fake_mq {
 	struct mq mq;
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond cond;
 	struct smap topics;
 	int readers, opens, alive;
@@ -90,11 +90,11 @@ static enum err_code fake_latest(
 	struct fake_mq *f = of(q);
 
 	(void)s;
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	struct topic *t = topic_locked(f, topic, false);
 	if (t)
 		*ret_id = fake_mq_id((int64_t)t->n);
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 	return t ? ERR_OK : err_set(e, ERR_NOT_FOUND, "no topic %s", topic);
 }
 
@@ -122,7 +122,7 @@ static enum err_code fake_open(struct mq *q, const char *topic, const struct mq_
 	struct fake_reader *r = xcalloc(1, sizeof(*r));
 
 	(void)s;
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	r->f = f;
 	r->t = topic_locked(f, topic, false);
 	r->next = fake_mq_number(from);
@@ -134,7 +134,7 @@ static enum err_code fake_open(struct mq *q, const char *topic, const struct mq_
 		check_position(r->t, r->next, e);
 	f->readers += e->code == ERR_OK;
 	f->opens += e->code == ERR_OK;
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 	if (e->code)
 		free(r);
 	else
@@ -174,9 +174,9 @@ static void linger_locked(struct fake_mq *f, struct stop *s) REQUIRES(f->mtx)
 	unsigned us = f->latency_us ? (unsigned)rand_r(&f->seed) % f->latency_us : 0;
 	if (us < 1000)
 		return;
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 	stop_sleep(s, us / 1000);
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 }
 
 static enum err_code fake_next(struct mq_reader *mr, struct deadline d, struct stop *s,
@@ -188,7 +188,7 @@ static enum err_code fake_next(struct mq_reader *mr, struct deadline d, struct s
 	enum err_code code;
 
 	stop_watch_add(s, &w, &f->mtx, &f->cond);
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	linger_locked(f, s);
 	for (;;) {
 		code = look_locked(r, ret_m, e);
@@ -203,7 +203,7 @@ static enum err_code fake_next(struct mq_reader *mr, struct deadline d, struct s
 			break;
 		}
 	}
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 	stop_watch_del(s, &w);
 	return code;
 }
@@ -213,18 +213,18 @@ static void fake_close(struct mq_reader *mr)
 	struct fake_reader *r = (struct fake_reader *)mr;
 	if (!r)
 		return;
-	mtx_lock(&r->f->mtx);
+	mutex_lock(&r->f->mtx);
 	r->f->readers--;
-	mtx_unlock(&r->f->mtx);
+	mutex_unlock(&r->f->mtx);
 	free(r);
 }
 
 static void fake_msg_free(struct mq_msg *m)
 {
 	struct fake_msg *fm = CONTAINER_OF(m, struct fake_msg, msg);
-	mtx_lock(&fm->f->mtx);
+	mutex_lock(&fm->f->mtx);
 	fm->f->alive--;
-	mtx_unlock(&fm->f->mtx);
+	mutex_unlock(&fm->f->mtx);
 	free(fm);
 }
 
@@ -253,7 +253,7 @@ struct fake_mq *fake_mq_new(void)
 	struct fake_mq *f = xcalloc(1, sizeof(*f));
 	f->mq.ops = &fake_ops;
 	f->seed = 1;
-	mtx_init(&f->mtx, "fake mq");
+	mutex_init(&f->mtx, "fake mq");
 	cond_init(&f->cond);
 	return f;
 }
@@ -281,7 +281,7 @@ int fake_mq_free(struct fake_mq *f)
 		topic_free(t);
 	smap_done(&f->topics);
 	cond_done(&f->cond);
-	mtx_done(&f->mtx);
+	mutex_done(&f->mtx);
 	free(f);
 	return alive;
 }
@@ -300,67 +300,67 @@ int64_t fake_mq_put(
 	en->n = payload.n;
 	for (int i = 0; props && props[i] && i < 2 * MOST_PROPS; i++)
 		en->props[i] = xstrdup(props[i]);
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	struct topic *t = topic_locked(f, topic, true);
 	mem_grow(&t->entries, &t->cap, t->n + 1, sizeof(*t->entries));
 	t->entries[t->n] = en;
 	int64_t number = (int64_t)t->n++;
 	cond_broadcast(&f->cond);
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 	return number;
 }
 
 void fake_mq_make(struct fake_mq *f, const char *topic)
 {
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	topic_locked(f, topic, true);
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 }
 
 void fake_mq_trim(struct fake_mq *f, const char *topic, int64_t first)
 {
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	topic_locked(f, topic, true)->first = first;
 	cond_broadcast(&f->cond);
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 }
 
 void fake_mq_fail_open(struct fake_mq *f, enum err_code code, int times)
 {
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	f->open_code = code;
 	f->open_times = times;
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 }
 
 void fake_mq_fail_next(struct fake_mq *f, enum err_code code, int times)
 {
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	f->next_code = code;
 	f->next_times = times;
 	cond_broadcast(&f->cond);
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 }
 
 void fake_mq_latency_us(struct fake_mq *f, unsigned most_us)
 {
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	f->latency_us = most_us;
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 }
 
 void fake_mq_cost(struct fake_mq *f, size_t bytes)
 {
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	f->cost = bytes;
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 }
 
 static int read_int(struct fake_mq *f, const int *v)
 {
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	int n = *v;
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 	return n;
 }
 

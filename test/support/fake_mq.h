@@ -1,4 +1,5 @@
-/* A message queue in memory behind struct mq: topics of messages with 8-byte ids, faults, latency. */
+/* A message queue in memory behind struct mq: topics of messages with 8-byte ids, faults,
+ * latency. */
 #pragma once
 
 #include "base/err.h"
@@ -11,7 +12,8 @@ struct fake_mq *fake_mq_new(void);
 int fake_mq_free(struct fake_mq *f);
 struct mq *fake_mq_queue(struct fake_mq *f);
 
-/* Appends a message; props: key, value, ..., NULL, or NULL. Returns its number. @thread any, as all below */
+/* Appends a message; props: key, value, ..., NULL, or NULL. Returns its number. @thread any, as all
+ * below */
 int64_t fake_mq_put(
 	struct fake_mq *f, const char *topic, struct slice payload, const char *const *props);
 /* Makes a topic without messages. */

@@ -16,19 +16,19 @@
 
 void gs_bump(struct gs *g, enum gs_count what, int64_t by)
 {
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	g->counts[what] += (uint64_t)by;
 	if (what == GS_OPEN_STREAMS)
 		g->counts[GS_MOST_STREAMS] = MAX(g->counts[GS_MOST_STREAMS], g->counts[what]);
 	cond_broadcast(&g->cond);
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 }
 
 uint64_t gs_count(struct gs *g, enum gs_count what)
 {
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	uint64_t n = g->counts[what];
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 	return n;
 }
 
@@ -36,39 +36,39 @@ bool gs_await(struct gs *g, enum gs_count what, uint64_t n, int64_t ms)
 {
 	struct deadline d = deadline_in(ms);
 
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	while (g->counts[what] < n && cond_wait(&g->cond, &g->loop.mtx, d))
 		;
 	bool ok = g->counts[what] >= n;
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 	return ok;
 }
 
 void gs_script(struct gs *g, const struct gs_step *steps, size_t n)
 {
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	for (size_t i = 0; i < n && g->n_steps < GS_STEPS_MAX; i++)
 		g->steps[g->n_steps++] = steps[i];
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 }
 
 bool gs_take_step(struct gs *g, struct gs_step *ret_step)
 {
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	bool have = g->step < g->n_steps;
 	if (have)
 		*ret_step = g->steps[g->step++];
 	if (g->step == g->n_steps)
 		g->step = g->n_steps = 0;
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 	return have;
 }
 
 void gs_set_accept(struct gs *g, enum gs_accept how)
 {
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	g->accept = how;
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 }
 
 void gs_freeze(struct gs *g)
@@ -83,10 +83,10 @@ void gs_close_all(struct gs *g)
 
 void gs_goaway_all(struct gs *g, uint32_t code)
 {
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	g->goaway_code = code;
 	loop_post_locked(&g->loop, &g->job, GS_OP_GOAWAY);
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 }
 
 int gs_port(const struct gs *g)
@@ -161,17 +161,18 @@ void gs_send(struct gs_call *c, struct slice msg)
 {
 	struct loop *l = &c->g->loop;
 
-	mtx_lock(&l->mtx);
+	mutex_lock(&l->mtx);
 	put_message(&c->post, msg);
 	loop_post_locked(l, &c->job, GS_OP_OUT);
-	mtx_unlock(&l->mtx);
+	mutex_unlock(&l->mtx);
 }
 
-static void end(struct gs_call *c, const struct slice *msg, int status, const char *text, int64_t delay_ms)
+static void end(
+	struct gs_call *c, const struct slice *msg, int status, const char *text, int64_t delay_ms)
 {
 	struct loop *l = &c->g->loop;
 
-	mtx_lock(&l->mtx);
+	mutex_lock(&l->mtx);
 	if (msg)
 		put_message(&c->post, *msg);
 	c->ended = true;
@@ -179,7 +180,7 @@ static void end(struct gs_call *c, const struct slice *msg, int status, const ch
 	c->text = text ? xstrdup(text) : NULL;
 	c->delay_ms = delay_ms;
 	loop_post_locked(l, &c->job, GS_OP_OUT);
-	mtx_unlock(&l->mtx);
+	mutex_unlock(&l->mtx);
 }
 
 void gs_end(struct gs_call *c, int status, const char *text, int64_t delay_ms)
@@ -207,19 +208,19 @@ static void on_listen_free(struct loop_fd *f)
 {
 	struct gs *g = CONTAINER_OF(f, struct gs, listen);
 
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	g->stopped = true;
 	cond_broadcast(&g->cond);
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 }
 
 static void on_job(struct loop_job *j, unsigned ops)
 {
 	struct gs *g = CONTAINER_OF(j, struct gs, job);
 
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	uint32_t code = g->goaway_code;
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 	list_foreach (it, &g->conns)
 		gs_conn_op(LIST_ITEM(it, struct gs_conn, link), ops, code);
 	if (ops & GS_OP_STOP)
@@ -251,10 +252,10 @@ static enum err_code load_tls(struct gs *g, struct err *e)
 	if (o->client_ca) {
 		if (SSL_CTX_load_verify_locations(g->ssl, o->client_ca, NULL) != 1)
 			return err_set(e, ERR_INVALID, "test server: CA %s", o->client_ca);
-		SSL_CTX_set_verify(
-			g->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+		SSL_CTX_set_verify(g->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	}
-	SSL_CTX_set_mode(g->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(
+		g->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	if (!o->no_alpn)
 		SSL_CTX_set_alpn_select_cb(g->ssl, alpn_h2, NULL);
 	return ERR_OK;
@@ -280,8 +281,9 @@ static enum err_code listen_on(struct gs *g, struct err *e)
 		getsockname(fd, (struct sockaddr *)&a->ss, &a->n))
 		return err_errno(e, errno, "test server: listen");
 	sock_text(a, g->address);
-	g->port = a->ss.ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)(const void *)&a->ss)->sin6_port)
-					      : ntohs(((const struct sockaddr_in *)(const void *)&a->ss)->sin_port);
+	g->port = a->ss.ss_family == AF_INET6
+			  ? ntohs(((const struct sockaddr_in6 *)(const void *)&a->ss)->sin6_port)
+			  : ntohs(((const struct sockaddr_in *)(const void *)&a->ss)->sin_port);
 	return ERR_OK;
 }
 
@@ -328,11 +330,11 @@ void gs_stop(struct gs *g)
 {
 	if (!g)
 		return;
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	loop_post_locked(&g->loop, &g->job, GS_OP_CLOSE | GS_OP_STOP);
 	while (!g->stopped)
 		cond_wait(&g->cond, &g->loop.mtx, DEADLINE_NEVER);
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 	loop_stop(&g->loop);
 	gs_free(g);
 }

@@ -1,6 +1,6 @@
 /* A small gRPC server for tests and benches: nghttp2 on the client's event loop, h2c or TLS, with a
- * script of faults. One thread serves all connections and calls the handler; the rest of this header
- * may be used from any thread. */
+ * script of faults. One thread serves all connections and calls the handler; the rest of this
+ * header may be used from any thread. */
 #pragma once
 
 #include "base/buf.h"
@@ -12,10 +12,11 @@ struct gs_call;
 
 struct gs_handler {
 	void *arg;
-	/* A request is whole; of a bidirectional call: one message of it. Every unary call is answered
-	 * once, now or later; a bidirectional one gets messages and is ended once. */
+	/* A request is whole; of a bidirectional call: one message of it. Every unary call is
+	 * answered once, now or later; a bidirectional one gets messages and is ended once. */
 	void (*request)(void *arg, struct gs_call *c);
-	/* NULL, or: true = the bytes of this call's body (prefix included) go to chunk and are not kept. */
+	/* NULL, or: true = the bytes of this call's body (prefix included) go to chunk and are not
+	 * kept. */
 	bool (*wants_chunks)(void *arg, struct gs_call *c);
 	void (*chunk)(void *arg, struct gs_call *c, struct slice s);
 	/* NULL, or: a call that never reached request is gone; free what gs_user points at. */
@@ -23,12 +24,12 @@ struct gs_handler {
 };
 
 struct gs_opts {
-	const char *bind;        /* NULL = 127.0.0.1 */
-	int port;                /* 0 = any free one */
-	const char *cert, *key;  /* PEM files; NULL = h2c */
-	const char *client_ca;   /* demand a client certificate signed by it */
-	bool no_alpn;            /* TLS, but HTTP/2 is not offered */
-	bool no_pong;            /* PINGs stay unanswered */
+	const char *bind;          /* NULL = 127.0.0.1 */
+	int port;                  /* 0 = any free one */
+	const char *cert, *key;    /* PEM files; NULL = h2c */
+	const char *client_ca;     /* demand a client certificate signed by it */
+	bool no_alpn;              /* TLS, but HTTP/2 is not offered */
+	bool no_pong;              /* PINGs stay unanswered */
 	struct gs_handler handler; /* request NULL = echo */
 };
 
@@ -44,8 +45,8 @@ const char *gs_path(const struct gs_call *c);
 /* The i-th header that is not HTTP/2's or gRPC's own; false at the end. */
 bool gs_meta(const struct gs_call *c, size_t i, const char **ret_key, const char **ret_value);
 const char *gs_meta_get(const struct gs_call *c, const char *key); /* any header; NULL if missing */
-struct slice gs_body(const struct gs_call *c); /* the message, without prefix */
-void **gs_user(struct gs_call *c);             /* the handler's own pointer, NULL at first */
+struct slice gs_body(const struct gs_call *c);                     /* the message, without prefix */
+void **gs_user(struct gs_call *c); /* the handler's own pointer, NULL at first */
 /* A message to the caller. Copies. */
 void gs_send(struct gs_call *c, struct slice msg);
 /* The end of the call after delay_ms; c is not to be used any more. text may be NULL. */
@@ -76,7 +77,7 @@ enum gs_fault {
 struct gs_step {
 	enum gs_fault fault;
 	int64_t code;
-	const char *text;  /* both stay valid */
+	const char *text; /* both stay valid */
 	struct slice raw;
 };
 

@@ -8,9 +8,9 @@
 
 void gs_call_free(struct gs_call *c)
 {
-	mtx_lock(&c->g->loop.mtx);
+	mutex_lock(&c->g->loop.mtx);
 	loop_unpost_locked(&c->g->loop, &c->job);
-	mtx_unlock(&c->g->loop.mtx);
+	mutex_unlock(&c->g->loop.mtx);
 	loop_timer_del(&c->g->loop, &c->timer);
 	list_del(&c->link);
 	for (size_t i = 0; i < c->n_meta; i++) {
@@ -33,9 +33,9 @@ void gs_call_forget(struct gs_call *c)
 	gs_bump(g, GS_OPEN_STREAMS, -1);
 	if (!c->handed && g->opts.handler.gone)
 		g->opts.handler.gone(g->opts.handler.arg, c);
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	bool free_now = !c->handed || c->ended || !g->opts.handler.request;
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 	if (free_now)
 		gs_call_free(c);
 }
@@ -141,17 +141,17 @@ static void http_page(struct gs_call *c)
 /* What gs_send and gs_end have posted. */
 static void take_post(struct gs_call *c)
 {
-	mtx_lock(&c->g->loop.mtx);
+	mutex_lock(&c->g->loop.mtx);
 	bool ended = c->ended;
 	if (!c->conn) {
-		mtx_unlock(&c->g->loop.mtx);
+		mutex_unlock(&c->g->loop.mtx);
 		if (ended)
 			gs_call_free(c);
 		return;
 	}
 	buf_put(&c->out, c->post.p, c->post.n);
 	buf_reset(&c->post);
-	mtx_unlock(&c->g->loop.mtx);
+	mutex_unlock(&c->g->loop.mtx);
 	c->done = ended;
 	start_answer(c);
 }
@@ -160,9 +160,9 @@ void gs_call_on_job(struct loop_job *j, unsigned ops UNUSED)
 {
 	struct gs_call *c = CONTAINER_OF(j, struct gs_call, job);
 
-	mtx_lock(&c->g->loop.mtx);
+	mutex_lock(&c->g->loop.mtx);
 	int64_t delay = c->ended ? c->delay_ms : 0;
-	mtx_unlock(&c->g->loop.mtx);
+	mutex_unlock(&c->g->loop.mtx);
 	if (delay > 0 && c->conn)
 		loop_timer_set(&c->g->loop, &c->timer, time_mono_ms() + delay);
 	else

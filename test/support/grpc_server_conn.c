@@ -98,7 +98,7 @@ static void messages(struct gs_call *c)
 	for (;;) {
 		size_t n = c->body.n < 5 ? 0
 					 : (size_t)all.p[1] << 24 | (size_t)all.p[2] << 16 |
-				(size_t)all.p[3] << 8 | all.p[4];
+						   (size_t)all.p[3] << 8 | all.p[4];
 		if (c->body.n < 5 || c->body.n - 5 < n)
 			return;
 		size_t rest = c->body.n - 5 - n;
@@ -109,7 +109,8 @@ static void messages(struct gs_call *c)
 	}
 }
 
-static int on_chunk(nghttp2_session *ng, uint8_t flags UNUSED, int32_t id, const uint8_t *p, size_t n, void *arg)
+static int on_chunk(nghttp2_session *ng, uint8_t flags UNUSED, int32_t id, const uint8_t *p,
+	size_t n, void *arg)
 {
 	struct gs_conn *cn = arg;
 	struct gs_call *c = nghttp2_session_get_stream_user_data(ng, id);
@@ -236,8 +237,8 @@ static void on_flush(struct loop_fd *f)
 		if (!n && !cn->wq.bytes)
 			break;
 	}
-	loop_fd_events(&cn->g->loop, f,
-		EPOLLIN | (link_wants_write(&cn->tcp) ? (uint32_t)EPOLLOUT : 0));
+	loop_fd_events(
+		&cn->g->loop, f, EPOLLIN | (link_wants_write(&cn->tcp) ? (uint32_t)EPOLLOUT : 0));
 }
 
 static bool shake(struct gs_conn *cn)
@@ -250,7 +251,8 @@ static bool shake(struct gs_conn *cn)
 	}
 	int why = SSL_get_error(cn->tcp.ssl, r);
 	if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
-		loop_fd_events(&cn->g->loop, &cn->io, why == SSL_ERROR_WANT_READ ? EPOLLIN : EPOLLOUT);
+		loop_fd_events(
+			&cn->g->loop, &cn->io, why == SSL_ERROR_WANT_READ ? EPOLLIN : EPOLLOUT);
 	else
 		gs_conn_close(cn);
 	return false;
@@ -273,8 +275,7 @@ static void on_ready(struct loop_fd *f, uint32_t events)
 		enum link_io r = link_read(&cn->tcp, p, LOOP_READ_BYTES, &n, &e);
 		if (r == LINK_AGAIN)
 			break;
-		if (r == LINK_END ||
-			(!cn->silent && nghttp2_session_mem_recv(cn->ng, p, n) < 0)) {
+		if (r == LINK_END || (!cn->silent && nghttp2_session_mem_recv(cn->ng, p, n) < 0)) {
 			gs_conn_close(cn);
 			return;
 		}
@@ -287,8 +288,7 @@ static nghttp2_session *session_new(struct gs_conn *cn)
 	nghttp2_session_callbacks *cb;
 	nghttp2_option *opt;
 	nghttp2_session *ng;
-	const nghttp2_settings_entry set[] = {
-		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
+	const nghttp2_settings_entry set[] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
 		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1000}};
 
 	if (nghttp2_session_callbacks_new(&cb) || nghttp2_option_new(&opt))
@@ -348,9 +348,9 @@ void gs_conn_new(struct gs *g, int fd)
 	if (loop_fd_add(&g->loop, &cn->io, EPOLLIN, &e))
 		abort();
 	gs_bump(g, GS_CONNECTIONS, 1);
-	mtx_lock(&g->loop.mtx);
+	mutex_lock(&g->loop.mtx);
 	enum gs_accept how = g->accept;
-	mtx_unlock(&g->loop.mtx);
+	mutex_unlock(&g->loop.mtx);
 	welcome(cn, how);
 	if (!cn->dead)
 		gs_conn_flush_soon(cn);

@@ -1,4 +1,5 @@
-/* Shared by grpc_server.c (what tests use, the listener), grpc_server_conn.c and grpc_server_call.c. */
+/* Shared by grpc_server.c (what tests use, the listener), grpc_server_conn.c and
+ * grpc_server_call.c. */
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -42,8 +43,8 @@ struct gs_conn {
 	struct wq wq;
 	nghttp2_session *ng;
 	struct list calls;
-	bool shaking;    /* TLS handshake */
-	bool closing;    /* after the queue has been written */
+	bool shaking; /* TLS handshake */
+	bool closing; /* after the queue has been written */
 	bool frozen, silent, dead;
 };
 

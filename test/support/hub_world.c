@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/wire.h"
 #include "support/dml_make.h"
 
@@ -24,10 +24,10 @@ static void *lane_opened(void *group, const char *pchannel, uint64_t start_ts, b
 
 	(void)pchannel, (void)start_ts, (void)chaser;
 	l->g = g;
-	mtx_lock(&g->w->mtx);
+	mutex_lock(&g->w->mtx);
 	g->lanes++;
 	g->opened++;
-	mtx_unlock(&g->w->mtx);
+	mutex_unlock(&g->w->mtx);
 	return l;
 }
 
@@ -61,13 +61,13 @@ static enum err_code lane_pushed(void *lane, struct pack *pk, struct stop *s, st
 	struct stop_watch watch;
 
 	stop_watch_add(s, &watch, &w->mtx, &w->cond);
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	while (l->g->blocked && pk->msgs && !l->g->closing && !stop_is_set(s))
 		cond_wait(&w->cond, &w->mtx, DEADLINE_NEVER);
 	bool taken = !l->g->closing && !stop_is_set(s);
 	if (taken)
 		record_locked(w, l, pk);
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 	stop_watch_del(s, &watch);
 	pack_free(pk);
 	return taken ? ERR_OK : stop_err(e);
@@ -83,12 +83,12 @@ static void lane_closed(void *lane)
 	struct wlane *l = lane;
 	struct world *w = l->g->w;
 
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	MUST(!l->closed);
 	for (int i = 0; i < WORLD_SUBS; i++)
 		MUST(!stays(&w->subs[i], l) || w->subs[i].failed);
 	l->g->lanes--;
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 	free(l);
 }
 
@@ -97,13 +97,13 @@ static void lane_moved(void *from, void *to)
 	struct wlane *f = from, *t = to;
 	struct world *w = f->g->w;
 
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	MUST(f->g == t->g && !f->closed && !t->closed);
 	for (int i = 0; i < WORLD_SUBS; i++)
 		MUST(!stays(&w->subs[i], f));
 	f->g->lanes--;
 	f->g->moves++;
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 	free(f);
 }
 
@@ -113,22 +113,22 @@ static void on_lane(void *user, void *lane)
 {
 	struct wsub *s = user;
 
-	mtx_lock(&s->w->mtx);
+	mutex_lock(&s->w->mtx);
 	MUST(s->live);
 	s->lane = lane;
-	mtx_unlock(&s->w->mtx);
+	mutex_unlock(&s->w->mtx);
 }
 
 static void on_failed(void *user, const struct err *e)
 {
 	struct wsub *s = user;
 
-	mtx_lock(&s->w->mtx);
+	mutex_lock(&s->w->mtx);
 	MUST(s->live && !s->failed);
 	s->failed = e->code;
 	snprintf(s->why, sizeof(s->why), "%s", e->text);
 	cond_broadcast(&s->w->cond);
-	mtx_unlock(&s->w->mtx);
+	mutex_unlock(&s->w->mtx);
 }
 
 void world_open(struct world *w, unsigned seed, size_t budget_bytes)
@@ -137,7 +137,7 @@ void world_open(struct world *w, unsigned seed, size_t budget_bytes)
 
 	*w = (struct world){.seed = seed, .next_msg_id = 1};
 	w->mq = fake_mq_new();
-	mtx_init(&w->mtx, "world");
+	mutex_init(&w->mtx, "world");
 	cond_init(&w->cond);
 	stop_init(&w->never, NULL);
 	for (int i = 0; i < WORLD_TOPICS; i++) {
@@ -168,7 +168,7 @@ void world_close(struct world *w)
 	}
 	stop_done(&w->never);
 	cond_done(&w->cond);
-	mtx_done(&w->mtx);
+	mutex_done(&w->mtx);
 }
 
 unsigned world_rand(struct world *w, unsigned below)
@@ -245,7 +245,8 @@ void world_write(struct world *w, struct topic_model *t, int n)
 	for (int i = 0; i < n; i++) {
 		unsigned what = world_rand(w, 100);
 		if (what < 30) {
-			/* Ticks lag behind rows, never pass one that is to come, and repeat now and then. */
+			/* Ticks lag behind rows, never pass one that is to come, and repeat now and
+			 * then. */
 			uint64_t lag = world_rand(w, 8);
 			world_tick(w, t, MAX(t->ticked, t->clock - lag));
 			if (t->clock <= t->ticked)
@@ -275,7 +276,7 @@ void world_sub(struct world *w, int i, struct topic_model *t, int vchannel, int 
 {
 	struct wsub *s = &w->subs[i];
 
-	mtx_lock(&w->mtx); /* recorders walk over all slots */
+	mutex_lock(&w->mtx); /* recorders walk over all slots */
 	free(s->got);
 	*s = (struct wsub){
 		.w = w, .t = t, .vchannel = vchannel, .first = start, .at = start, .live = true};
@@ -288,7 +289,7 @@ void world_sub(struct world *w, int i, struct topic_model *t, int vchannel, int 
 	s->sub.user = s;
 	s->sub.failed = on_failed;
 	s->sub.lane_set = on_lane;
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 	hub_subscribe(w->hub, &s->sub);
 }
 
@@ -298,14 +299,14 @@ void world_unsub(struct world *w, int i)
 
 	if (!s->live)
 		return;
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	s->leaving = true;
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 	hub_unsubscribe(w->hub, &s->sub);
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	s->live = s->leaving = false;
 	s->lane = NULL;
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 }
 
 void world_resub(struct world *w, int i)
@@ -313,20 +314,20 @@ void world_resub(struct world *w, int i)
 	struct wsub *s = &w->subs[i];
 
 	world_unsub(w, i);
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	s->live = true;
 	s->failed = ERR_OK;
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 	s->sub.start = s->at;
 	hub_subscribe(w->hub, &s->sub);
 }
 
 void world_block(struct world *w, int group, bool blocked)
 {
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	w->groups[group].blocked = blocked;
 	cond_broadcast(&w->cond);
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 }
 
 static bool seen(const struct row *const *pack, size_t n, const struct row *r)
@@ -392,7 +393,7 @@ void world_expect(struct world *w, int i)
 	size_t n;
 	int64_t *want = model(s, &n);
 
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	while (s->n < n && !s->failed && cond_wait(&w->cond, &w->mtx, d))
 		;
 	if (s->failed)
@@ -407,7 +408,7 @@ void world_expect(struct world *w, int i)
 		}
 	MUST(!s->failed && s->n == n);
 	MUST(n == 0 || memcmp(want, s->got, n * sizeof(*want)) == 0);
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 	free(want);
 }
 
@@ -416,11 +417,11 @@ void world_expect_failed(struct world *w, int i, enum err_code code)
 	struct wsub *s = &w->subs[i];
 	struct deadline d = deadline_in(WAIT_MS);
 
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	while (!s->failed && cond_wait(&w->cond, &w->mtx, d))
 		;
 	if (s->failed != code)
 		fprintf(stderr, "sub %d: %s: %s\n", i, err_name(s->failed), s->why);
 	MUST(s->failed == code);
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 }

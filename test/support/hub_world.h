@@ -1,11 +1,12 @@
-/* A source topic with a model of what its readers must deliver, and groups that record what they get. For
- * tests of the hub: every row exactly once and in order, whatever the schedule. Broken promises abort. */
+/* A source topic with a model of what its readers must deliver, and groups that record what they
+ * get. For tests of the hub: every row exactly once and in order, whatever the schedule. Broken
+ * promises abort. */
 #pragma once
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "source/reader.h"
 #include "support/fake_mq.h"
 
@@ -64,7 +65,7 @@ struct wsub {
 struct world {
 	struct fake_mq *mq;
 	struct hub *hub;
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond cond;
 	unsigned seed;
 	struct topic_model topics[WORLD_TOPICS];

@@ -66,7 +66,8 @@ static void tick(struct model_target *m, uint64_t ts)
 	umap_done(&m->pack_ids);
 }
 
-/* Rows of one key and shard come in order of time for inserts; a re-sent one is above all before. */
+/* Rows of one key and shard come in order of time for inserts; a re-sent one is above all
+ * before. */
 static void rows(struct model_target *m, const struct dml *d)
 {
 	if (d->min_ts <= m->last_tick)
@@ -140,7 +141,7 @@ int model_target_live(const struct model_target *m, int64_t key)
 		bool gone = false;
 		for (size_t k = 0; k < m->n && !gone; k++)
 			gone = m->rows[k].deleted && m->rows[k].key == key &&
-				m->rows[k].ts > m->rows[i].ts;
+			       m->rows[k].ts > m->rows[i].ts;
 		live += !gone;
 	}
 	return live;

@@ -1,6 +1,6 @@
-/* A target channel as a Milvus consumer sees it: the log of appended messages, cut into packs by ticks, with
- * repeated message ids inside a pack dropped, and the rows that live in the end. Checks the promises of a
- * target channel while messages arrive. */
+/* A target channel as a Milvus consumer sees it: the log of appended messages, cut into packs by
+ * ticks, with repeated message ids inside a pack dropped, and the rows that live in the end. Checks
+ * the promises of a target channel while messages arrive. */
 #pragma once
 
 #include <stdint.h>
@@ -13,19 +13,19 @@ struct model_row;
 
 struct model_target {
 	uint64_t last_tick;
-	int64_t offset;          /* of the next message */
+	int64_t offset; /* of the next message */
 	int64_t inserts, deletes, drops, ticks;
-	int64_t broken;          /* promises broken */
-	char why[200];           /* the first */
+	int64_t broken; /* promises broken */
+	char why[200];  /* the first */
 	struct model_row *rows;
 	size_t n, cap;
-	struct umap pack_ids;    /* message ids since the last effective tick */
-	struct smap shard_max;   /* per shard: highest insert stamp seen, heap uint64 */
+	struct umap pack_ids;  /* message ids since the last effective tick */
+	struct smap shard_max; /* per shard: highest insert stamp seen, heap uint64 */
 };
 
 void model_target_done(struct model_target *m);
-/* Appends the first n messages of a ReplicateMessageRequest given in slices (n < 0: all); returns how many there
- * are in the request. */
+/* Appends the first n messages of a ReplicateMessageRequest given in slices (n < 0: all); returns
+ * how many there are in the request. */
 int64_t model_target_append(struct model_target *m, const struct slice *v, size_t n_v, int64_t n);
 /* The position a Kafka target would return. */
 void model_target_position(const struct model_target *m, struct mq_id *ret);

@@ -38,7 +38,7 @@ struct etcd_kv {
 struct etcd_range {
 	struct etcd_kv *kvs;
 	size_t n, cap;
-	int64_t revision; /* of the store when read */
+	int64_t revision;   /* of the store when read */
 	struct list chunks; /* private */
 };
 
@@ -70,7 +70,8 @@ struct etcd_cmp {
 /* All ops in one transaction if all compares hold, else CONFLICT. At most LIMIT_ETCD_TXN_OPS ops.
  * UNCERTAIN when the answer was lost. ret_revision may be NULL. */
 NODISCARD enum err_code etcd_txn(struct etcd *c, const struct etcd_cmp *cmps, size_t n_cmps,
-	const struct etcd_op *ops, size_t n_ops, struct stop *s, int64_t *ret_revision, struct err *e);
+	const struct etcd_op *ops, size_t n_ops, struct stop *s, int64_t *ret_revision,
+	struct err *e);
 NODISCARD enum err_code etcd_put(
 	struct etcd *c, const char *key, struct slice value, struct stop *s, struct err *e);
 
@@ -85,7 +86,7 @@ struct etcd_event {
 struct etcd_events {
 	struct etcd_event *events;
 	size_t n, cap;
-	int64_t revision; /* everything up to it was seen */
+	int64_t revision;   /* everything up to it was seen */
 	struct list chunks; /* private */
 };
 

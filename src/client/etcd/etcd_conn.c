@@ -70,7 +70,7 @@ enum err_code etcd_open(
 	if (check_opts(o, e))
 		return e->code;
 	struct etcd *c = xcalloc(1, sizeof(*c));
-	mtx_init(&c->mtx, "etcd");
+	mutex_init(&c->mtx, "etcd");
 	c->timeout_ms = o->op_timeout_ms > 0 ? o->op_timeout_ms : ETCD_OP_TIMEOUT_MS;
 	c->peers = xcalloc(o->n_endpoints, sizeof(*c->peers));
 	if (o->username && *o->username) {
@@ -99,7 +99,7 @@ void etcd_close(struct etcd *c)
 	free(c->username);
 	free(c->password);
 	free(c->token);
-	mtx_done(&c->mtx);
+	mutex_done(&c->mtx);
 	free(c);
 }
 
@@ -107,19 +107,19 @@ void etcd_close(struct etcd *c)
 
 void etcd_peer_failed(struct etcd *c, size_t peer)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	struct etcd_peer *p = &c->peers[peer];
 	p->rests_until_ms = time_mono_ms() + retry_next_ms(&p->backoff);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 static void peer_answered(struct etcd *c, size_t peer)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	retry_reset(&c->peers[peer].backoff);
 	c->peers[peer].rests_until_ms = 0;
 	c->current = peer;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 /* The current peer, else the next one that does not rest, else the one whose rest ends first.
@@ -128,7 +128,7 @@ static bool next_peer(struct etcd *c, uint32_t tried, size_t *ret_peer)
 {
 	int64_t now = time_mono_ms(), best_ms = INT64_MAX;
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	for (size_t i = 0; i < c->n_peers; i++) {
 		size_t at = (c->current + i) % c->n_peers;
 		int64_t rests = MAX(c->peers[at].rests_until_ms, now);
@@ -137,7 +137,7 @@ static bool next_peer(struct etcd *c, uint32_t tried, size_t *ret_peer)
 			*ret_peer = at;
 		}
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return best_ms != INT64_MAX;
 }
 
@@ -257,17 +257,17 @@ static bool is_token_error(const struct err *e)
 
 void etcd_token_drop(struct etcd *c)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	freep(&c->token);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 static void token_drop_gen(struct etcd *c, uint64_t gen)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	if (c->token_gen == gen) /* else somebody has a newer one already */
 		freep(&c->token);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 static enum err_code authenticate(
@@ -305,18 +305,18 @@ static enum err_code take_token(struct etcd *c, struct deadline d, struct stop *
 	*ret_gen = 0;
 	if (!c->username)
 		return ERR_OK;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	token = c->token ? xstrdup(c->token) : NULL;
 	*ret_gen = c->token_gen;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	if (!token) {
 		if (authenticate(c, d, s, &token, e))
 			return e->code;
-		mtx_lock(&c->mtx);
+		mutex_lock(&c->mtx);
 		freep(&c->token);
 		c->token = xstrdup(token);
 		*ret_gen = ++c->token_gen;
-		mtx_unlock(&c->mtx);
+		mutex_unlock(&c->mtx);
 	}
 	*ret_token = *token ? TAKE(token) : NULL;
 	return ERR_OK;

@@ -6,7 +6,7 @@
  * token     what Authenticate gave us; dropped and asked for again when a server refuses it. */
 #pragma once
 
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/retry.h"
 #include "client/etcd/etcd.h"
 
@@ -25,7 +25,7 @@ struct etcd {
 	char *username, *password; /* NULL = no auth */
 	int64_t timeout_ms;
 
-	struct mtx mtx;
+	struct mutex mtx;
 	size_t current;     /* under mtx */
 	char *token;        /* under mtx; NULL = none yet */
 	uint64_t token_gen; /* under mtx; grows with each new token */

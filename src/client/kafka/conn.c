@@ -54,7 +54,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *why, void *opaque)
 	struct kafka_conn *c = opaque;
 
 	(void)rk;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	c->doubt = true;
 	/* "All brokers are down" follows the line that says why. */
 	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || !c->why[0])
@@ -63,29 +63,29 @@ static void on_error(rd_kafka_t *rk, int code, const char *why, void *opaque)
 		c->denied = true;
 		c->denied_since_ms = time_mono_ms();
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 static void note_success(struct kafka_conn *c)
 {
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	c->doubt = c->down = c->denied = false;
 	c->why[0] = '\0';
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 /* Puts what librdkafka last said about its connections into e. */
 static enum err_code with_reason(struct kafka_conn *c, struct err *e)
 {
 	rd_kafka_poll(c->rk, 0);
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	if (c->why[0] && (e->code == ERR_UNAVAILABLE || e->code == ERR_NOT_FOUND)) {
 		enum err_code code = c->denied ? ERR_DENIED : e->code;
 		int origin = e->origin;
 		err_clear(e);
 		err_set_origin(e, code, origin, "Kafka: %s", c->why);
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return e->code;
 }
 
@@ -102,7 +102,7 @@ enum err_code kafka_new(const struct kafka_opts *o, struct kafka **ret_k, struct
 	rd_kafka_conf_set_error_cb(k->conf, on_error);
 	k->username = xstrdup(o->sasl_username ? o->sasl_username : "");
 	k->password = xstrdup(o->sasl_password ? o->sasl_password : "");
-	mtx_init(&k->mtx, "kafka");
+	mutex_init(&k->mtx, "kafka");
 	list_init(&k->conns);
 	*ret_k = k;
 	return ERR_OK;
@@ -114,7 +114,7 @@ static void conn_free(struct kafka_conn *c)
 	if (c->rk)
 		rd_kafka_destroy(c->rk);
 	smap_done(&c->topics);
-	mtx_done(&c->mtx);
+	mutex_done(&c->mtx);
 	free(c);
 }
 
@@ -125,7 +125,7 @@ void kafka_free(struct kafka *k)
 	list_foreach (it, &k->conns)
 		conn_free(LIST_ITEM(it, struct kafka_conn, link));
 	rd_kafka_conf_destroy(k->conf);
-	mtx_done(&k->mtx);
+	mutex_done(&k->mtx);
 	free(k->username);
 	free(k->password);
 	free(k);
@@ -138,7 +138,7 @@ static struct kafka_conn *conn_new(struct kafka *k, enum kafka_pace pace, struct
 
 	c->k = k;
 	c->pace = pace;
-	mtx_init(&c->mtx, "kafka conn");
+	mutex_init(&c->mtx, "kafka conn");
 	list_init(&c->link);
 	rd_kafka_conf_t *conf = rd_kafka_conf_dup(k->conf);
 	rd_kafka_conf_set_opaque(conf, c);
@@ -183,22 +183,22 @@ static struct kafka_conn *find_locked(struct kafka *k, const char *topic, enum k
 enum err_code kafka_conn_get(struct kafka *k, const char *topic, enum kafka_pace pace,
 	struct kafka_conn **ret_c, struct err *e)
 {
-	mtx_lock(&k->mtx);
+	mutex_lock(&k->mtx);
 	*ret_c = find_locked(k, topic, pace);
-	mtx_unlock(&k->mtx);
+	mutex_unlock(&k->mtx);
 	if (*ret_c)
 		return ERR_OK;
 	struct kafka_conn *c = conn_new(k, pace, e);
 	if (!c)
 		return e->code;
-	mtx_lock(&k->mtx);
+	mutex_lock(&k->mtx);
 	*ret_c = find_locked(k, topic, pace); /* another thread may have been as fast */
 	if (!*ret_c) {
 		reserve_locked(c, topic);
 		list_push(&k->conns, &c->link);
 		*ret_c = TAKE(c);
 	}
-	mtx_unlock(&k->mtx);
+	mutex_unlock(&k->mtx);
 	if (c)
 		conn_free(c);
 	return ERR_OK;
@@ -210,7 +210,7 @@ static struct kafka_conn *take_idle(struct kafka *k)
 	struct kafka_conn *idle = NULL;
 	bool keep = true;
 
-	mtx_lock(&k->mtx);
+	mutex_lock(&k->mtx);
 	list_foreach (it, &k->conns) {
 		struct kafka_conn *c = LIST_ITEM(it, struct kafka_conn, link);
 		if (c->users)
@@ -222,7 +222,7 @@ static struct kafka_conn *take_idle(struct kafka *k)
 	}
 	if (idle)
 		list_del(&idle->link);
-	mtx_unlock(&k->mtx);
+	mutex_unlock(&k->mtx);
 	return idle;
 }
 
@@ -230,18 +230,18 @@ void kafka_conn_put(struct kafka_conn *c, const char *topic, bool retire)
 {
 	struct kafka *k = c->k;
 
-	mtx_lock(&k->mtx);
+	mutex_lock(&k->mtx);
 	c->users--;
 	c->retired = c->retired || retire;
 	if (topic)
 		smap_del(&c->topics, topic);
-	mtx_unlock(&k->mtx);
+	mutex_unlock(&k->mtx);
 	while ((c = take_idle(k)))
 		conn_free(c);
 }
 
 struct kafka_lease {
-	struct mtx mtx;
+	struct mutex mtx;
 	unsigned refs; /* under mtx */
 	struct kafka_conn *c;
 };
@@ -252,32 +252,32 @@ struct kafka_lease *kafka_lease_new(struct kafka_conn *c)
 
 	l->c = c;
 	l->refs = 1;
-	mtx_init(&l->mtx, "kafka lease");
-	mtx_lock(&c->k->mtx);
+	mutex_init(&l->mtx, "kafka lease");
+	mutex_lock(&c->k->mtx);
 	c->users++;
-	mtx_unlock(&c->k->mtx);
+	mutex_unlock(&c->k->mtx);
 	return l;
 }
 
 void kafka_lease_ref(struct kafka_lease *l)
 {
-	mtx_lock(&l->mtx);
+	mutex_lock(&l->mtx);
 	l->refs++;
-	mtx_unlock(&l->mtx);
+	mutex_unlock(&l->mtx);
 }
 
 /* Closing the connection takes time, so that is left to the next kafka_conn_put. */
 void kafka_lease_unref(struct kafka_lease *l)
 {
-	mtx_lock(&l->mtx);
+	mutex_lock(&l->mtx);
 	bool last = --l->refs == 0;
-	mtx_unlock(&l->mtx);
+	mutex_unlock(&l->mtx);
 	if (!last)
 		return;
-	mtx_lock(&l->c->k->mtx);
+	mutex_lock(&l->c->k->mtx);
 	l->c->users--;
-	mtx_unlock(&l->c->k->mtx);
-	mtx_done(&l->mtx);
+	mutex_unlock(&l->c->k->mtx);
+	mutex_done(&l->mtx);
 	free(l);
 }
 
@@ -337,11 +337,11 @@ static bool begin_probe(struct kafka_conn *c)
 {
 	int64_t now = time_mono_ms();
 
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	bool may = c->doubt && !c->probing && now - c->probed_ms >= KAFKA_PROBE_MS;
 	if (may)
 		c->probing = true;
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return may;
 }
 
@@ -351,13 +351,13 @@ static void probe(struct kafka_conn *c, const char *topic)
 	int64_t first, next;
 
 	bool bad = kafka_conn_ends(c, topic, &first, &next, &e) != ERR_OK;
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	c->probing = false;
 	c->probed_ms = time_mono_ms();
 	c->down = bad;
 	if (bad && !c->why[0])
 		snprintf(c->why, sizeof(c->why), "%.*s", (int)sizeof(c->why) - 1, e.text);
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 }
 
 enum err_code kafka_conn_health(struct kafka_conn *c, const char *topic, struct err *e)
@@ -367,12 +367,12 @@ enum err_code kafka_conn_health(struct kafka_conn *c, const char *topic, struct 
 	rd_kafka_poll(c->rk, 0);
 	if (begin_probe(c))
 		probe(c, topic);
-	mtx_lock(&c->mtx);
+	mutex_lock(&c->mtx);
 	if (c->down) {
 		bool believe = c->denied && time_mono_ms() - c->denied_since_ms > KAFKA_DENIED_MS;
 		code = err_set(e, believe ? ERR_DENIED : ERR_UNAVAILABLE, "Kafka: %s", c->why);
 	}
-	mtx_unlock(&c->mtx);
+	mutex_unlock(&c->mtx);
 	return code;
 }
 

@@ -5,7 +5,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "client/kafka/kafka.h"
 
 enum {
@@ -19,6 +19,7 @@ enum {
 	KAFKA_STALL_MOST_MS = 300000,
 	KAFKA_BACKLOG = 64,   /* messages behind the end: begin as busy */
 	KAFKA_CALM_MS = 5000, /* at the end for so long: calm */
+	KAFKA_PACE_MS = 2000,
 	KAFKA_LOG_MS = 60000, /* a line of one kind at most this often */
 	KAFKA_LOG_KINDS = 16,
 };
@@ -38,7 +39,7 @@ struct kafka {
 	rd_kafka_conf_t *conf; /* the template of all connections */
 	char *username, *password;
 	struct log_ctx log;
-	struct mtx mtx;
+	struct mutex mtx;
 	struct list conns;                            /* under mtx */
 	struct kafka_log_kind kinds[KAFKA_LOG_KINDS]; /* under mtx */
 };
@@ -52,7 +53,7 @@ struct kafka_conn {
 	unsigned users;     /* calls in progress and parts, under k->mtx */
 	size_t msgs;        /* given out and not freed, under k->mtx */
 	bool retired;       /* stalled once: gets no new topics, under k->mtx */
-	struct mtx mtx;
+	struct mutex mtx;
 	bool doubt; /* librdkafka reported an error since the last success; below under mtx */
 	bool down;  /* and a probe failed, too */
 	bool probing;

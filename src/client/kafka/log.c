@@ -27,14 +27,14 @@ static bool may_log(struct kafka *k, const char *fac, unsigned *ret_suppressed)
 {
 	int64_t now = time_mono_ms();
 
-	mtx_lock(&k->mtx);
+	mutex_lock(&k->mtx);
 	struct kafka_log_kind *kind = kind_locked(k, fac);
 	bool may = !kind->last_ms || now - kind->last_ms >= KAFKA_LOG_MS;
 	*ret_suppressed = kind->suppressed;
 	kind->suppressed = may ? 0 : kind->suppressed + 1;
 	if (may)
 		kind->last_ms = now;
-	mtx_unlock(&k->mtx);
+	mutex_unlock(&k->mtx);
 	return may;
 }
 

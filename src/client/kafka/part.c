@@ -30,9 +30,10 @@ struct kafka_part {
 	bool suspected;         /* and the topic had more when it was asked */
 	int64_t stall_ms;       /* patience with that, doubled at each restart */
 	enum kafka_pace pace;
-	int64_t at_end_since_ms; /* 0: behind the end */
-	unsigned bad;            /* restarts at p->next without a message */
-	struct mtx mtx;
+	int64_t at_end_since_ms;           /* 0: behind the end */
+	int64_t pace_since_ms, starved_ms; /* waited though there was more, in this while */
+	unsigned bad;                      /* restarts at p->next without a message */
+	struct mutex mtx;
 	struct cond cond;
 	bool ready;   /* under mtx: the queue got something */
 	bool waiting; /* under mtx */
@@ -43,10 +44,10 @@ static void on_ready(rd_kafka_t *rk, void *part)
 	struct kafka_part *p = part;
 
 	(void)rk;
-	mtx_lock(&p->mtx);
+	mutex_lock(&p->mtx);
 	bool waiting = p->waiting;
 	p->ready = true;
-	mtx_unlock(&p->mtx);
+	mutex_unlock(&p->mtx);
 	if (waiting)
 		cond_signal(&p->cond); /* after the unlock: the reader runs on at once */
 }
@@ -113,7 +114,7 @@ static struct kafka_part *part_new(struct kafka *k, const char *topic, int64_t o
 	p->topic = xstrdup(topic);
 	p->next = offset;
 	p->stall_ms = KAFKA_STALL_MS;
-	mtx_init(&p->mtx, "kafka part");
+	mutex_init(&p->mtx, "kafka part");
 	cond_init(&p->cond);
 	return p;
 }
@@ -142,7 +143,7 @@ void kafka_part_close(struct kafka_part *p)
 		return;
 	fetch_stop(p, false);
 	cond_done(&p->cond);
-	mtx_done(&p->mtx);
+	mutex_done(&p->mtx);
 	free(p->topic);
 	free(p);
 }
@@ -243,8 +244,7 @@ static enum err_code check_stall(struct kafka_part *p, struct err *e)
 	return restart(p, true, e);
 }
 
-/* False when nothing came. */
-static bool wait_ready(struct kafka_part *p, struct deadline d, struct stop *s)
+static void wait_ready(struct kafka_part *p, struct deadline d, struct stop *s)
 {
 	struct deadline look = d;
 	struct stop_watch w;
@@ -254,34 +254,37 @@ static bool wait_ready(struct kafka_part *p, struct deadline d, struct stop *s)
 		look.at_ms = MIN(d.at_ms, deadline_in(WAKE_MS).at_ms);
 	}
 	stop_watch_add(s, &w, &p->mtx, &p->cond);
-	mtx_lock(&p->mtx);
+	mutex_lock(&p->mtx);
 	p->waiting = true;
 	while (!p->ready && !stop_is_set(s))
 		if (!cond_wait(&p->cond, &p->mtx, look))
 			break;
-	bool came = p->ready;
 	p->ready = p->waiting = false;
-	mtx_unlock(&p->mtx);
+	mutex_unlock(&p->mtx);
 	stop_watch_del(s, &w);
-	return came;
 }
 
-/* Changes to the connection that suits: busy when starved though the topic has more, calm when at its end
- * for some time. */
-static enum err_code adapt_pace(struct kafka_part *p, bool starved, struct err *e)
+/* Changes to the connection that suits: busy when the topic had more for half of the last while and the
+ * reader waited all the same; calm when at its end for some time. */
+static enum err_code adapt_pace(struct kafka_part *p, bool behind, int64_t waited_ms, struct err *e)
 {
 	int64_t now = time_mono_ms();
-	bool behind = p->end > p->next;
 
+	if (now - p->pace_since_ms > KAFKA_PACE_MS) {
+		p->pace_since_ms = now;
+		p->starved_ms = 0;
+	}
+	p->starved_ms += behind ? waited_ms : 0;
 	if (behind)
 		p->at_end_since_ms = 0;
 	else if (!p->at_end_since_ms)
 		p->at_end_since_ms = now;
-	bool to_busy = p->pace == KAFKA_CALM && behind && starved;
+	bool to_busy = p->pace == KAFKA_CALM && p->starved_ms > KAFKA_PACE_MS / 2;
 	bool to_calm = p->pace == KAFKA_BUSY && !behind && now - p->at_end_since_ms > KAFKA_CALM_MS;
 	if (!to_busy && !to_calm)
 		return ERR_OK;
 	p->pace = to_busy ? KAFKA_BUSY : KAFKA_CALM;
+	p->starved_ms = 0;
 	return restart(p, false, e);
 }
 
@@ -331,8 +334,10 @@ enum err_code kafka_part_next(struct kafka_part *p, struct deadline d, struct st
 			return timed_out(p, waited, e);
 		if (check_stall(p, e))
 			return e->code;
-		bool came = wait_ready(p, d, s);
-		if (adapt_pace(p, !came, e))
+		bool behind = p->end > p->next;
+		int64_t before = time_mono_ms();
+		wait_ready(p, d, s);
+		if (adapt_pace(p, behind, time_mono_ms() - before, e))
 			return e->code;
 	}
 }

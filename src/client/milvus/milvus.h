@@ -62,7 +62,8 @@ struct milvus_collection {
 void milvus_collection_done(struct milvus_collection *c);
 
 /* DescribeCollection and ShowPartitions. NOT_FOUND if the collection or the database is missing
- * (origin 100 or 800). EXISTS if name is an alias: Milvus would answer with the collection behind it. */
+ * (origin 100 or 800). EXISTS if name is an alias: Milvus would answer with the collection behind
+ * it. */
 NODISCARD enum err_code milvus_describe(struct milvus *m, const char *db, const char *name,
 	struct stop *s, struct milvus_collection *ret_c, struct err *e);
 
@@ -85,10 +86,10 @@ NODISCARD enum err_code milvus_call(struct milvus *m, const char *method, const 
 /* Create and drop, all with base.replicateInfo{isReplicate, msgTimestamp = ts}. */
 struct milvus_create {
 	const char *db, *name;
-	struct slice schema;      /* CollectionSchema whose name is replaced by name */
-	struct slice properties;  /* raw repeated fields with tag 7 */
+	struct slice schema;     /* CollectionSchema whose name is replaced by name */
+	struct slice properties; /* raw repeated fields with tag 7 */
 	int shards_num, consistency_level;
-	int64_t num_partitions;   /* 0 = not sent */
+	int64_t num_partitions; /* 0 = not sent */
 	uint64_t ts;
 };
 NODISCARD enum err_code milvus_create_collection(
@@ -100,18 +101,20 @@ NODISCARD enum err_code milvus_create_partition(struct milvus *m, const char *db
 NODISCARD enum err_code milvus_drop_partition(struct milvus *m, const char *db,
 	const char *collection, const char *partition, uint64_t ts, struct stop *s, struct err *e);
 NODISCARD enum err_code milvus_create_database(struct milvus *m, const char *db,
-	struct slice properties /* raw fields with tag 3 */, uint64_t ts, struct stop *s, struct err *e);
+	struct slice properties /* raw fields with tag 3 */, uint64_t ts, struct stop *s,
+	struct err *e);
 NODISCARD enum err_code milvus_drop_database(
 	struct milvus *m, const char *db, uint64_t ts, struct stop *s, struct err *e);
 NODISCARD enum err_code milvus_drop_alias(
 	struct milvus *m, const char *db, const char *alias, struct stop *s, struct err *e);
 
 /* ReplicateMessage: body is the whole encoded request in pieces. ret_position is the raw message id
- * the target gave to the last message (base64 undone; newer servers wrap it in a MsgPosition, that is
- * undone too), cut to cap bytes. Definite refusals before anything was produced (1900 DENIED,
- * 1901 MALFORMED, 1902/1903 and "getSegmentID failed" BUSY, not ready UNAVAILABLE, rate and quota BUSY,
- * 108 DENIED, 1100 INVALID) come as such; every other failure after the request left is UNCERTAIN, but
- * CANCELLED, which says nothing of its fate. OK with ret_n 0 if the position can't be read. */
+ * the target gave to the last message (base64 undone; newer servers wrap it in a MsgPosition, that
+ * is undone too), cut to cap bytes. Definite refusals before anything was produced (1900 DENIED,
+ * 1901 MALFORMED, 1902/1903 and "getSegmentID failed" BUSY, not ready UNAVAILABLE, rate and quota
+ * BUSY, 108 DENIED, 1100 INVALID) come as such; every other failure after the request left is
+ * UNCERTAIN, but CANCELLED, which says nothing of its fate. OK with ret_n 0 if the position can't
+ * be read. */
 NODISCARD enum err_code milvus_replicate(struct milvus *m, const struct slice *body, size_t n_body,
 	int64_t deadline_ms, struct stop *s, uint8_t *ret_position, size_t cap, size_t *ret_n,
 	struct err *e);

@@ -58,7 +58,7 @@ enum err_code milvus_open(
 	m->connect_timeout_ms = o->connect_timeout_ms ? o->connect_timeout_ms : CONNECT_MS;
 	if (given(o->token))
 		m->authorization = b64_text(slice_str(o->token));
-	mtx_init(&m->mtx, "milvus");
+	mutex_init(&m->mtx, "milvus");
 	*ret_m = m;
 	return ERR_OK;
 }
@@ -68,16 +68,16 @@ void milvus_close(struct milvus *m)
 	if (!m)
 		return;
 	grpc_chan_free(m->chan);
-	mtx_done(&m->mtx);
+	mutex_done(&m->mtx);
 	freep(&m->authorization);
 	free(m);
 }
 
 static int64_t get_identifier(struct milvus *m)
 {
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	int64_t v = m->identifier;
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 	return v;
 }
 
@@ -167,9 +167,9 @@ enum err_code milvus_connect(
 	}
 	if (code || milvus_info_read(ret_info, buf_slice(&answer), e))
 		return e->code;
-	mtx_lock(&m->mtx);
+	mutex_lock(&m->mtx);
 	m->identifier = ret_info->identifier;
-	mtx_unlock(&m->mtx);
+	mutex_unlock(&m->mtx);
 	return ERR_OK;
 }
 

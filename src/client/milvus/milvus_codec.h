@@ -1,6 +1,6 @@
 /* Bytes of the Milvus API without I/O: requests are written field by field, so that schema and
  * properties keep what we don't know; answers are read with the subset in proto/milvus.proto. Field
- * numbers: server.md 4.2-4.8, checked against a 2.3.5 server. */
+ * numbers were checked against a 2.3.5 server. */
 #pragma once
 
 #include "base/buf.h"

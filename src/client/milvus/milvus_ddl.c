@@ -1,5 +1,5 @@
 /* Create and drop. Every request says that a replicator sends it and when it happened at the
- * source: the target's coordinator then writes no drop messages of its own (server.md 4.6). */
+ * source: the target's coordinator then writes no drop messages of its own. */
 #include "base/limits.h"
 #include "base/wire.h"
 #include "client/milvus/milvus_codec.h"

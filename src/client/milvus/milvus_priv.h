@@ -1,7 +1,7 @@
 /* The body of struct milvus, for the files of this folder. */
 #pragma once
 
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "client/milvus/milvus.h"
 
 enum { MILVUS_READ_MS = 20000, MILVUS_WRITE_MS = 60000 };
@@ -10,7 +10,7 @@ struct milvus {
 	struct grpc_chan *chan;
 	char *authorization; /* base64 of the token; NULL = none */
 	int64_t connect_timeout_ms;
-	struct mtx mtx;
+	struct mutex mtx;
 	int64_t identifier; /* under mtx; 0 = not connected yet */
 };
 

@@ -1,6 +1,6 @@
 /* Milvus' Status turned into our errors. The number decides; 65535 ("unexpected") says nothing, so
  * there known texts decide, and what is still unknown counts as a permanent no. Status: 1
- * error_code (legacy), 2 reason, 3 code, 4 retriable. Numbers: server.md 4.8 and Milvus 2.3.5. */
+ * error_code (legacy), 2 reason, 3 code, 4 retriable. Numbers are those of Milvus 2.3.5. */
 #include "base/wire.h"
 #include "client/milvus/milvus_codec.h"
 

@@ -83,11 +83,11 @@ static void test_a_sleeper_wakes_at_once(void **state)
 /* Registers, looks, waits: whenever the token is set meanwhile, the waiter learns of it. */
 static void test_a_watch_loses_no_wakeup(void **state)
 {
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond cond;
 
 	(void)state;
-	mtx_init(&mtx, "test");
+	mutex_init(&mtx, "test");
 	cond_init(&cond);
 	for (int i = 0; i < 300; i++) {
 		struct stop s;
@@ -99,17 +99,17 @@ static void test_a_watch_loses_no_wakeup(void **state)
 		stop_init(&s, NULL);
 		assert_int_equal(thread_start(&t, "setter", set_it, &s, &e), ERR_OK);
 		stop_watch_add(&s, &w, &mtx, &cond);
-		mtx_lock(&mtx);
+		mutex_lock(&mtx);
 		while (!stop_is_set(&s) && in_time)
 			in_time = cond_wait(&cond, &mtx, deadline_in(LONG_MS));
-		mtx_unlock(&mtx);
+		mutex_unlock(&mtx);
 		stop_watch_del(&s, &w);
 		thread_join(&t);
 		stop_done(&s);
 		assert_true(in_time);
 	}
 	cond_done(&cond);
-	mtx_done(&mtx);
+	mutex_done(&mtx);
 }
 
 static void test_the_error_is_cancelled(void **state)

@@ -42,8 +42,9 @@ static void test_ends(void **state)
 /* The examples of RFC 4648, and all bytes there and back. */
 static void test_base64(void **state)
 {
-	static const char *const pairs[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-		{"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+	static const char *const pairs[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="},
+		{"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
+		{"foobar", "Zm9vYmFy"}};
 	uint8_t all[256];
 
 	(void)state;
@@ -64,8 +65,8 @@ static void test_base64(void **state)
 
 static void test_bad_base64(void **state)
 {
-	static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg==Zg==", "Z===", "====", "Zg=g", "Z g=",
-		"Zm9-", "Zm9v\n"};
+	static const char *const bad[] = {
+		"Z", "Zg", "Zg=", "Zg==Zg==", "Z===", "====", "Zg=g", "Z g=", "Zm9-", "Zm9v\n"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

@@ -3,7 +3,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include "base/mtx.h"
+#include "base/mutex.h"
 
 static void test_a_deadline_counts_down(void **state)
 {
@@ -47,20 +47,20 @@ static void test_clocks_agree_and_go_forward(void **state)
 
 static void test_a_condition_times_out(void **state)
 {
-	struct mtx m;
+	struct mutex m;
 	struct cond c;
 
 	(void)state;
-	mtx_init(&m, "test");
+	mutex_init(&m, "test");
 	cond_init(&c);
 	int64_t begin = time_mono_ms();
-	mtx_lock(&m);
+	mutex_lock(&m);
 	while (cond_wait(&c, &m, deadline_in(5)))
 		;
-	mtx_unlock(&m);
+	mutex_unlock(&m);
 	assert_true(time_mono_ms() - begin >= 5);
 	cond_done(&c);
-	mtx_done(&m);
+	mutex_done(&m);
 }
 
 int main(void)

@@ -96,7 +96,8 @@ static void test_watch_request(void **state UNUSED)
 
 static void test_range_answer(void **state UNUSED)
 {
-	/* header{cluster 1, revision 9}, kv{"ka", revisions 3 4, version 2, "v1"}, kv{"kb"}, more */
+	/* header{cluster 1, revision 9}, kv{"ka", revisions 3 4, version 2, "v1"}, kv{"kb"},
+	 * more */
 	struct etcd_chunk *ch = chunk_of("0a04 0801 1809"
 					 "120e 0a026b61 1003 1804 2002 2a027631"
 					 "1204 0a026b62 1801 2002");

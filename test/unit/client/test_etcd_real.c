@@ -336,8 +336,8 @@ static void test_watch_resumes_after_restart(void **state UNUSED)
 	etcd_close(c);
 }
 
-/* A frozen etcd takes the request and does not answer: a read may be repeated, a write may happen or
- * not when it thaws. A watch loses nothing by it. */
+/* A frozen etcd takes the request and does not answer: a read may be repeated, a write may happen
+ * or not when it thaws. A watch loses nothing by it. */
 static void test_lost_answers(void **state UNUSED)
 {
 	const char *endpoint = server.address;

@@ -103,7 +103,7 @@ static void test_status_that_is_none(void **state)
 	assert_int_equal(milvus_status_read(slice_str("\x12\x02ok"), &e), ERR_OK);
 }
 
-/* server.md 4.10: DropCollectionRequest{base.replicateInfo{true, ts}, collection_name "foo"} */
+/* DropCollectionRequest{base.replicateInfo{true, ts}, collection_name "foo"} */
 static void test_drop_vector(void **state)
 {
 	CLEANUP(buf_done)

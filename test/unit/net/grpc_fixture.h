@@ -23,7 +23,8 @@ struct fix {
 	struct buf answer;
 };
 
-static inline void fix_open(struct fix *f, const struct gs_opts *so, const struct grpc_chan_opts *co)
+static inline void fix_open(
+	struct fix *f, const struct gs_opts *so, const struct grpc_chan_opts *co)
 {
 	struct grpc_chan_opts o = co ? *co : (struct grpc_chan_opts){0};
 
@@ -60,8 +61,11 @@ static inline enum err_code fix_call(
 	struct fix *f, const void *body, size_t n, int64_t ms, bool idempotent)
 {
 	struct slice s = slice_of(body, n);
-	struct grpc_call call = {.path = "/test.Test/Echo", .body = &s, .n_body = 1,
-		.deadline = deadline_in(ms), .idempotent = idempotent};
+	struct grpc_call call = {.path = "/test.Test/Echo",
+		.body = &s,
+		.n_body = 1,
+		.deadline = deadline_in(ms),
+		.idempotent = idempotent};
 
 	err_clear(&f->e);
 	enum err_code code = grpc_unary(f->chan, &call, &f->stop, &f->answer, &f->e);

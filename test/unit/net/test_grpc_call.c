@@ -18,8 +18,10 @@ static void echoes_any_size_and_any_pieces(void **state UNUSED)
 		size_t n = sizes[i];
 		struct slice pieces[] = {slice_of(data, n / 3), slice_of(NULL, 0),
 			slice_of(data + n / 3, n - n / 3)};
-		struct grpc_call call = {.path = "/test.Test/Echo", .body = pieces,
-			.n_body = ARRAY_LEN(pieces), .deadline = deadline_in(5000)};
+		struct grpc_call call = {.path = "/test.Test/Echo",
+			.body = pieces,
+			.n_body = ARRAY_LEN(pieces),
+			.deadline = deadline_in(5000)};
 		if (grpc_unary(f.chan, &call, &f.stop, &f.answer, &f.e))
 			fail_msg("%zu bytes: %s", n, f.e.text);
 		assert_true(slice_eq(buf_slice(&f.answer), slice_of(data, n)));
@@ -52,8 +54,8 @@ static void say_headers(void *arg UNUSED, struct gs_call *c)
 {
 	struct buf b = BUF_INIT(4096);
 	const char *key, *value;
-	static const char *const want[] = {":method", ":scheme", ":path", ":authority",
-		"content-type", "te", "grpc-timeout"};
+	static const char *const want[] = {
+		":method", ":scheme", ":path", ":authority", "content-type", "te", "grpc-timeout"};
 
 	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
 		const char *v = gs_meta_get(c, want[i]);
@@ -73,8 +75,8 @@ static void sends_the_headers_that_servers_need(void **state UNUSED)
 	char want[256];
 
 	fix_open(&f, &so, NULL);
-	struct grpc_call call = {.path = "/a.B/C", .meta = meta, .n_meta = 2,
-		.deadline = deadline_in(9000000)};
+	struct grpc_call call = {
+		.path = "/a.B/C", .meta = meta, .n_meta = 2, .deadline = deadline_in(9000000)};
 	assert_int_equal(grpc_unary(f.chan, &call, &f.stop, &f.answer, &f.e), ERR_OK);
 	snprintf(want, sizeof(want),
 		":method=POST;:scheme=http;:path=/a.B/C;:authority=%s;"
@@ -96,8 +98,7 @@ static void maps_every_status(void **state UNUSED)
 	static const struct {
 		int status;
 		enum err_code once, idempotent;
-	} rows[] = {
-		{1, ERR_UNCERTAIN, ERR_UNAVAILABLE}, {2, ERR_UNCERTAIN, ERR_UNAVAILABLE},
+	} rows[] = {{1, ERR_UNCERTAIN, ERR_UNAVAILABLE}, {2, ERR_UNCERTAIN, ERR_UNAVAILABLE},
 		{3, ERR_INVALID, ERR_INVALID}, {4, ERR_UNCERTAIN, ERR_TIMEOUT},
 		{5, ERR_NOT_FOUND, ERR_NOT_FOUND}, {6, ERR_EXISTS, ERR_EXISTS},
 		{7, ERR_DENIED, ERR_DENIED}, {8, ERR_BUSY, ERR_BUSY}, {9, ERR_INVALID, ERR_INVALID},
@@ -127,7 +128,10 @@ static void survives_answers_that_are_no_grpc(void **state UNUSED)
 {
 	struct gs_step raw[] = {
 		{.fault = GS_FAULT_RAW_BODY, .raw = slice_of("\1\0\0\0\1x", 6)},
-		{.fault = GS_FAULT_RAW_BODY, .raw = slice_of("\0\xff\xff\xff\xff" "x", 6)},
+		{.fault = GS_FAULT_RAW_BODY,
+			.raw = slice_of("\0\xff\xff\xff\xff"
+					"x",
+				6)},
 		{.fault = GS_FAULT_RAW_BODY, .raw = slice_of("\0\0\0\0\5x", 6)},
 		{.fault = GS_FAULT_RAW_BODY, .raw = slice_of("\0\0", 2)},
 		{.fault = GS_FAULT_RAW_BODY, .raw = slice_of("\0\0\0\0\1x\0\0\0\0\1y", 12)},
@@ -292,7 +296,9 @@ static void many_echoes(void *arg)
 		size_t n = (w->id * 131 + i * 17) % sizeof(body);
 		memset(body, (int)(w->id + i), sizeof(body));
 		struct slice s = slice_of(body, n);
-		struct grpc_call call = {.path = "/test.Test/Echo", .body = &s, .n_body = 1,
+		struct grpc_call call = {.path = "/test.Test/Echo",
+			.body = &s,
+			.n_body = 1,
 			.deadline = deadline_in(20000)};
 		if (grpc_unary(w->f->chan, &call, &w->f->stop, &answer, &e) ||
 			!slice_eq(buf_slice(&answer), s))
@@ -334,8 +340,8 @@ static void upload(void *arg)
 	struct upload *u = arg;
 	struct buf answer = BUF_INIT(16 << 20);
 	struct slice s = slice_of(u->body, u->n);
-	struct grpc_call call = {.path = "/test.Test/Echo", .body = &s, .n_body = 1,
-		.deadline = deadline_in(u->ms)};
+	struct grpc_call call = {
+		.path = "/test.Test/Echo", .body = &s, .n_body = 1, .deadline = deadline_in(u->ms)};
 
 	u->code = grpc_unary(u->f->chan, &call, &u->f->stop, &answer, &u->e);
 	if (!u->code && !slice_eq(buf_slice(&answer), s))
@@ -370,8 +376,8 @@ static void many_big_bodies_all_arrive(void **state UNUSED)
 	fix_close(&f);
 }
 
-/* Bodies beyond the stream's window that nobody reads: eight begin, the others wait their turn, small
- * calls pass. */
+/* Bodies beyond the stream's window that nobody reads: eight begin, the others wait their turn,
+ * small calls pass. */
 static void eight_big_bodies_at_once(void **state UNUSED)
 {
 	enum { N = 9 << 20 };

@@ -50,7 +50,9 @@ static void a_claimed_length_takes_no_memory(void **state UNUSED)
 {
 	struct buf msg = BUF_INIT(1 << 30);
 	struct grpc_frames f = {.msg = &msg};
-	struct slice s = slice_of("\0\x3f\xff\xff\xff" "a", 6);
+	struct slice s = slice_of("\0\x3f\xff\xff\xff"
+				  "a",
+		6);
 	bool whole;
 
 	assert_int_equal(grpc_frames_push(&f, &s, &whole, NULL), ERR_OK);
@@ -64,8 +66,9 @@ static void unescapes(void **state UNUSED)
 {
 	static const struct {
 		const char *in, *out;
-	} rows[] = {{"plain", "plain"}, {"a%20b", "a b"}, {"%e4%B8%AD", "\xe4\xb8\xad"}, {"100%", "100%"},
-		{"%4", "%4"}, {"%zz", "%zz"}, {"%%41", "%A"}, {"%00x", " x"}, {"", ""}};
+	} rows[] = {{"plain", "plain"}, {"a%20b", "a b"}, {"%e4%B8%AD", "\xe4\xb8\xad"},
+		{"100%", "100%"}, {"%4", "%4"}, {"%zz", "%zz"}, {"%%41", "%A"}, {"%00x", " x"},
+		{"", ""}};
 	char out[64], tiny[4];
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -82,8 +85,9 @@ static void timeouts_have_at_most_eight_digits(void **state UNUSED)
 	static const struct {
 		int64_t ms;
 		const char *text;
-	} rows[] = {{-5, "1m"}, {0, "1m"}, {1, "1m"}, {99999999, "99999999m"}, {100000000, "100000S"},
-		{99999999999, "99999999S"}, {100000000000, "1666666M"}, {INT64_MAX / 2, "99999999H"}};
+	} rows[] = {{-5, "1m"}, {0, "1m"}, {1, "1m"}, {99999999, "99999999m"},
+		{100000000, "100000S"}, {99999999999, "99999999S"}, {100000000000, "1666666M"},
+		{INT64_MAX / 2, "99999999H"}};
 	char out[GRPC_TIMEOUT_BYTES];
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -34,7 +34,8 @@ static void a_refused_connect_fails_the_call_at_once(void **state UNUSED)
 
 static void a_name_that_does_not_resolve(void **state UNUSED)
 {
-	struct grpc_chan_opts co = {.address = "no-such-host.invalid:1", .connect_timeout_ms = 2000};
+	struct grpc_chan_opts co = {
+		.address = "no-such-host.invalid:1", .connect_timeout_ms = 2000};
 	struct fix f;
 
 	fix_open(&f, NULL, &co);
@@ -45,8 +46,8 @@ static void a_name_that_does_not_resolve(void **state UNUSED)
 
 static void checks_the_address(void **state UNUSED)
 {
-	static const char *const bad[] = {"", "host", "host:", "host:0", "host:65536", "host:x", ":1",
-		"::1:80", "[::1:80", "[]:80"};
+	static const char *const bad[] = {"", "host", "host:", "host:0", "host:65536", "host:x",
+		":1", "::1:80", "[::1:80", "[]:80"};
 	struct grpc *g;
 	struct grpc_chan *c;
 
@@ -154,7 +155,9 @@ static void calls(void *arg)
 
 	for (unsigned i = 0; i < w->n; i++) {
 		struct err e = ERR_INIT;
-		struct grpc_call call = {.path = "/test.Test/Echo", .body = &s, .n_body = 1,
+		struct grpc_call call = {.path = "/test.Test/Echo",
+			.body = &s,
+			.n_body = 1,
 			.deadline = deadline_in(20000)};
 		enum err_code code = grpc_unary(w->f->chan, &call, &w->f->stop, &answer, &e);
 		if (code && !w->failed++)

@@ -56,7 +56,9 @@ static void verifies_the_server(void **state UNUSED)
 static void shows_a_client_certificate(void **state UNUSED)
 {
 	struct gs_opts so = {.client_ca = certs.ca};
-	struct grpc_tls tls = {.enable = true, .ca_path = certs.ca, .cert_path = certs.client,
+	struct grpc_tls tls = {.enable = true,
+		.ca_path = certs.ca,
+		.cert_path = certs.client,
 		.key_path = certs.client_key};
 	struct err e;
 
@@ -84,8 +86,8 @@ static void needs_http2_by_alpn(void **state UNUSED)
 
 static void plain_and_tls_do_not_mix(void **state UNUSED)
 {
-	struct grpc_chan_opts co = {.tls = {.enable = true, .ca_path = certs.ca},
-		.connect_timeout_ms = 1000};
+	struct grpc_chan_opts co = {
+		.tls = {.enable = true, .ca_path = certs.ca}, .connect_timeout_ms = 1000};
 	struct gs_opts so = {.cert = certs.server, .key = certs.server_key};
 	struct fix f;
 

@@ -13,9 +13,9 @@
 enum { FLOOR_MS = 1000, LAST_OFFSET = 100, GRACE_MS = 1 };
 
 struct fake {
-	uint64_t offset;        /* of the newest message on the target */
-	int foreign[8];         /* messages of the lost call that land before fence i */
-	int refuse;             /* fences refused before one is answered */
+	uint64_t offset; /* of the newest message on the target */
+	int foreign[8];  /* messages of the lost call that land before fence i */
+	int refuse;      /* fences refused before one is answered */
 	enum err_code refuse_as;
 	int fences, waits;
 	struct stop *stop_at_wait;
@@ -77,8 +77,7 @@ static int64_t fake_id(void *arg)
 	return 1;
 }
 
-static void fake_waiting(
-	void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms)
+static void fake_waiting(void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms)
 {
 	struct fake *f = arg;
 

@@ -47,8 +47,8 @@ static void test_a_tick_parts_equal_times(void **state)
 	assert_int_equal(stamp_next(&s, 11, 10), 12); /* a later row must not share it */
 }
 
-/* The rules, over random streams: above the floor, never backwards, equal stays equal unless a tick parts them,
- * and untouched whenever that is possible. */
+/* The rules, over random streams: above the floor, never backwards, equal stays equal unless a tick
+ * parts them, and untouched whenever that is possible. */
 static void test_rules_hold_for_any_stream(void **state)
 {
 	struct stamp s = {0};
@@ -77,8 +77,8 @@ static void test_rules_hold_for_any_stream(void **state)
 	}
 }
 
-static void stamp_rows(struct stamp *s, const uint64_t *ts, size_t n, uint64_t floor, struct arena *a,
-	struct stamped *ret)
+static void stamp_rows(struct stamp *s, const uint64_t *ts, size_t n, uint64_t floor,
+	struct arena *a, struct stamped *ret)
 {
 	CLEANUP(buf_done) struct buf b = BUF_INIT(1 << 20);
 	struct err e = ERR_INIT;

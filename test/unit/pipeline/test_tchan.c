@@ -1,6 +1,6 @@
-/* A target channel with its worker against a model of the target: several lanes at different places, late
- * joiners, moves between lanes, calls that are refused or whose fate is unknown. After each run every key lives
- * exactly once and no promise of a channel was broken. */
+/* A target channel with its worker against a model of the target: several lanes at different
+ * places, late joiners, moves between lanes, calls that are refused or whose fate is unknown. After
+ * each run every key lives exactly once and no promise of a channel was broken. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -20,7 +20,7 @@
 enum { STREAMS = 4, PACKS = 120, TICK_MS = 200 };
 
 struct fixture {
-	struct mtx mtx; /* of the model */
+	struct mutex mtx; /* of the model */
 	struct model_target model;
 	struct tchan *chan;
 	struct worker *worker;
@@ -55,7 +55,7 @@ static enum err_code fake_send(void *arg, const struct iov *req, int64_t deadlin
 	(void)deadline_ms;
 	if (stop_is_set(s))
 		return err_set(e, ERR_UNCERTAIN, "cut");
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	f->sends++;
 	unsigned dice = rnd(f) % 100;
 	if ((int)dice >= f->fault_percent) {
@@ -68,7 +68,7 @@ static enum err_code fake_send(void *arg, const struct iov *req, int64_t deadlin
 		model_target_append(&f->model, req->v, req->n, part);
 		code = err_set(e, ERR_UNCERTAIN, "connection lost");
 	}
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 	return code;
 }
 
@@ -114,7 +114,7 @@ static void setup(struct fixture *f, unsigned seed, int fault_percent)
 	struct err e = ERR_INIT;
 
 	*f = (struct fixture){.seed = seed, .fault_percent = fault_percent, .next_id = 1LL << 62};
-	mtx_init(&f->mtx, "model");
+	mutex_init(&f->mtx, "model");
 	stop_init(&f->stop, NULL);
 	f->clock = ts_from_ms(1000000);
 	struct tchan_opts o = {.name = "tgt-rootcoord-dml_0",
@@ -148,7 +148,7 @@ static void teardown(struct fixture *f)
 	assert_int_equal(dml_msgs_alive(), 0);
 	model_target_done(&f->model);
 	stop_done(&f->stop);
-	mtx_done(&f->mtx);
+	mutex_done(&f->mtx);
 }
 
 static struct pack *make_pack(
@@ -174,7 +174,8 @@ static struct pack *make_pack(
 	return pk;
 }
 
-/* All lanes push the same ticks, each with its own rows; stream 3 joins late through a chaser lane and moves. */
+/* All lanes push the same ticks, each with its own rows; stream 3 joins late through a chaser lane
+ * and moves. */
 static void feed(struct fixture *f, int64_t *ret_keys)
 {
 	struct err e = ERR_INIT;
@@ -194,9 +195,11 @@ static void feed(struct fixture *f, int64_t *ret_keys)
 			uint64_t end = at[i] + ts_from_ms(TICK_MS);
 			if (i == 3 && moved)
 				end = at[0]; /* rides in lane 0's packs: fed below */
-			struct pack *pk = make_pack(f, i, at[i], MAX(end, at[i] + 10), &key, 1000 * p + 10 * i + 1);
+			struct pack *pk = make_pack(
+				f, i, at[i], MAX(end, at[i] + 10), &key, 1000 * p + 10 * i + 1);
 			if (i == 3 && moved) {
-				/* a row of the moved stream inside lane 0: its pack follows lane 0's own */
+				/* a row of the moved stream inside lane 0: its pack follows lane
+				 * 0's own */
 				pk->end_ts = pk->end.ts = at[0] + 10;
 				at[0] = at[3] = pk->end_ts;
 			} else {
@@ -236,7 +239,7 @@ static void run_one(unsigned seed, int faults)
 	while (!drained(&f) && !deadline_passed(d))
 		stop_sleep(&f.stop, 5);
 	assert_true(drained(&f));
-	mtx_lock(&f.mtx);
+	mutex_lock(&f.mtx);
 	if (f.model.broken)
 		print_error("seed %u: %s\n", seed, f.model.why);
 	assert_int_equal(f.model.broken, 0);
@@ -246,7 +249,7 @@ static void run_one(unsigned seed, int faults)
 				model_target_live(&f.model, k));
 		assert_int_equal(model_target_live(&f.model, k), 1);
 	}
-	mtx_unlock(&f.mtx);
+	mutex_unlock(&f.mtx);
 	teardown(&f);
 }
 

@@ -26,14 +26,14 @@ static const char shard[] = "tgt-rootcoord-dml_0_500v0";
 /* One reader: all its streams ride in one lane; row k of stream i at tick k has key 1 + k * STREAMS + i. */
 struct reader {
 	struct fixture *f;
-	struct mtx mtx; /* a round, or a change of who rides */
+	struct mutex mtx; /* a round, or a change of who rides */
 	struct lane *lane;
 	int tick; /* ticks pushed */
 	struct thread thread;
 };
 
 struct fixture {
-	struct mtx mtx; /* of the model */
+	struct mutex mtx; /* of the model */
 	struct model_target model;
 	struct tchan *chan;
 	struct worker *worker;
@@ -69,7 +69,7 @@ static enum err_code fake_send(void *arg, const struct iov *req, int64_t deadlin
 	while (__atomic_load_n(&f->gate, __ATOMIC_ACQUIRE))
 		if (stop_sleep(s, 1))
 			return err_set(e, ERR_UNCERTAIN, "cut");
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	f->seed = f->seed * 1103515245u + 12345u;
 	unsigned dice = f->seed >> 16;
 	if (f->refusals && dice % 20 == 0) {
@@ -84,7 +84,7 @@ static enum err_code fake_send(void *arg, const struct iov *req, int64_t deadlin
 		model_target_position(&f->model, ret);
 		__atomic_fetch_add(&f->sends, 1, __ATOMIC_RELEASE);
 	}
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 	return code;
 }
 
@@ -131,7 +131,7 @@ static void setup(struct fixture *f, unsigned seed)
 	struct worker_metrics none = {0};
 
 	*f = (struct fixture){.seed = seed, .next_id = 1LL << 62};
-	mtx_init(&f->mtx, "model");
+	mutex_init(&f->mtx, "model");
 	stop_init(&f->stop, NULL);
 	struct tchan_opts o = {.name = "tgt-rootcoord-dml_0",
 		.floor_ts = ts_from_ms(1),
@@ -151,7 +151,7 @@ static void teardown(struct fixture *f)
 	assert_int_equal(dml_msgs_alive(), 0);
 	model_target_done(&f->model);
 	stop_done(&f->stop);
-	mtx_done(&f->mtx);
+	mutex_done(&f->mtx);
 }
 
 static struct stream *stream_new(struct fixture *f, uint64_t acked, uint64_t replay_until)
@@ -196,14 +196,14 @@ static void read_main(void *arg)
 	for (int t = 0; t < TICKS; t++) {
 		struct err e = ERR_INIT;
 		struct pack *pk = pack_of_tick(t);
-		mtx_lock(&r->mtx);
+		mutex_lock(&r->mtx);
 		for (int i = (int)(r - f->readers); i < STREAMS; i += LANES)
 			if (f->riding[i])
 				add_row(pk, f->streams[i], tick_ts(t) + 5, key_of(i, t));
 		if (lane_push(r->lane, pk, &f->stop, &e))
 			abort();
 		r->tick = t + 1;
-		mtx_unlock(&r->mtx);
+		mutex_unlock(&r->mtx);
 		stop_sleep(&f->stop, t % 8 == 0);
 	}
 }
@@ -217,15 +217,15 @@ static void chase(struct fixture *f, struct reader *r, int i, int from)
 
 	lane_set(st, l);
 	for (int t = from;; t++) {
-		mtx_lock(&r->mtx);
+		mutex_lock(&r->mtx);
 		if (t == r->tick) {
 			lane_set(st, r->lane);
 			lane_move(l, r->lane);
 			f->riding[i] = true;
-			mtx_unlock(&r->mtx);
+			mutex_unlock(&r->mtx);
 			return;
 		}
-		mtx_unlock(&r->mtx);
+		mutex_unlock(&r->mtx);
 		struct pack *pk = pack_of_tick(t);
 		add_row(pk, st, tick_ts(t) + 5, key_of(i, t));
 		assert_int_equal(lane_push(l, pk, &f->stop, &e), ERR_OK);
@@ -238,11 +238,11 @@ static void come_back(struct fixture *f, int i, int64_t patience_ms)
 	struct reader *r = &f->readers[i % LANES];
 	struct stream *old = f->streams[i];
 
-	mtx_lock(&r->mtx);
+	mutex_lock(&r->mtx);
 	f->riding[i] = false;
 	tchan_detach(old, patience_ms);
 	uint64_t head = tick_ts(r->tick + 1);
-	mtx_unlock(&r->mtx);
+	mutex_unlock(&r->mtx);
 	uint64_t until = old->unclean ? head : old->replay_until;
 	int from = (int)((ts_ms(old->acked.ts) - 1000) / TICK_MS);
 	f->streams[i] = stream_new(f, old->acked.ts, until);
@@ -261,7 +261,7 @@ static void check_keys(struct fixture *f, int64_t first, int64_t last)
 {
 	int wrong = 0;
 
-	mtx_lock(&f->mtx);
+	mutex_lock(&f->mtx);
 	if (f->model.broken)
 		print_error("%s\n", f->model.why);
 	assert_int_equal(f->model.broken, 0);
@@ -270,7 +270,7 @@ static void check_keys(struct fixture *f, int64_t first, int64_t last)
 		if (live != 1 && wrong++ < 5)
 			print_error("key %d lives %d times\n", (int)k, live);
 	}
-	mtx_unlock(&f->mtx);
+	mutex_unlock(&f->mtx);
 	assert_int_equal(wrong, 0);
 }
 
@@ -298,7 +298,7 @@ static void test_load(void **state)
 	for (int i = 0; i < LANES; i++) {
 		struct reader *r = &f.readers[i];
 		r->f = &f;
-		mtx_init(&r->mtx, "reader");
+		mutex_init(&r->mtx, "reader");
 		r->lane = lane_open(f.chan, "src", tick_ts(0), false);
 		for (int k = i; k < STREAMS; k += LANES)
 			lane_set(f.streams[k], r->lane);
@@ -311,7 +311,7 @@ static void test_load(void **state)
 	for (int i = 0; i < LANES; i++) {
 		thread_join(&f.readers[i].thread);
 		lane_close(f.readers[i].lane);
-		mtx_done(&f.readers[i].mtx);
+		mutex_done(&f.readers[i].mtx);
 	}
 	wait_drained(&f);
 	check_keys(&f, 1, (int64_t)TICKS * STREAMS);
@@ -350,7 +350,9 @@ static void test_upsert_over_two_calls(void **state)
 	buf_done(&ids);
 	buf_done(&longs);
 	buf_done(&num);
-	f.chan->last_tick = ts_from_ms(6000); /* the lane is late; nothing has been pushed yet */
+	mutex_lock(&f.chan->mtx);
+	f.chan->last_tick = ts_from_ms(6000); /* so the lane is late */
+	mutex_unlock(&f.chan->mtx);
 	assert_int_equal(lane_push(l, pk, &f.stop, &e), ERR_OK);
 	lane_close(l);
 	wait_drained(&f);

@@ -68,7 +68,7 @@ static void expect(struct fixture *x, const char *hex)
 	assert_string_equal(hex_text(x->flat, x->text, sizeof(x->text)), want);
 }
 
-/* source.md A: the minimal insert. Shard, db and names are added, partition 0 stays absent. */
+/* the minimal insert. Shard, db and names are added, partition 0 stays absent. */
 static void test_minimal_insert(void **state)
 {
 	struct fixture *x = *state;
@@ -162,7 +162,7 @@ static void test_last_of_repeated_scalars_counts(void **state)
 		  "40ffffffffffffffffff01 520105");
 }
 
-/* source.md A: DropCollection and DropPartition; the drop's time is the base's. */
+/* DropCollection and DropPartition; the drop's time is the base's. */
 static void test_drops(void **state)
 {
 	struct fixture *x = *state;

@@ -44,7 +44,6 @@ static void expect(struct fixture *x, const char *hex)
 	assert_string_equal(got, want);
 }
 
-/* server.md 4.10 and source.md A */
 static void test_tick_vectors(void **state)
 {
 	struct fixture *x = *state;
@@ -57,7 +56,6 @@ static void test_tick_vectors(void **state)
 	assert_int_equal(x->out.n, 1);
 }
 
-/* server.md 4.10 */
 static void test_request_vector(void **state)
 {
 	struct fixture *x = *state;

@@ -61,7 +61,12 @@ static const struct field usual[] = {{.id = 0, .name = "RowID", .type = INT64},
 	{.id = 1, .name = "Timestamp", .type = INT64},
 	{.id = 100, .name = "id", .pk = 1, .type = INT64},
 	{.id = 101, .name = "title", .type = VARCHAR, .param = "max_length", .value = "100"},
-	{.id = 102, .name = "tags", .type = ARRAY, .element = INT64, .param = "max_capacity", .value = "8"},
+	{.id = 102,
+		.name = "tags",
+		.type = ARRAY,
+		.element = INT64,
+		.param = "max_capacity",
+		.value = "8"},
 	{.id = 103, .name = "v", .type = FLOAT_VECTOR, .param = "dim", .value = "8"}};
 
 /* The answer for the usual schema against f. */
@@ -105,8 +110,8 @@ static void test_what_does_not_matter(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(usual); i++)
-		f[i] = usual[ARRAY_LEN(usual) - 1 - i];     /* the order */
-	f[0].description = "a vector";                       /* a description */
+		f[i] = usual[ARRAY_LEN(usual) - 1 - i]; /* the order */
+	f[0].description = "a vector";                  /* a description */
 	assert_true(same_as_usual(f, ARRAY_LEN(f), false, why));
 	assert_true(same_as_usual(usual + 2, ARRAY_LEN(usual) - 2, false, why)); /* system fields */
 }

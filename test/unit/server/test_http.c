@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/stop.h"
 #include "base/thread.h"
 #include "metrics/metrics.h"
@@ -27,7 +27,7 @@ enum { WAIT_MS = 5000, CLIENTS = 8 };
 
 /* Calls of the engine meet here: the test decides when they go on. */
 struct gate {
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond cond;
 	int inside;
 	bool open;
@@ -46,13 +46,13 @@ static enum err_code gated(void *arg, const char *id, struct err *e)
 
 	(void)arg;
 	(void)id;
-	mtx_lock(&gate.mtx);
+	mutex_lock(&gate.mtx);
 	gate.inside++;
 	cond_broadcast(&gate.cond);
 	while (!gate.open && cond_wait(&gate.cond, &gate.mtx, d))
 		continue;
 	bool open = gate.open;
-	mtx_unlock(&gate.mtx);
+	mutex_unlock(&gate.mtx);
 	return open ? ERR_OK : err_set(e, ERR_TIMEOUT, "the gate stayed shut");
 }
 
@@ -66,20 +66,20 @@ static bool wait_inside(int n)
 {
 	struct deadline d = deadline_in(WAIT_MS);
 
-	mtx_lock(&gate.mtx);
+	mutex_lock(&gate.mtx);
 	while (gate.inside < n && cond_wait(&gate.cond, &gate.mtx, d))
 		continue;
 	bool ok = gate.inside >= n;
-	mtx_unlock(&gate.mtx);
+	mutex_unlock(&gate.mtx);
 	return ok;
 }
 
 static void open_gate(void)
 {
-	mtx_lock(&gate.mtx);
+	mutex_lock(&gate.mtx);
 	gate.open = true;
 	cond_broadcast(&gate.cond);
-	mtx_unlock(&gate.mtx);
+	mutex_unlock(&gate.mtx);
 }
 
 static bool get_page(void *arg, const char *path, struct buf *ret, const char **ret_type)
@@ -101,7 +101,7 @@ static int setup(void **state)
 	(void)state;
 	log_set_level(LOG_OFF);
 	gate = (struct gate){.inside = 0};
-	mtx_init(&gate.mtx, "gate");
+	mutex_init(&gate.mtx, "gate");
 	cond_init(&gate.cond);
 	if (api_new(&conf, &vt, &api, &e))
 		return -1;
@@ -115,7 +115,7 @@ static int teardown(void **state)
 	http_stop(http);
 	api_free(api);
 	cond_done(&gate.cond);
-	mtx_done(&gate.mtx);
+	mutex_done(&gate.mtx);
 	metrics_done();
 	return 0;
 }

@@ -4,14 +4,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "server/jobs.h"
 
 enum { WAIT_MS = 20000, JOBS = 200 };
 
 /* What all jobs of a test share. */
 struct board {
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond cond;
 	struct jobs *pool;
 	int order[16], n_order; /* ids in the order in which they ran */
@@ -23,8 +23,8 @@ struct work {
 	struct board *b;
 	struct job job;
 	int id, runs;
-	int until;     /* asks for the next run as long as there were fewer */
-	bool block;    /* stays inside until the board is open */
+	int until;  /* asks for the next run as long as there were fewer */
+	bool block; /* stays inside until the board is open */
 	bool inside;
 };
 
@@ -33,7 +33,7 @@ static int64_t step(void *arg)
 	struct work *w = arg;
 	struct board *b = w->b;
 
-	mtx_lock(&b->mtx);
+	mutex_lock(&b->mtx);
 	b->overlaps += w->inside;
 	w->inside = true;
 	w->runs++;
@@ -45,7 +45,7 @@ static int64_t step(void *arg)
 		;
 	w->inside = false;
 	int64_t next = w->runs < w->until ? 1 : JOB_IDLE;
-	mtx_unlock(&b->mtx);
+	mutex_unlock(&b->mtx);
 	return next;
 }
 
@@ -54,7 +54,7 @@ static void board_open(struct board *b, int threads)
 	struct err e = ERR_INIT;
 
 	*b = (struct board){.n_order = 0};
-	mtx_init(&b->mtx, "board");
+	mutex_init(&b->mtx, "board");
 	cond_init(&b->cond);
 	assert_int_equal(jobs_new(threads, &b->pool, &e), ERR_OK);
 }
@@ -64,7 +64,7 @@ static void board_close(struct board *b)
 	assert_int_equal(b->overlaps, 0);
 	jobs_free(b->pool);
 	cond_done(&b->cond);
-	mtx_done(&b->mtx);
+	mutex_done(&b->mtx);
 }
 
 static void work_init(struct work *w, struct board *b, int id)
@@ -79,19 +79,19 @@ static void await_runs(struct work *w, int runs)
 	struct board *b = w->b;
 	struct deadline d = deadline_in(WAIT_MS);
 
-	mtx_lock(&b->mtx);
+	mutex_lock(&b->mtx);
 	while (w->runs < runs && cond_wait(&b->cond, &b->mtx, d))
 		;
 	assert_true(w->runs >= runs);
-	mtx_unlock(&b->mtx);
+	mutex_unlock(&b->mtx);
 }
 
 static void open_gate(struct board *b)
 {
-	mtx_lock(&b->mtx);
+	mutex_lock(&b->mtx);
 	b->open = true;
 	cond_broadcast(&b->cond);
-	mtx_unlock(&b->mtx);
+	mutex_unlock(&b->mtx);
 }
 
 static void test_runs_when_due_and_then_idles(void **state)
@@ -185,7 +185,8 @@ static void test_a_wake_while_running_is_not_lost(void **state)
 	job_wake(&w.job, 0);
 	await_runs(&w, 1);
 	for (int i = 0; i < 10; i++)
-		job_wake(&w.job, i ? 5000 : 0); /* ten wakes, one more run, and at the earliest of them */
+		/* ten wakes, one more run, and at the earliest of them */
+		job_wake(&w.job, i ? 5000 : 0);
 	open_gate(&b);
 	await_runs(&w, 2);
 	job_stop(&w.job);

@@ -99,7 +99,7 @@ static void run(const char *const *steps)
 		run(steps);                                                                        \
 	}
 
-/* server.md 2.2.2, the worked examples */
+/* The examples of docs/api.md and their kin. */
 SCENARIO(test_narrow_then_wide, "+default/foo:ok", "+default/*:ex default.foo",
 	"+default/bar:dup [default.bar]", "-default/foo", "+default/foo:ok")
 SCENARIO(test_everything_last, "+*/foo:ok", "+db2/hoo:ok", "+*/*:ex *.foo db2.hoo",

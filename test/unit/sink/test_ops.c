@@ -79,7 +79,7 @@ static void assert_slice(struct slice s, const char *text)
 	assert_memory_equal(s.p, text, s.n);
 }
 
-/* source.md A: CreateIndex as a 2.3.5 source writes it; parameters keep order and repeats. */
+/* CreateIndex as a 2.3.5 source writes it; parameters keep order and repeats. */
 static void test_create_index(void **state)
 {
 	struct fixture *x = *state;

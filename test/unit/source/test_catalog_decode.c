@@ -238,7 +238,8 @@ static void assert_schema(struct catalog_schema *sc, struct collection *c, const
 #define ROW_ID "1205526f774944 2805"
 #define META_102 "0866 1205246d657461 2817"
 
-/* Fields in numeric order (1000 after 102), system fields out, functions behind, unknown ones in. */
+/* Fields in numeric order (1000 after 102), system fields out, functions behind, unknown ones
+ * in. */
 static void test_schema_is_put_together(void **state UNUSED)
 {
 	struct catalog_schema *sc = catalog_schema_new();

@@ -47,14 +47,14 @@ static int teardown(void **state UNUSED)
 static void begin(void) NO_TSA
 {
 	revision++;
-	mtx_lock(&cat->mtx);
+	mutex_lock(&cat->mtx);
 }
 
 static uint64_t end(void) NO_TSA
 {
 	catalog_publish(cat, false);
 	uint64_t version = cat->version;
-	mtx_unlock(&cat->mtx);
+	mutex_unlock(&cat->mtx);
 	return version;
 }
 
@@ -185,9 +185,9 @@ static void apply_listing(struct listed *l)
 	put_range(&listing.fields, l, CATALOG_KEY_FIELD);
 	put_range(&listing.collections, l, CATALOG_KEY_COLLECTION);
 	put_range(&listing.partitions, l, CATALOG_KEY_PARTITION);
-	mtx_lock(&cat->mtx);
+	mutex_lock(&cat->mtx);
 	catalog_listing_apply(cat, &listing);
-	mtx_unlock(&cat->mtx);
+	mutex_unlock(&cat->mtx);
 	catalog_listing_done(&listing);
 	for (size_t i = 0; i < l->n; i++) {
 		free_key(&l->kvs[i]);

@@ -1,4 +1,4 @@
-/* Peeking and cutting, with a queue in memory as the source of messages. (source.md 2.2, 2.6) */
+/* Peeking and cutting, with a queue in memory as the source of messages. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -127,7 +127,7 @@ static void expect_ids(const struct cut *cut, const int64_t *ids, size_t n)
 	assert_int_equal(i, n);
 }
 
-/* The order of source.md 2.5: an insert before a tick that is smaller belongs to the next pack. */
+/* An insert before a tick that is smaller belongs to the next pack. */
 static void test_leftover_stays_and_gives_the_position(void **state)
 {
 	struct bench *b = *state;

@@ -44,9 +44,9 @@ static bool two_readers(struct world *w)
 
 static bool has_lane(struct world *w)
 {
-	mtx_lock(&w->mtx);
+	mutex_lock(&w->mtx);
 	bool has = w->groups[0].opened > 0;
-	mtx_unlock(&w->mtx);
+	mutex_unlock(&w->mtx);
 	return has;
 }
 
@@ -336,7 +336,8 @@ static void test_readers_end_when_nobody_needs_them(void **state)
 	world_sub(&w, 0, t, 0, 0, from_0);
 	world_expect(&w, 0);
 	world_unsub(&w, 0);
-	/* From before main's place: main, which nobody needs, gives way instead of getting a chaser. */
+	/* From before main's place: main, which nobody needs, gives way instead of getting a
+	 * chaser. */
 	world_sub(&w, 1, t, 0, 0, from_0);
 	world_expect(&w, 1);
 	w.hub->grace_ms = 50;

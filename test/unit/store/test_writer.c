@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/mtx.h"
+#include "base/mutex.h"
 #include "base/str.h"
 #include "base/thread.h"
 #include "store/store_mem.h"
@@ -22,7 +22,7 @@ enum { WAIT_MS = 10000, LONG_MS = 3600000 };
 struct gate {
 	struct store st;
 	struct store *mem;
-	struct mtx mtx;
+	struct mutex mtx;
 	struct cond cond;
 	/* Under mtx: */
 	bool closed;
@@ -42,7 +42,7 @@ static enum err_code gate_write(
 	struct stop_watch w;
 
 	stop_watch_add(s, &w, &g->mtx, &g->cond);
-	mtx_lock(&g->mtx);
+	mutex_lock(&g->mtx);
 	g->calls++;
 	g->waiting++;
 	cond_broadcast(&g->cond);
@@ -50,7 +50,7 @@ static enum err_code gate_write(
 		cond_wait(&g->cond, &g->mtx, DEADLINE_NEVER);
 	g->waiting--;
 	enum err_code fail = g->fail;
-	mtx_unlock(&g->mtx);
+	mutex_unlock(&g->mtx);
 	stop_watch_del(s, &w);
 	if (fail)
 		return err_set(e, fail, "the gate says no");
@@ -88,7 +88,7 @@ static int up(void **state)
 	stop_init(&b->stop, NULL);
 	b->gate.st.ops = &gate_ops;
 	b->gate.mem = store_mem_new("cdc");
-	mtx_init(&b->gate.mtx, "gate");
+	mutex_init(&b->gate.mtx, "gate");
 	cond_init(&b->gate.cond);
 	put_task(b, "a");
 	put_task(b, "b");
@@ -97,11 +97,11 @@ static int up(void **state)
 
 static void set_gate(struct bed *b, bool closed, enum err_code fail)
 {
-	mtx_lock(&b->gate.mtx);
+	mutex_lock(&b->gate.mtx);
 	b->gate.closed = closed;
 	b->gate.fail = fail;
 	cond_broadcast(&b->gate.cond);
-	mtx_unlock(&b->gate.mtx);
+	mutex_unlock(&b->gate.mtx);
 }
 
 static int down(void **state)
@@ -110,7 +110,7 @@ static int down(void **state)
 	writer_free(b->w);
 	b->gate.mem->ops->close(b->gate.mem);
 	cond_done(&b->gate.cond);
-	mtx_done(&b->gate.mtx);
+	mutex_done(&b->gate.mtx);
 	stop_done(&b->stop);
 	free(b);
 	return 0;
@@ -120,10 +120,10 @@ static int down(void **state)
 static void wait_at_gate(struct bed *b)
 {
 	struct deadline d = deadline_in(WAIT_MS);
-	mtx_lock(&b->gate.mtx);
+	mutex_lock(&b->gate.mtx);
 	while (!b->gate.waiting)
 		assert_true(cond_wait(&b->gate.cond, &b->gate.mtx, d));
-	mtx_unlock(&b->gate.mtx);
+	mutex_unlock(&b->gate.mtx);
 }
 
 static void put_doc(struct bed *b, const char *id, int64_t cid, uint64_t n)
@@ -275,9 +275,9 @@ static void test_failures_back_off(void **state)
 	set_gate(b, false, ERR_UNAVAILABLE);
 	put_doc(b, "a", 1, 1);
 	assert_int_equal(flush(b, 600, &e), ERR_TIMEOUT);
-	mtx_lock(&b->gate.mtx);
+	mutex_lock(&b->gate.mtx);
 	int calls = b->gate.calls;
-	mtx_unlock(&b->gate.mtx);
+	mutex_unlock(&b->gate.mtx);
 	/* At once, or twice with the flush, then after about 250 and 500 ms: not a busy loop. */
 	assert_in_range(calls, 2, 5);
 	set_gate(b, false, ERR_OK);

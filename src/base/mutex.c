@@ -1,27 +1,27 @@
-#include "base/mtx.h"
+#include "base/mutex.h"
 
 #include <assert.h>
 #include <errno.h>
 
-void mtx_init(struct mtx *m, const char *name)
+void mutex_init(struct mutex *m, const char *name)
 {
 	m->name = name;
 	pthread_mutex_init(&m->m, NULL);
 }
 
-void mtx_done(struct mtx *m)
+void mutex_done(struct mutex *m)
 {
 	pthread_mutex_destroy(&m->m);
 }
 
-void mtx_lock(struct mtx *m) NO_TSA
+void mutex_lock(struct mutex *m) NO_TSA
 {
 	int r = pthread_mutex_lock(&m->m);
 	assert(r == 0);
 	(void)r;
 }
 
-void mtx_unlock(struct mtx *m) NO_TSA
+void mutex_unlock(struct mutex *m) NO_TSA
 {
 	int r = pthread_mutex_unlock(&m->m);
 	assert(r == 0);
@@ -52,7 +52,7 @@ void cond_broadcast(struct cond *c)
 	pthread_cond_broadcast(&c->c);
 }
 
-bool cond_wait(struct cond *c, struct mtx *m, struct deadline d)
+bool cond_wait(struct cond *c, struct mutex *m, struct deadline d)
 {
 	struct timespec ts = deadline_timespec(d);
 	return pthread_cond_timedwait(&c->c, &m->m, &ts) != ETIMEDOUT;
