@@ -91,7 +91,8 @@ static enum err_code add_rows(struct bundle *k, struct stream *st, struct pack_m
 	return ERR_OK;
 }
 
-static void add_msg(struct bundle *k, struct pack_msg *m, const struct bundle_opts *o)
+static void add_msg(
+	struct bundle *k, struct tchan *c, struct pack_msg *m, const struct bundle_opts *o)
 {
 	struct stream *st = m->user;
 	struct err e = ERR_INIT;
@@ -101,8 +102,8 @@ static void add_msg(struct bundle *k, struct pack_msg *m, const struct bundle_op
 	if (m->dml.type == MSG_DROP_COLLECTION || m->dml.type == MSG_DROP_PARTITION) {
 		if (m->dml.type == MSG_DROP_COLLECTION)
 			st->ended_ts = m->dml.min_ts;
-		m->user = NULL;
 		st->ops->drop(st, &m->dml);
+		tchan_forget(c, m); /* last: from now on st may go */
 		return;
 	}
 	if (m->dml.type != MSG_INSERT && m->dml.type != MSG_DELETE) {
@@ -159,7 +160,7 @@ void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const stru
 	list_foreach (it, &t->packs) {
 		struct pack *pk = LIST_ITEM(it, struct pack, link);
 		for (struct pack_msg *m = pk->msgs; m; m = m->next)
-			add_msg(k, m, o);
+			add_msg(k, c, m, o);
 		end = mq_id_slice(&pk->end.id);
 	}
 	list_foreach (it, &t->notes)

@@ -100,7 +100,9 @@ void lane_set(struct stream *st, struct lane *l)
 
 	mutex_lock(&c->mtx);
 	if (st->lane && st->lane != l) {
-		st->next_lane = l;
+		/* A second move while the first drains: that lane's own goal does the rest. */
+		if (!st->next_lane)
+			st->next_lane = l;
 	} else if (!st->lane) {
 		st->lane = l;
 		list_del(&st->link);

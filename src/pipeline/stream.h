@@ -60,6 +60,7 @@ struct stream {
 	struct list link;      /* in lane->streams or chan->unlaned */
 	struct position acked; /* all at or below acked.ts is on the target */
 	bool failed, stopped;
+	uint64_t limit; /* stopped: acks beyond it no longer count */
 	bool unclean; /* a call of unknown fate was given up at detach */
 	/* The worker's */
 	struct stamp stamp;

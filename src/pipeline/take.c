@@ -150,7 +150,7 @@ static void take_whole_locked(struct taken *t, struct lane *l, struct pack *pk)
 	list_del(&pk->link);
 	l->queued_bytes -= MIN(l->queued_bytes, pk->cost_bytes);
 	l->taken = pk->end;
-	l->partial = false;
+	tl->part = l->queue_parted = false;
 	tl->end = pk->end;
 	tl->whole = true;
 	count(t, pk);
@@ -178,8 +178,8 @@ static void take_part_locked(struct taken *t, struct lane *l, struct pack *pk, s
 	pk->n_msgs -= part->n_msgs;
 	pk->cost_bytes -= MIN(pk->cost_bytes, part->cost_bytes);
 	l->queued_bytes -= MIN(l->queued_bytes, part->cost_bytes);
-	l->partial = true;
-	taken_lane(t, l);
+	l->partial = l->queue_parted = true;
+	taken_lane(t, l)->part = true;
 	count(t, part);
 	list_push(&t->packs, &part->link);
 }
@@ -256,6 +256,17 @@ static uint64_t clock_tick_locked(const struct tchan *c, uint64_t now)
 	return now > margin && now - margin > c->last_tick ? now - margin : 0;
 }
 
+/* A late pack of which a part has left: a tick before the rest would part its equal times. */
+static bool parted_locked(struct tchan *c)
+{
+	list_foreach (it, &c->lanes) {
+		struct lane *l = LIST_ITEM(it, struct lane, link);
+		if (l->late && l->queue_parted)
+			return true;
+	}
+	return false;
+}
+
 /* Fills t; false if there is nothing to send now. */
 static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 {
@@ -282,7 +293,12 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 		t->tick = clock_tick_locked(c, now);
 		t->keepalive = t->tick && !t->n_msgs;
 	}
-	list_splice(&t->notes, &c->notes);
+	if (parted_locked(c)) {
+		t->tick = 0;
+		t->raise_tick = t->keepalive = false;
+	} else {
+		list_splice(&t->notes, &c->notes);
+	}
 	return t->n_lanes || t->tick || !list_empty(&t->notes);
 }
 
@@ -338,7 +354,9 @@ static void move_positions_locked(struct lane *l, const struct position *end)
 {
 	list_foreach (it, &l->streams) {
 		struct stream *st = LIST_ITEM(it, struct stream, link);
-		if (!st->failed && end->ts > st->acked.ts)
+		if (st->failed || (st->stopped && end->ts > st->limit))
+			continue;
+		if (end->ts > st->acked.ts)
 			st->acked = *end;
 	}
 }
@@ -355,6 +373,7 @@ void tchan_acked(struct tchan *c, struct taken *t, uint64_t sent_tick)
 	}
 	for (size_t i = 0; i < t->n_lanes; i++) {
 		t->lanes[i].lane->in_flight = false;
+		t->lanes[i].lane->partial = t->lanes[i].part;
 		if (t->lanes[i].whole)
 			move_positions_locked(t->lanes[i].lane, &t->lanes[i].end);
 	}
@@ -378,8 +397,20 @@ static void leave_locked(struct tchan *c, struct taken *t, bool all, bool may_ha
 			if (!st || !(all || st->stopped || st->failed))
 				continue;
 			st->unclean = st->unclean || may_have_landed;
+			st->limit = 0;
 			m->user = NULL;
 		}
+	}
+}
+
+static void drop_cancelled_notes(struct taken *t)
+{
+	list_foreach (it, &t->notes) {
+		struct tchan_note *n = LIST_ITEM(it, struct tchan_note, link);
+		if (!n->cancelled)
+			continue;
+		list_del(it);
+		n->acked = true; /* its owner waits for that, and knows that it cancelled */
 	}
 }
 
@@ -387,6 +418,7 @@ void tchan_prune(struct tchan *c, struct taken *t, bool may_have_landed)
 {
 	mutex_lock(&c->mtx);
 	leave_locked(c, t, false, may_have_landed);
+	drop_cancelled_notes(t);
 	cond_broadcast(&c->room);
 	mutex_unlock(&c->mtx);
 }

@@ -86,22 +86,28 @@ static void move_streams(struct lane *from)
 	}
 }
 
-/* A lane that moves may itself be the goal of another move: those wait for it, so one pass a sweep
- * in list order (older lanes first) is enough, and a lane that others point to is kept. */
+static bool pointed_to(const struct tchan *c, const struct lane *l)
+{
+	list_foreach (it, &c->lanes)
+		if (LIST_ITEM(it, struct lane, link)->moved_to == l)
+			return true;
+	return false;
+}
+
+/* A lane that others move to is kept until they are gone, so one that went may set free another. */
 void tchan_sweep_locked(struct tchan *c)
 {
-	list_foreach (it, &c->lanes) {
-		struct lane *l = LIST_ITEM(it, struct lane, link);
-		bool pointed_to = false;
-		if (!drained(l))
-			continue;
-		list_foreach (it2, &c->lanes)
-			pointed_to |= LIST_ITEM(it2, struct lane, link)->moved_to == l;
-		if (pointed_to)
-			continue;
-		move_streams(l);
-		list_del(&l->link);
-		lane_free(l);
+	for (bool again = true; again;) {
+		again = false;
+		list_foreach (it, &c->lanes) {
+			struct lane *l = LIST_ITEM(it, struct lane, link);
+			if (!drained(l) || pointed_to(c, l))
+				continue;
+			move_streams(l);
+			list_del(&l->link);
+			lane_free(l);
+			again = true;
+		}
 	}
 	cond_broadcast(&c->room);
 }
@@ -112,24 +118,22 @@ void tchan_attach(struct tchan *c, struct stream *st)
 	st->chan = c;
 	st->lane = st->next_lane = NULL;
 	st->failed = st->stopped = st->unclean = false;
+	/* Above all that was ever sent: a replay's deletes must be later than the copies they remove. */
+	st->min_stamp = MAX(st->min_stamp, c->used);
 	list_push(&c->unlaned, &st->link);
 	c->streams++;
 	mutex_unlock(&c->mtx);
 }
 
-static size_t forget_in(struct list *packs, const struct stream *st)
+static void forget_in(struct list *packs, const struct stream *st)
 {
-	size_t found = 0;
 	list_foreach (it, packs) {
 		struct pack *pk = LIST_ITEM(it, struct pack, link);
 		for (struct pack_msg *m = pk->msgs; m; m = m->next) {
-			if (m->user != st)
-				continue;
-			m->user = NULL;
-			found++;
+			if (m->user == st)
+				m->user = NULL;
 		}
 	}
-	return found;
 }
 
 static bool in_flight_locked(const struct tchan *c, const struct stream *st)
@@ -159,22 +163,39 @@ static void leave_call_locked(struct tchan *c, struct stream *st, struct deadlin
 	}
 }
 
-void tchan_detach(struct stream *st, int64_t patience_ms)
+static void forget_queued_locked(struct tchan *c, struct stream *st)
+{
+	list_foreach (it, &c->lanes)
+		forget_in(&LIST_ITEM(it, struct lane, link)->packs, st);
+}
+
+void tchan_leave(struct stream *st)
 {
 	struct tchan *c = st->chan;
 
 	if (!c)
 		return;
 	mutex_lock(&c->mtx);
-	st->stopped = true;
-	list_foreach (it, &c->lanes) {
-		struct lane *l = LIST_ITEM(it, struct lane, link);
-		bool partial = l->partial;
-		if (forget_in(&l->packs, st) && partial)
-			/* the first part of a pack is there, its position is not */
-			st->unclean = true;
+	if (!st->stopped) {
+		st->stopped = true;
+		st->limit = st->lane ? st->lane->taken.ts : 0;
+		if (st->lane && st->lane->partial)
+			st->unclean = true; /* the first part of a pack is there, its position is not */
+		forget_queued_locked(c, st);
 	}
 	cond_signal(&c->work);
+	mutex_unlock(&c->mtx);
+}
+
+void tchan_detach(struct stream *st, int64_t patience_ms)
+{
+	struct tchan *c = st->chan;
+
+	if (!c)
+		return;
+	tchan_leave(st);
+	mutex_lock(&c->mtx);
+	forget_queued_locked(c, st);
 	leave_call_locked(c, st, deadline_in(patience_ms));
 	list_del(&st->link);
 	c->streams--;
@@ -198,7 +219,7 @@ struct position tchan_position(struct stream *st)
 void tchan_note(struct tchan *c, struct tchan_note *n)
 {
 	mutex_lock(&c->mtx);
-	n->sent = n->acked = false;
+	n->sent = n->acked = n->cancelled = false;
 	list_push(&c->notes, &n->link);
 	cond_signal(&c->work);
 	mutex_unlock(&c->mtx);
@@ -215,6 +236,7 @@ bool tchan_note_done(struct tchan *c, struct tchan_note *n)
 void tchan_note_cancel(struct tchan *c, struct tchan_note *n)
 {
 	mutex_lock(&c->mtx);
+	n->cancelled = true;
 	while (n->sent && !n->acked) {
 		if (c->call)
 			stop_set(c->call);
@@ -232,6 +254,14 @@ void tchan_wake(struct tchan *c)
 	mutex_unlock(&c->mtx);
 }
 
+void tchan_forget(struct tchan *c, struct pack_msg *m)
+{
+	mutex_lock(&c->mtx);
+	m->user = NULL;
+	cond_broadcast(&c->room);
+	mutex_unlock(&c->mtx);
+}
+
 void tchan_call_begin(struct tchan *c, struct stop *call)
 {
 	mutex_lock(&c->mtx);
@@ -244,6 +274,21 @@ void tchan_call_end(struct tchan *c)
 	mutex_lock(&c->mtx);
 	c->call = NULL;
 	mutex_unlock(&c->mtx);
+}
+
+void tchan_note_used(struct tchan *c, uint64_t ts)
+{
+	mutex_lock(&c->mtx);
+	c->used = MAX(c->used, ts);
+	mutex_unlock(&c->mtx);
+}
+
+uint64_t tchan_used(struct tchan *c)
+{
+	mutex_lock(&c->mtx);
+	uint64_t ts = MAX(c->used, c->last_tick);
+	mutex_unlock(&c->mtx);
+	return ts;
 }
 
 uint64_t tchan_last_tick(struct tchan *c)

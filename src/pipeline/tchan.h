@@ -47,6 +47,9 @@ void lane_set(struct stream *st, struct lane *l);
 
 /* A stream with its start position joins; its packs may follow. */
 void tchan_attach(struct tchan *c, struct stream *st);
+/* st's rows no longer leave, and acks of what is not taken yet no longer move its position. To be called before its
+ * packs stop coming: otherwise packs without its rows would. Repeating it is fine. */
+void tchan_leave(struct stream *st);
 /* When it returns, no row of st is sent any more. Waits for the call in flight if that carries rows
  * of st, up to patience_ms; then that call is cancelled and st->unclean says that its rows may have
  * landed. */
@@ -63,6 +66,7 @@ struct tchan_note {
 	int64_t collection_id, partition_id;
 	bool sent; /* under the channel's lock */
 	bool acked;
+	bool cancelled;
 };
 /* Takes nothing: n must stay until acked or tchan_note_cancel. Callers learn of the ack by
  * tchan_note_done. */
@@ -88,6 +92,7 @@ struct taken {
 		struct lane *lane;
 		struct position end; /* of the last whole pack taken */
 		bool whole;          /* end is valid */
+		bool part; /* the last thing taken was a part of a pack */
 	} * lanes;
 	size_t n_lanes, cap_lanes;
 };
@@ -105,10 +110,16 @@ void tchan_acked(struct tchan *c, struct taken *t, uint64_t sent_tick);
 void tchan_given_up(struct tchan *c, struct taken *t, bool may_have_landed);
 /* The messages of stopped and failed streams leave t, before a call is built (again). */
 void tchan_prune(struct tchan *c, struct taken *t, bool may_have_landed);
+/* A message was handed to its stream and won't be sent: detach no longer waits for it. */
+void tchan_forget(struct tchan *c, struct pack_msg *m);
 /* Between begin and end an impatient detach may set *call. */
 void tchan_call_begin(struct tchan *c, struct stop *call);
 void tchan_call_end(struct tchan *c);
 
+/* A call with times up to ts was built. */
+void tchan_note_used(struct tchan *c, uint64_t ts);
+/* The highest time that a consumer of the channel may have seen: the floor of what comes after. */
+uint64_t tchan_used(struct tchan *c);
 uint64_t tchan_last_tick(struct tchan *c);
 /* Numbers for status and metrics. */
 struct tchan_stats {

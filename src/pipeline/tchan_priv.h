@@ -20,7 +20,8 @@ struct lane {
 	bool blocked;          /* the first pack waits for a partition or a moving stream */
 	bool closed;           /* no more pushes */
 	bool in_flight;        /* packs of it are in the worker's hands */
-	bool partial;          /* the first queued pack has been sent in part */
+	bool partial;      /* a part of a pack is sent, the whole is not acknowledged */
+	bool queue_parted; /* the first queued pack is the rest of one that left in part */
 	struct lane *moved_to; /* streams go there when this one is drained */
 };
 
@@ -36,6 +37,7 @@ struct tchan {
 	struct list notes;   /* waiting to be sent */
 	size_t streams;
 	uint64_t last_tick;
+	uint64_t used; /* highest stamp or tick of any call that was built */
 	int64_t last_tick_mono_ms;
 	int64_t held_ms;
 	bool in_flight;      /* the worker holds something it has not acknowledged */

@@ -33,6 +33,10 @@ struct worker {
 	int64_t longest_call_ms;
 	bool waiting; /* the sink was told of trouble */
 	bool pruned;  /* messages left the call after it was built */
+	/* Of what is taken now; see settle(). */
+	uint64_t floor, replay_from; /* how it is built */
+	uint64_t spent;              /* highest time of attempts whose fate was unknown */
+	bool landed;                 /* some of it may be on the target */
 };
 
 /* What is known of the present call's fate. */
@@ -43,14 +47,15 @@ static int64_t deadline_ms(const struct worker *w)
 	return CALL_MS + PER_MSG_FACTOR * (int64_t)w->call.n_msgs;
 }
 
-static void build(struct worker *w, uint64_t floor, uint64_t replay_from)
+static void build(struct worker *w)
 {
-	struct bundle_opts o = {.floor = floor,
-		.replay_from = replay_from,
+	struct bundle_opts o = {.floor = w->floor,
+		.replay_from = w->replay_from,
 		.fresh_id = w->sink.fresh_id,
 		.arg = w->sink.arg};
 
 	bundle_build(&w->call, w->chan, &w->taken, &o);
+	tchan_note_used(w->chan, MAX(w->call.highest, w->call.tick));
 	w->pruned = false;
 }
 
@@ -89,15 +94,19 @@ static enum err_code settle(struct worker *w, struct stop *call, struct err *e)
 	if (settle_run(&o, call, &how, e))
 		return e->code;
 	uint64_t used = MAX(w->call.highest, w->call.tick);
-	if (!w->call.rows)
+	w->spent = MAX(w->spent, used);
+	if (!w->call.rows && !w->pruned)
 		return ERR_OK;
-	if (how == SETTLE_RESEND) {
-		if (w->pruned)
-			build(w, MAX(used, w->taken.floor), 0);
+	if (how == SETTLE_RESEND && !w->pruned)
 		return ERR_OK;
+	w->floor = MAX(used, w->floor);
+	if (how == SETTLE_REPLAY) {
+		w->landed = true;
+		metrics_add(w->metrics.replayed, (int64_t)w->call.n_msgs);
 	}
-	metrics_add(w->metrics.replayed, (int64_t)w->call.n_msgs);
-	build(w, MAX(used, w->taken.floor), used + 1);
+	if (how == SETTLE_REPLAY || w->replay_from)
+		w->replay_from = w->floor + 1;
+	build(w);
 	return ERR_OK;
 }
 
@@ -149,13 +158,13 @@ static bool deliver(struct worker *w)
 		if (sent)
 			return true;
 		if (stop_is_set(&w->hard)) {
-			tchan_given_up(w->chan, &w->taken, unknown);
+			tchan_given_up(w->chan, &w->taken, unknown || w->landed);
 			return false;
 		}
-		tchan_prune(w->chan, &w->taken, unknown);
+		tchan_prune(w->chan, &w->taken, unknown || w->landed);
 		w->pruned = true;
 		if (!unknown)
-			build(w, w->taken.floor, 0);
+			build(w);
 	}
 }
 
@@ -171,7 +180,8 @@ static void acknowledge(struct worker *w)
 		metrics_add(w->metrics.keepalive, w->taken.keepalive);
 	}
 	bundle_count(&w->taken);
-	tchan_acked(w->chan, &w->taken, w->call.tick);
+	/* A tick of a lost attempt may have been seen: nothing comes at or below it. */
+	tchan_acked(w->chan, &w->taken, MAX(w->call.tick, w->spent));
 }
 
 static void run(void *arg)
@@ -181,7 +191,10 @@ static void run(void *arg)
 
 	while (!tchan_take(w->chan, &w->taken, &w->stop, &e)) {
 		tchan_prune(w->chan, &w->taken, false);
-		build(w, w->taken.floor, 0);
+		w->floor = w->taken.floor;
+		w->replay_from = w->spent = 0;
+		w->landed = false;
+		build(w);
 		w->cut = w->call.n_msgs && !deliver(w);
 		if (w->cut)
 			break;

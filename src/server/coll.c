@@ -13,7 +13,7 @@
 #include "server/run_priv.h"
 #include "store/writer.h"
 
-enum { FIRST_MS = 200, MOST_MS = 10000, FINAL_TRIES = 8 };
+enum { FIRST_MS = 200, MOST_MS = 10000, FINAL_MS = 60000, FAIL_DETACH_MS = 5000 };
 
 static const char *const state_names[] = {
 #define COLL_NAME(id, text) text,
@@ -69,6 +69,9 @@ void coll_fail(struct coll *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
+	/* A failed collection must not hold back the channels it shares. */
+	if (c->started)
+		coll_stop_streams(c, FAIL_DETACH_MS);
 	coll_set_state(c, COLL_FAILED, why);
 }
 
@@ -87,8 +90,10 @@ int64_t coll_error(struct coll *c, const char *what, const struct err *e)
 {
 	if (e->code == ERR_CANCELLED)
 		return JOB_IDLE;
-	/* A server that is starting gives odd answers: what looks permanent is tried a few times. */
-	bool final = !retry_may(e->code, true) && c->backoff.failed >= FINAL_TRIES;
+	/* A server that is starting gives odd answers: what looks permanent is tried for a while. */
+	if (!c->backoff.failed)
+		c->trouble_mono_ms = time_mono_ms();
+	bool final = !retry_may(e->code, true) && time_mono_ms() - c->trouble_mono_ms > FINAL_MS;
 	if (final || e->code == ERR_UNSUPPORTED) {
 		coll_fail(c, "%s: %s", what, e->text);
 		return JOB_IDLE;
@@ -222,14 +227,11 @@ static void add_position(struct store_positions *d, const char *channel, struct 
 
 bool coll_positions(struct coll *c, struct store_positions *ret)
 {
-	mutex_lock(&c->mtx);
-	enum coll_state s = c->state;
-	bool still = c->drop_pending;
-	mutex_unlock(&c->mtx);
-	bool dropped = s == COLL_DROPPED && c->recorded;
-	if (!c->n_shards || (!c->started && !dropped) || (still && !dropped))
-		return false;
+	enum coll_state st = coll_get_state(c);
+	bool dropped = st == COLL_DROPPED && c->recorded;
 
+	if (!c->n_shards || (!c->started && !dropped))
+		return false;
 	*ret = (struct store_positions){.task_id = xstrdup(c->run->task->id),
 		.collection_id = c->id,
 		.collection_name = xstrdup(c->name),
@@ -242,5 +244,11 @@ bool coll_positions(struct coll *c, struct store_positions *ret)
 	}
 	for (size_t i = 0; i < ret->n_source; i++)
 		ret->source[i].dropped = dropped;
-	return true;
+	/* Asked last: a drop that was acknowledged while we looked must not be passed. */
+	mutex_lock(&c->mtx);
+	bool still = c->drop_pending && !dropped;
+	mutex_unlock(&c->mtx);
+	if (still)
+		store_positions_done(ret);
+	return !still;
 }

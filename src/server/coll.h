@@ -75,6 +75,7 @@ struct coll {
 	struct log_ctx log;
 	struct job job;
 	struct retry backoff;
+	int64_t trouble_mono_ms;       /* since when steps fail */
 	struct collection *src;        /* newest snapshot, job only */
 	int64_t target_id;             /* 0 = not yet */
 	int64_t pk_field_id;           /* of the source's schema */
@@ -84,6 +85,7 @@ struct coll {
 	bool recorded;                 /* created or adopted by us: a record exists */
 	bool unclean;                  /* earlier calls may have landed beyond the position */
 	uint64_t replay_until;         /* source time up to which they may; 0 = none */
+	bool rpc_done;                 /* the drop was executed by this run */
 	bool started;                  /* streams are attached */
 
 	struct mutex mtx;                /* a leaf: callbacks of readers and workers take it */
@@ -118,6 +120,7 @@ void coll_count_read(const struct sub *sub, const struct dml *d, size_t bytes);
 /* ---- inside: coll.c, coll_step.c, coll_parts.c, coll_drop.c, coll_record.c ---- */
 
 void coll_set_state(struct coll *c, enum coll_state s, const char *why);
+/* Stops its streams too; job only. */
 void coll_fail(struct coll *c, const char *fmt, ...) PRINTF(2, 3);
 void coll_waits(struct coll *c, const char *fmt, ...) PRINTF(2, 3);
 /* Handles the error of a step: transient = delay for the next try; permanent = Failed. */
@@ -127,12 +130,16 @@ int64_t coll_step(void *arg);
 /* Starts the streams; the target's shards are known. */
 NODISCARD enum err_code coll_start_streams(struct coll *c, struct err *e);
 void coll_stop_streams(struct coll *c, int64_t patience_ms);
+/* The first half of it, which does not wait: nothing more of its rows is sent. */
+void coll_leave(struct coll *c);
 
 /* Maps and creates partitions the catalog holds and rows ask for; job only. */
 NODISCARD enum err_code coll_parts_sync(
 	struct coll *c, const struct milvus_collection *known, struct err *e);
 /* Drops partitions whose drop was reached on all shards; job only. *ret_pending: some still wait. */
 NODISCARD enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e);
+/* Rows wait for a partition. */
+bool coll_parts_wanted(struct coll *c);
 enum stream_partition coll_part_find(
 	struct stream *st, int64_t source_id, struct slice name, int64_t *ret_target);
 void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64_t ts);

@@ -47,6 +47,10 @@ static enum err_code drop_on_target(struct coll *c, struct err *e)
 		if (!code)
 			code = milvus_drop_collection(
 				t, c->target_db, c->target_name, drop_ts(c), &c->run->stop, e);
+		if (code == ERR_NOT_FOUND) {
+			err_clear(e); /* an earlier attempt whose answer was lost */
+			code = ERR_OK;
+		}
 	}
 	milvus_collection_done(&m);
 	return code;
@@ -95,20 +99,23 @@ bool coll_notes_settled(struct coll *c)
 
 void coll_notes_cancel(struct coll *c)
 {
-	for (int i = 0; i < c->n_shards; i++)
+	for (int i = 0; i < c->n_shards; i++) {
 		if (c->shards[i].note_out)
 			tchan_note_cancel(c->shards[i].chan, &c->shards[i].note);
+		c->shards[i].note_out = false;
+	}
 }
 
 int64_t coll_drop_step(struct coll *c)
 {
 	struct err e = ERR_INIT;
 
-	if (!c->n_shards || !c->shards[0].note_out) {
+	if (!c->rpc_done) {
 		if (writer_flush(c->run->sv.writer, deadline_in(FLUSH_MS), &c->run->stop, &e))
 			return coll_error(c, "store the drop", &e);
 		if (drop_on_target(c, &e))
 			return coll_error(c, "drop collection", &e);
+		c->rpc_done = true;
 	}
 	if (!coll_notes(c, MSG_DROP_COLLECTION, NULL))
 		return NOTE_MS;

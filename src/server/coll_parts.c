@@ -11,7 +11,7 @@
 #include "server/run_priv.h"
 #include "source/catalog.h"
 
-enum { UNKNOWN_MS = 3000 };
+enum { UNKNOWN_MS = 10000 };
 
 static struct part *part_add_locked(struct coll *c, int64_t source_id, const char *name)
 {
@@ -46,6 +46,7 @@ enum stream_partition coll_part_find(
 	(void)name;
 	mutex_lock(&c->mtx);
 	struct part *p = umap_get(&c->parts, (uint64_t)source_id);
+	bool added = !p;
 	if (!p) {
 		p = part_add_locked(c, source_id, "");
 		p->wanted_ms = time_mono_ms();
@@ -57,7 +58,7 @@ enum stream_partition coll_part_find(
 		answer = STREAM_PARTITION_SKIP;
 	}
 	mutex_unlock(&c->mtx);
-	if (answer == STREAM_PARTITION_WAIT)
+	if (added)
 		job_wake(&c->job, 0);
 	return answer;
 }
@@ -67,7 +68,8 @@ void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64
 	mutex_lock(&c->mtx);
 	struct part *p = umap_get(&c->parts, (uint64_t)partition_id);
 	if (p && p->state != PART_DROPPED && shard < c->n_shards) {
-		p->state = PART_DROPPING;
+		if (p->target_id)
+			p->state = PART_DROPPING; /* else when it is bound */
 		p->drop_ts = ts;
 		p->drop_seen[shard] = true;
 		c->drop_pending = true;
@@ -110,7 +112,7 @@ static void bind(struct coll *c, const struct partition *p, int64_t target_id)
 		mine->name = xstrdup(p->name);
 	}
 	mine->target_id = target_id;
-	mine->state = PART_OK;
+	mine->state = mine->drop_ts ? PART_DROPPING : PART_OK;
 	mutex_unlock(&c->mtx);
 }
 
@@ -170,9 +172,26 @@ static enum err_code bind_one(
 	return ERR_OK;
 }
 
-/* Rows ask for an id that the catalog, being in order, does not hold: the partition was dropped. */
-static void settle_unknown(struct coll *c)
+/* Is a drop seen and not done, of a partition or of the collection? */
+static bool drop_left_locked(struct coll *c)
 {
+	bool left = false;
+	size_t pos = 0;
+	void *v;
+
+	while (umap_next(&c->parts, &pos, NULL, &v)) {
+		const struct part *p = v;
+		left = left || (p->drop_ts && p->state != PART_DROPPED);
+	}
+	for (int i = 0; i < c->n_shards; i++)
+		left = left || c->shards[i].drop_ts;
+	return left;
+}
+
+/* Rows ask for an id that the catalog, being in order, does not hold: the partition was dropped. */
+static bool settle_unknown(struct coll *c)
+{
+	bool settled = false;
 	char status[128];
 	size_t pos = 0;
 	void *v;
@@ -182,10 +201,15 @@ static void settle_unknown(struct coll *c)
 	while (!status[0] && umap_next(&c->parts, &pos, NULL, &v)) {
 		struct part *p = v;
 		if (p->state == PART_WANTED && !p->name[0] && p->wanted_ms &&
-			time_mono_ms() - p->wanted_ms > UNKNOWN_MS)
+			time_mono_ms() - p->wanted_ms > UNKNOWN_MS) {
 			p->state = PART_DROPPED;
+			settled = true;
+		}
 	}
+	if (settled)
+		c->drop_pending = drop_left_locked(c);
 	mutex_unlock(&c->mtx);
+	return settled;
 }
 
 enum err_code coll_parts_sync(struct coll *c, const struct milvus_collection *known, struct err *e)
@@ -207,10 +231,11 @@ enum err_code coll_parts_sync(struct coll *c, const struct milvus_collection *kn
 		bound_after += is_bound(c, list[i].id);
 	catalog_partitions_free(list, n);
 	milvus_collection_done(&m);
-	settle_unknown(c);
+	bool settled = settle_unknown(c);
 	if (bound_after != bound_before && c->started)
 		coll_record_put(c);
-	wake_channels(c);
+	if (bound_after != bound_before || settled)
+		wake_channels(c);
 	return code;
 }
 
@@ -236,23 +261,30 @@ static struct part *next_drop(struct coll *c, bool *ret_pending)
 
 static void finish_drop(struct coll *c, struct part *p)
 {
-	bool more = false;
-	size_t pos = 0;
-	void *v;
-
 	mutex_lock(&c->mtx);
 	p->state = PART_DROPPED;
-	while (umap_next(&c->parts, &pos, NULL, &v))
-		more = more || ((struct part *)v)->state == PART_DROPPING;
-	for (int i = 0; i < c->n_shards; i++)
-		more = more || c->shards[i].drop_ts;
-	c->drop_pending = more;
 	mutex_unlock(&c->mtx);
-	metrics_add(
-		metrics_get(METRIC_api_execute_total, c->run->task->id, "DropPartition", NULL), 1);
-	log_info(&c->log, "partition %s dropped on the target", p->name);
+	/* The record first: positions may move past the drop only when it says so. */
 	coll_record_put(c);
+	mutex_lock(&c->mtx);
+	c->drop_pending = drop_left_locked(c);
+	mutex_unlock(&c->mtx);
+	metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id, "DropPartition", NULL), 1);
+	log_info(&c->log, "partition %s dropped on the target", p->name);
 	job_wake(&c->job, 0); /* a later one of the name may follow */
+}
+
+bool coll_parts_wanted(struct coll *c)
+{
+	size_t pos = 0;
+	void *v;
+	bool wanted = false;
+
+	mutex_lock(&c->mtx);
+	while (umap_next(&c->parts, &pos, NULL, &v))
+		wanted = wanted || ((struct part *)v)->state == PART_WANTED;
+	mutex_unlock(&c->mtx);
+	return wanted;
 }
 
 enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
@@ -263,7 +295,7 @@ enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
 	if (!p || !coll_reached(c, p->drop_ts))
 		return ERR_OK;
 	enum err_code code = describe(c, &m, e);
-	bool there = !code && target_partition(&m, p->name) == p->target_id;
+	bool there = !code && p->target_id && target_partition(&m, p->name) == p->target_id;
 	milvus_collection_done(&m);
 	if (code)
 		return code;

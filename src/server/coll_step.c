@@ -11,7 +11,7 @@
 #include "server/run_priv.h"
 #include "source/catalog.h"
 
-enum { AGAIN_MS = 50, PARTS_MS = 20, IDLE_MS = 5000, DETACH_MS = 5000 };
+enum { AGAIN_MS = 50, PARTS_MS = 20, WANTED_MS = 500, IDLE_MS = 5000, DETACH_MS = 5000 };
 
 static bool gone(const struct coll *c)
 {
@@ -209,7 +209,6 @@ static bool take_failure(struct coll *c)
 	mutex_unlock(&c->mtx);
 	if (!why[0])
 		return false;
-	coll_stop_streams(c, DETACH_MS);
 	coll_fail(c, "%s", why);
 	return true;
 }
@@ -231,18 +230,26 @@ static int64_t step_running(struct coll *c)
 		return coll_error(c, "drop partition", &e);
 	retry_reset(&c->backoff);
 	coll_waits(c, "%s", "");
-	return pending ? PARTS_MS : JOB_IDLE;
+	if (pending)
+		return PARTS_MS;
+	return coll_parts_wanted(c) ? WANTED_MS : JOB_IDLE;
 }
 
 static int64_t step_dropping(struct coll *c)
 {
+	struct err e = ERR_INIT;
+	bool pending = false;
+
 	if (take_failure(c))
 		return JOB_IDLE;
 	if (!coll_notes_settled(c))
 		return AGAIN_MS; /* of a partition's drop */
+	/* Shards that are not there yet may still need a partition. */
+	if (coll_parts_sync(c, NULL, &e) || coll_parts_drop(c, &pending, &e))
+		return coll_error(c, "partitions", &e);
 	if (!all_shards_at_drop(c)) {
 		coll_waits(c, "the drop message of all shards");
-		return IDLE_MS; /* woken by each */
+		return pending ? PARTS_MS : WANTED_MS;
 	}
 	if (!drops_acked(c)) {
 		coll_waits(c, "the acknowledgement of its last rows");

@@ -54,6 +54,8 @@ static void fail(struct coll *c, const struct err *e)
 static void sub_failed(void *user, const struct err *e)
 {
 	struct coll_shard *s = user;
+	/* Acks of its neighbours must not carry its position past what could not be read. */
+	tchan_leave(&s->stream);
 	fail(s->coll, e);
 }
 
@@ -213,8 +215,16 @@ enum err_code coll_start_streams(struct coll *c, struct err *e)
 	return ERR_OK;
 }
 
+void coll_leave(struct coll *c)
+{
+	for (int i = 0; i < c->n_shards; i++)
+		if (c->shards[i].attached)
+			tchan_leave(&c->shards[i].stream);
+}
+
 void coll_stop_streams(struct coll *c, int64_t patience_ms)
 {
+	coll_leave(c);
 	for (int i = 0; i < c->n_shards; i++)
 		if (c->shards[i].attached)
 			hub_unsubscribe(c->run->sv.hub, &c->shards[i].sub);

@@ -436,6 +436,27 @@ struct msglog *engine_msglog(struct engine *en)
 
 /* ---- stored tasks at start ---- */
 
+struct starting {
+	struct engine *en;
+	struct etask *task;
+};
+
+static enum err_code try_start(void *arg, struct err *e)
+{
+	struct starting *s = arg;
+	if (!start_run(s->en, s->task, e))
+		return ERR_OK;
+	/* Whatever the metastore says now, the task is to run: it is asked again. */
+	return e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;
+}
+
+static void note_start(void *arg, const struct err *e, int64_t delay_ms)
+{
+	struct starting *s = arg;
+	log_warn(s->en->sv.log, "task %s: %s; retry in %lld ms", s->task->task->id, e->text,
+		(long long)delay_ms);
+}
+
 static void start_stored(struct engine *en, struct etask *t)
 {
 	struct err e = ERR_INIT;
@@ -454,8 +475,13 @@ static void start_stored(struct engine *en, struct etask *t)
 	}
 	if (k->state != TASK_RUNNING && persist_state(en, t, TASK_RUNNING, "", false, &e))
 		log_warn(en->sv.log, "task %s: %s", k->id, e.text);
+	struct starting st = {en, t};
+	struct retry_call call = {.policy = RETRY_INIT(FIRST_MS, MOST_MS),
+		.until = DEADLINE_NEVER,
+		.idempotent = true,
+		.note = note_start};
 	err_clear(&e);
-	if (start_run(en, t, &e)) {
+	if (retry_run(&call, &en->stop, try_start, &st, &e)) {
 		log_error(en->sv.log, "task %s can't start: %s", k->id, e.text);
 		set_task(en, t, TASK_PAUSED, e.text);
 		return;

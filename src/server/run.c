@@ -427,6 +427,8 @@ static bool stop_colls(struct run *r, int64_t patience_ms)
 
 	while (umap_next(&r->colls, &pos, NULL, &v))
 		job_stop(&((struct coll *)v)->job);
+	for (pos = 0; umap_next(&r->colls, &pos, NULL, &v);)
+		coll_leave(v);
 	for (pos = 0; umap_next(&r->colls, &pos, NULL, &v);) {
 		struct coll *c = v;
 		coll_stop(c, deadline_left_ms(d));

@@ -24,6 +24,7 @@ enum {
 	NEXT_MS = 1000,
 	NO_TOPIC_MS = 500,
 	TURN_MS = 20,
+	ROOM_MS = 100,
 	FIRST_MS = 200,
 	MOST_MS = 10000,
 	UNKNOWN_MS = 10000,  /* how long a name may be unknown to the catalog */
@@ -43,6 +44,8 @@ struct op_event {
 	char key[KEY_BYTES]; /* operations with equal keys keep their order */
 	char db[NAME_BYTES];
 	int64_t read_mono_ms;
+	const char **names; /* scratch of map_names */
+	struct slice *kept;
 	bool done;
 };
 
@@ -199,8 +202,12 @@ static enum readiness map_names(struct op_event *v, struct target_names *to)
 	char name[NAME_BYTES];
 	enum readiness worst = op->n_collections ? NEVER : READY;
 
-	to->collections = arena_alloc(&v->arena, (op->n_collections + 1) * sizeof(char *));
-	to->kept = arena_alloc(&v->arena, (op->n_collections + 1) * sizeof(struct slice));
+	if (!v->names) {
+		v->names = arena_alloc(&v->arena, (op->n_collections + 1) * sizeof(char *));
+		v->kept = arena_alloc(&v->arena, (op->n_collections + 1) * sizeof(struct slice));
+	}
+	to->collections = v->names;
+	to->kept = v->kept;
 	task_map_name(v->log->run->task, v->db, NULL, to->db, NULL, sizeof(to->db));
 	for (size_t i = 0; i < op->n_collections; i++) {
 		struct coll *c = NULL;
@@ -350,6 +357,14 @@ static struct op_event *event_new(struct oplog *o, struct mq_msg *m)
 	return v;
 }
 
+static void wait_room_locked(struct oplog *o) REQUIRES(o->mtx)
+{
+	cond_wait(&o->room, &o->mtx, deadline_in(ROOM_MS));
+	mutex_unlock(&o->mtx);
+	sweep(o);
+	mutex_lock(&o->mtx);
+}
+
 static void add_event(struct oplog *o, struct op_event *v)
 {
 	struct stop_watch w;
@@ -357,7 +372,8 @@ static void add_event(struct oplog *o, struct op_event *v)
 	stop_watch_add(&o->stop, &w, &o->mtx, &o->room);
 	mutex_lock(&o->mtx);
 	while (o->n >= LIMIT_OP_EVENTS && !stop_is_set(&o->stop))
-		cond_wait(&o->room, &o->mtx, DEADLINE_NEVER);
+		/* This thread alone takes done ones out. */
+		wait_room_locked(o);
 	list_push(&o->events, &v->link);
 	o->n++;
 	mutex_unlock(&o->mtx);
@@ -412,11 +428,13 @@ static enum err_code read_some(struct oplog *o, struct mq_reader *r, struct err 
 
 	enum err_code code = q->next(r, deadline_in(NEXT_MS), &o->stop, &m, e);
 	if (code == ERR_OK) {
+		struct mq_id id = m->id;
 		set_status(o, "");
 		if (repeats(o, m))
 			mq_msg_free(m);
 		else
 			take(o, m);
+		o->start = (struct position){.id = id, .ts = 1}; /* a new reader goes on behind it */
 	}
 	sweep(o);
 	return code == ERR_TIMEOUT ? ERR_OK : code;

@@ -17,6 +17,8 @@
 enum {
 	CLOCK_REFRESH_MS = 10000,
 	CLOCK_RETRY_MS = 1000,
+	FLOOR_AHEAD_MS = 60000,
+	MARK_MS = 5000,
 	KEY_BYTES = 512,
 	ADDRESS_BYTES = 256,
 	STATUS_BYTES = 600,
@@ -171,10 +173,15 @@ enum err_code target_chan(
 	if (!ch && !now)
 		return err_set(e, ERR_UNAVAILABLE, "target %s: its clock was not read yet", t->address);
 	if (!ch) {
+		/* Durable before the first tick: after a crash the stored floor would be too low. */
+		mark_open(t, pchannel);
+		if (writer_flush(t->set->opts.writer, deadline_in(MARK_MS), &t->stop, e)) {
+			err_ctx(e, "metastore");
+			return e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;
+		}
 		code = chan_start(t, pchannel, start, &ch, e);
 		if (code)
 			return code;
-		mark_open(t, pchannel);
 		mutex_lock(&t->mtx);
 		struct chan *other = smap_get(&t->chans, pchannel);
 		if (!other)
@@ -239,7 +246,8 @@ static void reopen_channels(struct target *t, uint64_t now)
 	mutex_lock(&t->mtx);
 	while (smap_next(&t->floors, &pos, &name, &value)) {
 		uint64_t *floor = value;
-		if (!*floor || *floor > now)
+		/* A clean tick may be a little above the clock as we know it; one far above is nonsense. */
+		if (!*floor || *floor > now + ts_from_ms(FLOOR_AHEAD_MS))
 			*floor = now;
 		mem_grow(&names, &cap, n + 1, sizeof(*names));
 		names[n++] = xstrdup(name);
@@ -262,12 +270,9 @@ static int64_t clock_step(void *arg)
 	struct milvus_info info;
 	uint64_t ts = 0;
 
-	int64_t before = time_mono_ms();
 	enum err_code code = milvus_connect(t->milvus, &t->stop, &info, &e);
-	if (!code) {
-		before = time_mono_ms();
+	if (!code)
 		code = milvus_clock(t->milvus, &t->stop, &ts, &e);
-	}
 	mutex_lock(&t->mtx);
 	bool was_good = t->clock_error[0] == '\0';
 	if (code) {
@@ -275,7 +280,7 @@ static int64_t clock_step(void *arg)
 	} else {
 		t->clock_error[0] = '\0';
 		t->clock_ts = ts;
-		t->clock_mono_ms = before; /* the earliest moment it can be true for: never ahead */
+		t->clock_mono_ms = time_mono_ms(); /* it was true earlier: never ahead */
 	}
 	bool reopen = !code && !t->reopened;
 	t->reopened = t->reopened || reopen;
@@ -360,6 +365,24 @@ static enum err_code target_new(
 	return ERR_OK;
 }
 
+static void target_free(struct target *t, int64_t patience_ms);
+
+/* Somebody may have made the session meanwhile: then that one counts. */
+static void put_session(struct targets *s, struct target **t)
+{
+	mutex_lock(&s->mtx);
+	struct target *other = smap_get(&s->by_address, (*t)->address);
+	if (other)
+		other->refs++;
+	else
+		smap_put(&s->by_address, (*t)->address, *t);
+	mutex_unlock(&s->mtx);
+	if (other) {
+		target_free(*t, 0);
+		*t = other;
+	}
+}
+
 enum err_code target_get(
 	struct targets *s, const struct task *task, struct target **ret_t, struct err *e)
 {
@@ -376,9 +399,7 @@ enum err_code target_get(
 		if (target_new(s, task, address, &t, e))
 			return e->code;
 		t->refs = 1;
-		mutex_lock(&s->mtx);
-		smap_put(&s->by_address, address, t);
-		mutex_unlock(&s->mtx);
+		put_session(s, &t);
 	}
 	*ret_t = t;
 	return ERR_OK;
@@ -391,7 +412,7 @@ static void close_chan(struct target *t, const char *name, struct chan *ch, int6
 	if (worker_stop(ch->worker, patience_ms)) {
 		chan_key(t, name, key);
 		snprintf(value, sizeof(value), "{\"tick\":\"%" PRIu64 "\"}",
-			tchan_last_tick(ch->tchan));
+			tchan_used(ch->tchan));
 		writer_put_ext(t->set->opts.writer, key, value);
 	}
 	tchan_free(ch->tchan);

@@ -1,6 +1,7 @@
-/* A target session: one target Milvus with one set of credentials. It owns the client, the target's clock and
- * the target channels with their workers, and serves all tasks of that target. It lives as long as a task of it
- * exists, paused or not: without ticks the target would stop answering queries. */
+/* A target session: one target Milvus with one set of credentials. It owns the client, the target's
+ * clock and the target channels with their workers, and serves all tasks of that target. It lives
+ * as long as a task of it exists, paused or not: without ticks the target would stop answering
+ * queries. */
 #pragma once
 
 #include "base/err.h"
@@ -30,8 +31,8 @@ NODISCARD enum err_code targets_new(
 /* Closes all sessions: calls in flight get patience_ms. */
 void targets_free(struct targets *s, int64_t patience_ms);
 
-/* The session of the task's target: shared by tasks with the same address, credentials and TLS settings. Returns at
- * once, connected or not. */
+/* The session of the task's target: shared by tasks with the same address, credentials and TLS
+ * settings. Returns at once, connected or not. */
 NODISCARD enum err_code target_get(
 	struct targets *s, const struct task *t, struct target **ret_t, struct err *e);
 void target_put(struct target *t, int64_t patience_ms);
@@ -51,5 +52,4 @@ NODISCARD enum err_code target_chan(
 /* "" when in order, else what calls to the target wait for. */
 void target_status(struct target *t, char *ret_text, size_t cap);
 /* All channels' names and numbers, for status. */
-void target_each_chan(
-	struct target *t, void (*fn)(void *arg, struct tchan *c), void *arg);
+void target_each_chan(struct target *t, void (*fn)(void *arg, struct tchan *c), void *arg);

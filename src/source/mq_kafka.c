@@ -1,6 +1,7 @@
 #include "source/mq_kafka.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "client/kafka/kafka.h"
@@ -16,11 +17,13 @@ struct kafka_reader {
 	struct kafka_part *part;
 };
 
+/* A copy; librdkafka's message is freed at once. That one would hold a decompressed batch until the ack,
+ * in a buffer of exactly twice the batch's compressed size (seen with 2.0.2), which the budget can't know.
+ * Figures are in docs/benchmarks.md; the copy is cheap only with few malloc arenas, see main.c. */
 struct kafka_mq_msg {
 	struct mq_msg msg;
-	rd_kafka_message_t *m;
-	struct kafka_lease *owner;
-	rd_kafka_headers_t *headers; /* borrowed of m; NULL: none */
+	rd_kafka_headers_t *headers; /* NULL: none */
+	uint8_t payload[];
 };
 
 static struct kafka *kafka_of(struct mq *q)
@@ -105,7 +108,8 @@ static void mqk_msg_free(struct mq_msg *m)
 {
 	struct kafka_mq_msg *km = CONTAINER_OF(m, struct kafka_mq_msg, msg);
 
-	kafka_msg_free(km->owner, km->m);
+	if (km->headers)
+		rd_kafka_headers_destroy(km->headers);
 	free(km);
 }
 
@@ -138,18 +142,19 @@ static enum err_code mqk_next(struct mq_reader *mr, struct deadline d, struct st
 
 	if (kafka_part_next(part, d, s, &m, &owner, e))
 		return e->code;
-	struct kafka_mq_msg *km = xmalloc(sizeof(*km));
-	*km = (struct kafka_mq_msg){
-		.msg = {.payload = slice_of(m->payload, m->len),
-			.id = id_of(m->offset),
-			.cost_bytes = m->len + OVERHEAD_BYTES,
-			.more = kafka_part_has_more(part),
-			.ops = &mqk_ops},
-		.m = m,
-		.owner = owner,
+	struct kafka_mq_msg *km = xmalloc(sizeof(*km) + m->len);
+	km->msg = (struct mq_msg){
+		.payload = slice_of(km->payload, m->len),
+		.id = id_of(m->offset),
+		.cost_bytes = m->len + OVERHEAD_BYTES,
+		.more = kafka_part_has_more(part),
+		.ops = &mqk_ops,
 	};
-	if (rd_kafka_message_headers(m, &km->headers))
+	if (m->len)
+		memcpy(km->payload, m->payload, m->len);
+	if (rd_kafka_message_detach_headers(m, &km->headers))
 		km->headers = NULL;
+	kafka_msg_free(owner, m);
 	*ret_m = &km->msg;
 	return ERR_OK;
 }

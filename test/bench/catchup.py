@@ -140,6 +140,8 @@ def _floor(rig, work: dict, options) -> dict:
 
 
 def _run(rig, work: dict, rtt_ms: int, number: int, options) -> dict:
+    for left in {"sink", "bench-cdc"} & rig.parts.keys():  # by a run on the same --dir that was killed
+        rig.remove(rig.part(left))
     sink = parts.new_sink(rig, rig.part("target"), rtt_ms, options.build)
     cdc = rig.cdc(rig.part("source"), name="bench-cdc", binary=options.build / "milvus-cdc")
     profile = options.out / f"perf-rtt{rtt_ms}-{number}.data" if options.profile else None
