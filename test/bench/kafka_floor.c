@@ -1,5 +1,5 @@
-/* kafka-floor: reads ranges of topics and throws the messages away, with librdkafka and its defaults but for
- * room to prefetch. What it costs is the floor of any reader of these topics.
+/* kafka-floor: reads ranges of topics and throws the messages away, with librdkafka and its
+ * defaults but for room to prefetch. What it costs is the floor of any reader of these topics.
  *
  *   kafka-floor host:port topic@first,end ...     offsets; end itself is not read
  *

@@ -15,6 +15,7 @@ struct model_target {
 	uint64_t last_tick;
 	int64_t offset; /* of the next message */
 	int64_t inserts, deletes, drops, ticks;
+	int64_t stale_ticks; /* below an earlier one: only fences may be */
 	int64_t broken; /* promises broken */
 	char why[200];  /* the first */
 	struct model_row *rows;

@@ -243,6 +243,8 @@ static void run_one(unsigned seed, int faults)
 	if (f.model.broken)
 		print_error("seed %u: %s\n", seed, f.model.why);
 	assert_int_equal(f.model.broken, 0);
+	if (!faults)
+		assert_int_equal(f.model.stale_ticks, 0);
 	for (int64_t k = 1; k < keys; k++) {
 		if (model_target_live(&f.model, k) != 1)
 			print_error("seed %u: key %d lives %d times\n", seed, (int)k,
