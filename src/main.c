@@ -22,8 +22,8 @@ static void set_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* Messages are allocated by readers and freed by target channels: with an arena a thread each would keep
- * its own peak. */
+/* Messages are allocated by readers and freed by target channels: with an arena a thread each would
+ * keep its own peak. */
 static void set_memory(void)
 {
 	mallopt(M_ARENA_MAX, ARENAS);

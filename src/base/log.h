@@ -1,6 +1,6 @@
-/* The log: one line of key=value an event, to standard error (and a file). A context chain (server >
- * task > channel) adds its fields; each component has a level that can change at run time.
- * error = someone must act; warn = we go on, and say how; one failure, one line. */
+/* The log: one line of key=value an event, to standard error (and a file). A context chain (server
+ * > task > channel) adds its fields; each component has a level that can change at run time. error
+ * = someone must act; warn = we go on, and say how; one failure, one line. */
 #pragma once
 
 #include "base/defs.h"

@@ -1,7 +1,7 @@
-/* A mutex that knows its name, and a condition on the monotonic clock. Nothing blocks under a
- * lock: no I/O, no log, no callback. Functions named *_locked carry REQUIRES(x->mtx).
- * The names are not mtx_*: those are C11's, and an executable that defines them overrides libc's for every library
- * it loads (librdkafka locks with them). tools/lint compares all our names with the libraries'. */
+/* A mutex that knows its name, and a condition on the monotonic clock. Nothing blocks under a lock:
+ * no I/O, no log, no callback. Functions named *_locked carry REQUIRES(x->mtx). The names are not
+ * mtx_*: those are C11's, and an executable that defines them overrides libc's for every library it
+ * loads (librdkafka locks with them). tools/lint compares all our names with the libraries'. */
 #pragma once
 
 #include <pthread.h>

@@ -61,7 +61,7 @@ struct stream {
 	struct position acked; /* all at or below acked.ts is on the target */
 	bool failed, stopped;
 	uint64_t limit; /* stopped: acks beyond it no longer count */
-	bool unclean; /* a call of unknown fate was given up at detach */
+	bool unclean;   /* a call of unknown fate was given up at detach */
 	/* The worker's */
 	struct stamp stamp;
 	uint64_t ended_ts; /* source time of the DropCollection reached, 0 = none */

@@ -118,7 +118,8 @@ void tchan_attach(struct tchan *c, struct stream *st)
 	st->chan = c;
 	st->lane = st->next_lane = NULL;
 	st->failed = st->stopped = st->unclean = false;
-	/* Above all that was ever sent: a replay's deletes must be later than the copies they remove. */
+	/* Above all that was ever sent: a replay's deletes must be later than the copies they
+	 * remove. */
 	st->min_stamp = MAX(st->min_stamp, c->used);
 	list_push(&c->unlaned, &st->link);
 	c->streams++;
@@ -180,7 +181,8 @@ void tchan_leave(struct stream *st)
 		st->stopped = true;
 		st->limit = st->lane ? st->lane->taken.ts : 0;
 		if (st->lane && st->lane->partial)
-			st->unclean = true; /* the first part of a pack is there, its position is not */
+			/* the first part of a pack is there, its position is not */
+			st->unclean = true;
 		forget_queued_locked(c, st);
 	}
 	cond_signal(&c->work);

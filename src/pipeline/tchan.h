@@ -47,8 +47,9 @@ void lane_set(struct stream *st, struct lane *l);
 
 /* A stream with its start position joins; its packs may follow. */
 void tchan_attach(struct tchan *c, struct stream *st);
-/* st's rows no longer leave, and acks of what is not taken yet no longer move its position. To be called before its
- * packs stop coming: otherwise packs without its rows would. Repeating it is fine. */
+/* st's rows no longer leave, and acks of what is not taken yet no longer move its position. To be
+ * called before its packs stop coming: otherwise packs without its rows would. Repeating it is
+ * fine. */
 void tchan_leave(struct stream *st);
 /* When it returns, no row of st is sent any more. Waits for the call in flight if that carries rows
  * of st, up to patience_ms; then that call is cancelled and st->unclean says that its rows may have
@@ -92,7 +93,7 @@ struct taken {
 		struct lane *lane;
 		struct position end; /* of the last whole pack taken */
 		bool whole;          /* end is valid */
-		bool part; /* the last thing taken was a part of a pack */
+		bool part;           /* the last thing taken was a part of a pack */
 	} * lanes;
 	size_t n_lanes, cap_lanes;
 };

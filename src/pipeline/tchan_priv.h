@@ -20,8 +20,8 @@ struct lane {
 	bool blocked;          /* the first pack waits for a partition or a moving stream */
 	bool closed;           /* no more pushes */
 	bool in_flight;        /* packs of it are in the worker's hands */
-	bool partial;      /* a part of a pack is sent, the whole is not acknowledged */
-	bool queue_parted; /* the first queued pack is the rest of one that left in part */
+	bool partial;          /* a part of a pack is sent, the whole is not acknowledged */
+	bool queue_parted;     /* the first queued pack is the rest of one that left in part */
 	struct lane *moved_to; /* streams go there when this one is drained */
 };
 

@@ -90,7 +90,8 @@ int64_t coll_error(struct coll *c, const char *what, const struct err *e)
 {
 	if (e->code == ERR_CANCELLED)
 		return JOB_IDLE;
-	/* A server that is starting gives odd answers: what looks permanent is tried for a while. */
+	/* A server that is starting gives odd answers: what looks permanent is tried for a
+	 * while. */
 	if (!c->backoff.failed)
 		c->trouble_mono_ms = time_mono_ms();
 	bool final = !retry_may(e->code, true) && time_mono_ms() - c->trouble_mono_ms > FINAL_MS;
@@ -121,10 +122,10 @@ static struct coll *coll_base(struct run *r, int64_t id)
 
 static void set_log(struct coll *c)
 {
-	snprintf(c->log_fields, sizeof(c->log_fields), "db=%.80s collection=%.120s id=%" PRId64, c->db,
-		c->name, c->id);
-	c->log = (struct log_ctx){
-		.parent = &c->run->log, .comp = LOG_task, .fields = c->log_fields};
+	snprintf(c->log_fields, sizeof(c->log_fields), "db=%.80s collection=%.120s id=%" PRId64,
+		c->db, c->name, c->id);
+	c->log =
+		(struct log_ctx){.parent = &c->run->log, .comp = LOG_task, .fields = c->log_fields};
 }
 
 struct coll *coll_new(struct run *r, const struct collection *src, const char *db)

@@ -5,9 +5,9 @@
  *      │            │           │   all shards saw       │ durable, then RPC, then
  *      └────────────┴───────────┴──▶ Failed              │ the drop message on every channel
  *
- * Waiting: for an earlier generation of the name, or for the database. Failed carries a reason and stays until the
- * task is resumed. One job (jobs.h) does all steps, one at a time; readers and channel workers only set flags under
- * coll->mtx and wake it. (design.md 5) */
+ * Waiting: for an earlier generation of the name, or for the database. Failed carries a reason and
+ * stays until the task is resumed. One job (jobs.h) does all steps, one at a time; readers and
+ * channel workers only set flags under coll->mtx and wake it. */
 #pragma once
 
 #include "base/defs.h"
@@ -24,6 +24,7 @@
 
 struct run;
 
+/* clang-format off */
 #define COLL_STATES(X)                                                                             \
 	X(WAITING, "Waiting") X(CREATING, "Creating") X(RUNNING, "Running") X(DROPPING, "Dropping")     \
 	X(DROP_READY, "DropReady") X(DROPPED, "Dropped") X(FAILED, "Failed")
@@ -34,6 +35,7 @@ enum coll_state {
 #undef COLL_ENUM
 	COLL_STATE_COUNT
 };
+/* clang-format on */
 
 enum part_state { PART_WANTED, PART_OK, PART_DROPPING, PART_DROPPED };
 
@@ -42,9 +44,9 @@ struct part {
 	int64_t source_id, target_id;
 	char *name;
 	enum part_state state;
-	uint64_t drop_ts;     /* source time of its drop, once seen */
-	bool *drop_seen;      /* per shard */
-	int64_t wanted_ms;    /* since when rows wait for it */
+	uint64_t drop_ts;  /* source time of its drop, once seen */
+	bool *drop_seen;   /* per shard */
+	int64_t wanted_ms; /* since when rows wait for it */
 };
 
 struct coll_shard {
@@ -56,7 +58,7 @@ struct coll_shard {
 	bool attached;
 	struct metric_series *read_rows_insert, *read_rows_delete;
 	struct metric_series *read_bytes_insert, *read_bytes_delete, *read_tt;
-	uint64_t drop_ts;     /* DropCollection reached at this source time */
+	uint64_t drop_ts; /* DropCollection reached at this source time */
 	char *target_vchannel, *target_pchannel;
 	char *vchannel, *pchannel; /* at the source */
 	struct tchan_note note;
@@ -69,30 +71,30 @@ struct coll {
 	struct run *run;
 	int64_t id, db_id;
 	uint64_t create_ts;
-	char *db, *name;               /* at the source */
+	char *db, *name; /* at the source */
 	char *target_db, *target_name;
 	char log_fields[320];
 	struct log_ctx log;
 	struct job job;
 	struct retry backoff;
-	int64_t trouble_mono_ms;       /* since when steps fail */
-	struct collection *src;        /* newest snapshot, job only */
-	int64_t target_id;             /* 0 = not yet */
-	int64_t pk_field_id;           /* of the source's schema */
+	int64_t trouble_mono_ms; /* since when steps fail */
+	struct collection *src;  /* newest snapshot, job only */
+	int64_t target_id;       /* 0 = not yet */
+	int64_t pk_field_id;     /* of the source's schema */
 	bool pk_is_varchar;
 	struct coll_shard *shards;
 	int n_shards;
-	bool recorded;                 /* created or adopted by us: a record exists */
-	bool unclean;                  /* earlier calls may have landed beyond the position */
-	uint64_t replay_until;         /* source time up to which they may; 0 = none */
-	bool rpc_done;                 /* the drop was executed by this run */
-	bool started;                  /* streams are attached */
+	bool recorded;         /* created or adopted by us: a record exists */
+	bool unclean;          /* earlier calls may have landed beyond the position */
+	uint64_t replay_until; /* source time up to which they may; 0 = none */
+	bool rpc_done;         /* the drop was executed by this run */
+	bool started;          /* streams are attached */
 
-	struct mutex mtx;                /* a leaf: callbacks of readers and workers take it */
+	struct mutex mtx; /* a leaf: callbacks of readers and workers take it */
 	enum coll_state state;
 	char reason[COLL_REASON_BYTES]; /* why Failed, or what it waits for */
-	struct umap parts;             /* source id -> struct part */
-	bool drop_pending;             /* a drop was seen and is not done: positions stand still */
+	struct umap parts;              /* source id -> struct part */
+	bool drop_pending;              /* a drop was seen and is not done: positions stand still */
 	char failure[COLL_REASON_BYTES]; /* set by a stream that can't go on */
 };
 
@@ -110,8 +112,8 @@ enum coll_state coll_get_state(struct coll *c);
 bool coll_reached(struct coll *c, uint64_t ts);
 /* Smallest acknowledged source time of its live streams; UINT64_MAX if it has none. */
 uint64_t coll_acked_ts(struct coll *c);
-/* The position document as it may be stored now; false if there is none or it must stand still. Strings are
- * owned by the document (store_positions_done). */
+/* The position document as it may be stored now; false if there is none or it must stand still.
+ * Strings are owned by the document (store_positions_done). */
 bool coll_positions(struct coll *c, struct store_positions *ret);
 
 /* Counts a message read for the subscription of one of a collection's shards. @thread reader */
@@ -136,7 +138,8 @@ void coll_leave(struct coll *c);
 /* Maps and creates partitions the catalog holds and rows ask for; job only. */
 NODISCARD enum err_code coll_parts_sync(
 	struct coll *c, const struct milvus_collection *known, struct err *e);
-/* Drops partitions whose drop was reached on all shards; job only. *ret_pending: some still wait. */
+/* Drops partitions whose drop was reached on all shards; job only. *ret_pending: some still
+ * wait. */
 NODISCARD enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e);
 /* Rows wait for a partition. */
 bool coll_parts_wanted(struct coll *c);
@@ -147,7 +150,8 @@ void coll_parts_free(struct coll *c);
 
 /* The DropReady step: RPC, then the drop message on every channel. Returns the next delay. */
 int64_t coll_drop_step(struct coll *c);
-/* Sends a drop message on all channels of the collection: false while not all are acknowledged. part may be NULL. */
+/* Sends a drop message on all channels of the collection: false while not all are acknowledged.
+ * part may be NULL. */
 bool coll_notes(struct coll *c, int type, const struct part *p);
 /* Notes that are out: false while not all are acknowledged. */
 bool coll_notes_settled(struct coll *c);

@@ -1,6 +1,6 @@
-/* DropReady: all shards are at their drop message and all rows are acknowledged. The RPC first, as Milvus itself does
- * it; then the drop message with a tick on every channel, which lets the data nodes let go. Each step may be repeated
- * after a crash. (design-review B1) */
+/* DropReady: all shards are at their drop message and all rows are acknowledged. The RPC first, as
+ * Milvus itself does it; then the drop message with a tick on every channel, which lets the data
+ * nodes let go. Each step may be repeated after a crash. */
 #include <inttypes.h>
 
 #include "server/coll.h"
@@ -18,8 +18,7 @@ static uint64_t drop_ts(const struct coll *c)
 }
 
 /* Drops aliases that would make the target refuse. */
-static enum err_code drop_aliases(
-	struct coll *c, const struct milvus_collection *m, struct err *e)
+static enum err_code drop_aliases(struct coll *c, const struct milvus_collection *m, struct err *e)
 {
 	for (size_t i = 0; i < m->n_aliases; i++)
 		if (milvus_drop_alias(target_milvus(c->run->target), c->target_db, m->aliases[i],
@@ -33,15 +32,15 @@ static enum err_code drop_on_target(struct coll *c, struct err *e)
 	struct milvus *t = target_milvus(c->run->target);
 	struct milvus_collection m = {.id = 0};
 
-	enum err_code code =
-		milvus_describe(t, c->target_db, c->target_name, &c->run->stop, &m, e);
+	enum err_code code = milvus_describe(t, c->target_db, c->target_name, &c->run->stop, &m, e);
 	if (code == ERR_NOT_FOUND) {
 		err_clear(e);
 		return ERR_OK;
 	}
 	if (!code && m.id != c->target_id) {
-		log_warn(&c->log, "the target's %s.%s has id %" PRId64 ", not %" PRId64
-			": it is left alone", c->target_db, c->target_name, m.id, c->target_id);
+		log_warn(&c->log,
+			"the target's %s.%s has id %" PRId64 ", not %" PRId64 ": it is left alone",
+			c->target_db, c->target_name, m.id, c->target_id);
 	} else if (!code) {
 		code = drop_aliases(c, &m, e);
 		if (!code)
@@ -119,7 +118,8 @@ int64_t coll_drop_step(struct coll *c)
 	}
 	if (!coll_notes(c, MSG_DROP_COLLECTION, NULL))
 		return NOTE_MS;
-	metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id, "DropCollection", NULL), 1);
+	metrics_add(
+		metrics_get(METRIC_api_execute_total, c->run->task->id, "DropCollection", NULL), 1);
 	coll_set_state(c, COLL_DROPPED, "dropped on the target");
 	coll_record_put(c);
 	return JOB_IDLE;

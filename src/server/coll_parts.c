@@ -269,7 +269,8 @@ static void finish_drop(struct coll *c, struct part *p)
 	mutex_lock(&c->mtx);
 	c->drop_pending = drop_left_locked(c);
 	mutex_unlock(&c->mtx);
-	metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id, "DropPartition", NULL), 1);
+	metrics_add(
+		metrics_get(METRIC_api_execute_total, c->run->task->id, "DropPartition", NULL), 1);
 	log_info(&c->log, "partition %s dropped on the target", p->name);
 	job_wake(&c->job, 0); /* a later one of the name may follow */
 }

@@ -16,7 +16,7 @@ enum { AGAIN_MS = 50, PARTS_MS = 20, WANTED_MS = 500, IDLE_MS = 5000, DETACH_MS 
 static bool gone(const struct coll *c)
 {
 	return !c->src || c->src->state == OBJECT_GONE || c->src->state == OBJECT_DROPPED ||
-		c->src->state == OBJECT_DROPPING;
+	       c->src->state == OBJECT_DROPPING;
 }
 
 static void refresh(struct coll *c)
@@ -67,11 +67,12 @@ static enum err_code create(struct coll *c, struct err *e)
 		.num_partitions = c->src->has_partition_key ? (int64_t)n : 0,
 		.ts = c->create_ts};
 
-	enum err_code code = milvus_create_collection(
-		target_milvus(c->run->target), &req, &c->run->stop, e);
+	enum err_code code =
+		milvus_create_collection(target_milvus(c->run->target), &req, &c->run->stop, e);
 	if (code == ERR_OK) {
 		metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id,
-				    "CreateCollection", NULL), 1);
+				    "CreateCollection", NULL),
+			1);
 		log_info(&c->log, "created on the target as %s.%s", c->target_db, c->target_name);
 	}
 	return code;
@@ -112,18 +113,22 @@ static bool acceptable(struct coll *c, const struct milvus_collection *m)
 	if (c->recorded && c->target_id && c->target_id != m->id) {
 		coll_fail(c,
 			"the target's %s.%s has id %" PRId64 ", this task made id %" PRId64
-			": it was replaced there. Drop it on the target or exclude it, then pause and resume",
+			": it was replaced there. Drop it on the target or exclude it, then pause "
+			"and resume",
 			c->target_db, c->target_name, m->id, c->target_id);
 		return false;
 	}
 	if (m->shards_num != c->n_shards) {
-		coll_fail(c, "the target's %s.%s has %d shards, the source %d: drop it on the target or "
-			"map the name elsewhere", c->target_db, c->target_name, m->shards_num, c->n_shards);
+		coll_fail(c,
+			"the target's %s.%s has %d shards, the source %d: drop it on the target or "
+			"map the name elsewhere",
+			c->target_db, c->target_name, m->shards_num, c->n_shards);
 		return false;
 	}
-	if (!c->recorded && c->src && !compare_schema(c->src->schema, m->schema, diff, sizeof(diff))) {
-		coll_fail(c, "the target's %s.%s has another schema: %s", c->target_db, c->target_name,
-			diff);
+	if (!c->recorded && c->src &&
+		!compare_schema(c->src->schema, m->schema, diff, sizeof(diff))) {
+		coll_fail(c, "the target's %s.%s has another schema: %s", c->target_db,
+			c->target_name, diff);
 		return false;
 	}
 	return true;
@@ -135,8 +140,8 @@ static int64_t step_creating(struct coll *c)
 	struct err e = ERR_INIT;
 
 	source_shards(c);
-	enum err_code code = milvus_describe(target_milvus(c->run->target), c->target_db,
-		c->target_name, &c->run->stop, &m, &e);
+	enum err_code code = milvus_describe(
+		target_milvus(c->run->target), c->target_db, c->target_name, &c->run->stop, &m, &e);
 	if (code == ERR_NOT_FOUND && gone(c)) {
 		coll_set_state(c, COLL_DROPPED, "gone on both sides");
 		coll_record_put(c);
@@ -144,8 +149,11 @@ static int64_t step_creating(struct coll *c)
 	}
 	if (code == ERR_NOT_FOUND) {
 		if (c->recorded && c->target_id) {
-			coll_fail(c, "%s.%s has vanished from the target. Its rows are lost there: copy it "
-				"anew, then delete and create the task", c->target_db, c->target_name);
+			coll_fail(c,
+				"%s.%s has vanished from the target. Its rows are lost there: copy "
+				"it "
+				"anew, then delete and create the task",
+				c->target_db, c->target_name);
 			return JOB_IDLE;
 		}
 		err_clear(&e);

@@ -1,5 +1,5 @@
-/* The streams of a collection: one a shard, source shard i to target shard i. The glue between the readers'
- * group vtable and the target channel's lanes is here too. */
+/* The streams of a collection: one a shard, source shard i to target shard i. The glue between the
+ * readers' group vtable and the target channel's lanes is here too. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static void fail(struct coll *c, const struct err *e)
 {
 	mutex_lock(&c->mtx);
 	if (!c->failure[0])
-		snprintf(c->failure, sizeof(c->failure), "%.300s (%.80s)", e->text, err_meaning(e->code));
+		snprintf(c->failure, sizeof(c->failure), "%.300s (%.80s)", e->text,
+			err_meaning(e->code));
 	mutex_unlock(&c->mtx);
 	job_wake(&c->job, 0);
 }
@@ -147,12 +148,15 @@ static enum err_code start_position(
 	/* The true place is unknown: to begin anywhere would lose or double rows. */
 	if (damaged)
 		return err_set(e, ERR_MALFORMED,
-			"the stored position is damaged (%s): mend the record, or delete the task and create it with "
-			"positions", damaged);
+			"the stored position is damaged (%s): mend the record, or delete the task "
+			"and create it with "
+			"positions",
+			damaged);
 	if (p && (p->pos.id.n || p->exact)) {
 		*ret = p->pos;
 		if (!p->exact && p->time_ms)
-			ret->ts = ts_from_ms(p->time_ms); /* a reference's record: never later than true */
+			/* a reference's record: never later than true */
+			ret->ts = ts_from_ms(p->time_ms);
 		return ERR_OK;
 	}
 	if (c->src && s->index < c->src->shards_num && c->src->shards[s->index].start.n) {
@@ -160,8 +164,10 @@ static enum err_code start_position(
 		return ERR_OK;
 	}
 	return err_set(e, ERR_INVALID,
-		"no start position for channel %s: neither a stored one nor one in the source's etcd; give one "
-		"in the create request", s->pchannel);
+		"no start position for channel %s: neither a stored one nor one in the source's "
+		"etcd; give one "
+		"in the create request",
+		s->pchannel);
 }
 
 static enum err_code prepare(struct coll *c, struct coll_shard *s, struct err *e)
@@ -234,8 +240,8 @@ void coll_stop_streams(struct coll *c, int64_t patience_ms)
 			continue;
 		tchan_detach(&s->stream, patience_ms);
 		s->attached = false;
-		/* What may be on the target beyond the position: a call of unknown fate, the first rows of a pack that
-		 * failed in its middle, the rest of a replay's window. */
+		/* What may be on the target beyond the position: a call of unknown fate, the first
+		 * rows of a pack that failed in its middle, the rest of a replay's window. */
 		if (s->stream.unclean || s->stream.failed ||
 			s->stream.acked.ts < s->stream.replay_until)
 			c->unclean = true;

@@ -261,6 +261,20 @@ static void settle_retry(struct config_load *l)
 	c->retry_most_ms = MAX(c->retry_most_ms, 2 * c->retry_first_ms);
 }
 
+/* Modes of the reference that this version does not have: to run without them would do what the
+ * operator did not ask for. */
+static void check_modes(struct config_load *l)
+{
+	if (l->c->dry_run)
+		config_problem(l, config_line(l, "dryRun"), "dryRun", "true",
+			"this version always writes; remove the line");
+	if (*l->c->replicate_id)
+		config_problem(l, config_line(l, "replicateID"), "replicateID", l->c->replicate_id,
+			"data migration mode is not in this version; remove the line and set the "
+			"target's "
+			"common.ttMsgEnabled to false");
+}
+
 static void check_permissions(struct config_load *l)
 {
 	const struct config *c = l->c;
@@ -280,6 +294,7 @@ void config_check(struct config_load *l)
 	check_store(l);
 	check_source(l);
 	check_queue(l);
+	check_modes(l);
 	settle_retry(l);
 	check_permissions(l);
 }

@@ -88,6 +88,9 @@ static struct job *next_locked(struct jobs *p) REQUIRES(p->mtx)
 			struct job *j = p->heap[0];
 			heap_remove(p, j);
 			j->running = true;
+			/* Another may be due as well, and only one thread was woken for both. */
+			if (p->n)
+				cond_signal(&p->due);
 			return j;
 		}
 		cond_wait(&p->due, &p->mtx, deadline_in(wait));

@@ -79,12 +79,14 @@ bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap)
 	mutex_lock(&r->mtx);
 	while (turn && umap_next(&r->colls, &pos, NULL, &v)) {
 		struct coll *o = v;
-		if (o == c || o->create_ts >= c->create_ts || strcmp(o->target_name, c->target_name) ||
+		if (o == c || o->create_ts >= c->create_ts ||
+			strcmp(o->target_name, c->target_name) ||
 			strcmp(o->target_db, c->target_db))
 			continue;
 		if (coll_get_state(o) == COLL_DROPPED)
 			continue;
-		snprintf(ret_why, cap, "the drop of the earlier %.100s.%.100s (source id %" PRId64 ")",
+		snprintf(ret_why, cap,
+			"the drop of the earlier %.100s.%.100s (source id %" PRId64 ")",
 			o->target_db, o->target_name, o->id);
 		turn = false;
 	}
@@ -210,7 +212,8 @@ static void save_positions(struct run *r)
 	r->saved_mono_ms = time_mono_ms();
 }
 
-static void append_doc(struct store_positions **list, size_t *n, size_t *cap, struct store_positions d)
+static void append_doc(
+	struct store_positions **list, size_t *n, size_t *cap, struct store_positions d)
 {
 	mem_grow(list, cap, *n + 1, sizeof(**list));
 	(*list)[(*n)++] = d;
@@ -267,13 +270,16 @@ static void take_record(struct run *r, const char *name, const char *json)
 		if (d)
 			umap_put(&r->dbs, (uint64_t)id, d);
 		else
-			log_error(&r->log, "stored record of database %" PRId64 " is damaged and ignored", id);
+			log_error(&r->log,
+				"stored record of database %" PRId64 " is damaged and ignored", id);
 	} else if (str_to_i64(name, &id)) {
 		struct coll *c = coll_from_record(r, id, json);
 		if (c)
 			umap_put(&r->colls, (uint64_t)id, c);
 		else
-			log_error(&r->log, "stored record of collection %" PRId64 " is damaged and ignored", id);
+			log_error(&r->log,
+				"stored record of collection %" PRId64 " is damaged and ignored",
+				id);
 	}
 }
 
@@ -353,7 +359,8 @@ static bool stop_colls(struct run *r, int64_t patience_ms);
 
 static void give_way(struct run *r)
 {
-	log_error(&r->log, "another server has taken over the metastore: this task writes nothing any more here");
+	log_error(&r->log, "another server has taken over the metastore: this task writes nothing "
+			   "any more here");
 	oplog_stop(r->oplog);
 	stop_colls(r, 0);
 	target_silence(r->target);
@@ -368,8 +375,9 @@ static void main_loop(void *arg)
 	if (stop_is_set(&r->stop) || !persist(r, load_records) || !persist(r, mark_started))
 		return;
 	if (r->replay_until)
-		log_warn(&r->log, "the last run ended uncleanly: rows up to now are replayed with deletes "
-				  "of their keys in front");
+		log_warn(&r->log,
+			"the last run ended uncleanly: rows up to now are replayed with deletes "
+			"of their keys in front");
 	if (oplog_start(r, &r->oplog, &e))
 		log_error(&r->log, "replicate channel: %s", e.text);
 	sync_catalog(r);
@@ -482,9 +490,11 @@ void run_stop(struct run *r, int64_t patience_ms)
 		save_positions(r);
 		put_run_record(r, true);
 		stop_init(&none, NULL);
-		if (writer_flush(r->sv.writer, deadline_in(MAX(deadline_left_ms(d), (int64_t)LEAST_FLUSH_MS)),
-			    &none, &e))
-			log_error(&r->log, "last positions are not stored: %s; the next start replays",
+		if (writer_flush(r->sv.writer,
+			    deadline_in(MAX(deadline_left_ms(d), (int64_t)LEAST_FLUSH_MS)), &none,
+			    &e))
+			log_error(&r->log,
+				"last positions are not stored: %s; the next start replays",
 				e.text);
 		stop_done(&none);
 	}

@@ -1,12 +1,13 @@
-/* The replicate channel of a task: operations on databases, indexes, load state and so on, which the source's proxies
- * write down after they succeeded. One thread ("ops") reads; each operation is a job that waits for its turn:
+/* The replicate channel of a task: operations on databases, indexes, load state and so on, which
+ * the source's proxies write down after they succeeded. One thread ("ops") reads; each operation is
+ * a job that waits for its turn:
  *
  *   an operation at T on a collection   when every live stream of the collection has acknowledged T
  *   operations of one object            one after the other, in the order of the channel
  *
- * What can't be done is counted, listed and skipped. The position is that of the last operation before the first one
- * that is not done; a fresh task's position (ts 0) is where reading starts, later ones are exclusive, as the
- * reference keeps them. (design.md 5, design-review B3, B4) */
+ * What can't be done is counted, listed and skipped. The position is that of the last operation
+ * before the first one that is not done; a fresh task's position (ts 0) is where reading starts,
+ * later ones are exclusive, as the reference keeps them. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,54 +16,16 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "server/config.h"
-#include "server/run_priv.h"
-#include "sink/ops.h"
+#include "server/run_ops_priv.h"
 #include "source/catalog.h"
 #include "source/mq.h"
 
 enum {
 	NEXT_MS = 1000,
 	NO_TOPIC_MS = 500,
-	TURN_MS = 20,
 	ROOM_MS = 100,
 	FIRST_MS = 200,
 	MOST_MS = 10000,
-	UNKNOWN_MS = 10000,  /* how long a name may be unknown to the catalog */
-	FINAL_TRIES = 8,
-	KEY_BYTES = NAME_BYTES * 2,
-};
-
-struct op_event {
-	struct list link;
-	struct oplog *log;
-	struct job job;
-	struct retry backoff;
-	struct arena arena;
-	struct op op;
-	struct mq_msg *msg;
-	struct mq_id id;
-	char key[KEY_BYTES]; /* operations with equal keys keep their order */
-	char db[NAME_BYTES];
-	int64_t read_mono_ms;
-	const char **names; /* scratch of map_names */
-	struct slice *kept;
-	bool done;
-};
-
-struct oplog {
-	struct run *run;
-	struct thread thread;
-	struct stop stop;
-	struct position start;
-
-	struct mutex mtx;
-	struct cond room;
-	struct list events; /* in channel order */
-	size_t n;
-	struct position at; /* of the last operation done in order */
-	bool known;
-	char status[COLL_REASON_BYTES];
-	char waits[COLL_REASON_BYTES];
 };
 
 static void set_status(struct oplog *o, const char *text)
@@ -70,21 +33,6 @@ static void set_status(struct oplog *o, const char *text)
 	mutex_lock(&o->mtx);
 	snprintf(o->status, sizeof(o->status), "%.*s", COLL_REASON_BYTES - 1, text);
 	mutex_unlock(&o->mtx);
-}
-
-static void slice_text(struct slice s, char *out, size_t cap)
-{
-	size_t n = MIN(s.n, cap - 1);
-	memcpy(out, s.p ? (const void *)s.p : "", n);
-	out[n] = '\0';
-}
-
-/* ---- one operation ---- */
-
-static const char *type_name(const struct op_event *v)
-{
-	const char *n = msg_type_name(v->op.type);
-	return n ? n : "unknown";
 }
 
 /* Drops done operations from the front and moves the position to the last of them. */
@@ -115,199 +63,6 @@ static void sweep(struct oplog *o)
 	}
 }
 
-static int64_t finish(struct op_event *v)
-{
-	struct oplog *o = v->log;
-	mutex_lock(&o->mtx);
-	v->done = true;
-	o->waits[0] = '\0';
-	mutex_unlock(&o->mtx);
-	return JOB_IDLE;
-}
-
-static int64_t skip(struct op_event *v, const char *why)
-{
-	char name[NAME_BYTES / 4] = "";
-	if (v->op.n_collections)
-		slice_text(v->op.collections[0], name, sizeof(name));
-	run_skip_op(v->log->run, type_name(v), "%s %.60s.%.80s: %s", type_name(v), v->db, name, why);
-	return finish(v);
-}
-
-static int64_t wait(struct op_event *v, int64_t ms, const char *fmt, ...) PRINTF(3, 4);
-static int64_t wait(struct op_event *v, int64_t ms, const char *fmt, ...)
-{
-	char why[COLL_REASON_BYTES / 2];
-	struct oplog *o = v->log;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, sizeof(why), fmt, ap);
-	va_end(ap);
-	mutex_lock(&o->mtx);
-	snprintf(o->waits, sizeof(o->waits), "operation %s of %.80s waits for %s", type_name(v), v->db,
-		why);
-	mutex_unlock(&o->mtx);
-	return ms;
-}
-
-/* Earlier operations on the same object that are not done. */
-static bool turn_locked(const struct op_event *v)
-{
-	list_foreach (it, &v->log->events) {
-		const struct op_event *u = LIST_ITEM(it, struct op_event, link);
-		if (u == v)
-			return true;
-		if (!u->done && strcmp(u->key, v->key) == 0)
-			return false;
-	}
-	return true;
-}
-
-enum readiness { READY, NOT_YET, NEVER, GIVEN_UP };
-
-/* The collection `name` as it was when the operation happened. */
-static enum readiness collection_ready(struct op_event *v, const char *name, struct coll **ret)
-{
-	struct coll *c = run_find_coll(v->log->run, v->db, name, v->op.ts);
-
-	*ret = c;
-	if (!c)
-		return time_mono_ms() - v->read_mono_ms > UNKNOWN_MS ? GIVEN_UP : NOT_YET;
-	enum coll_state s = coll_get_state(c);
-	if (s == COLL_DROPPED || s == COLL_DROP_READY)
-		return NEVER;
-	if (s == COLL_FAILED)
-		return GIVEN_UP;
-	return (s == COLL_RUNNING || s == COLL_DROPPING) && coll_reached(c, v->op.ts) ? READY : NOT_YET;
-}
-
-static bool selected(struct op_event *v, const char *name)
-{
-	return task_selects(v->log->run->task, v->db, name, NULL);
-}
-
-/* Names of the request on the target; a Flush names several collections, of which only the task's own and living
- * ones stay. */
-struct target_names {
-	char db[NAME_BYTES];
-	const char **collections;
-	struct slice *kept;
-	size_t n;
-};
-
-static enum readiness map_names(struct op_event *v, struct target_names *to)
-{
-	struct op *op = &v->op;
-	char name[NAME_BYTES];
-	enum readiness worst = op->n_collections ? NEVER : READY;
-
-	if (!v->names) {
-		v->names = arena_alloc(&v->arena, (op->n_collections + 1) * sizeof(char *));
-		v->kept = arena_alloc(&v->arena, (op->n_collections + 1) * sizeof(struct slice));
-	}
-	to->collections = v->names;
-	to->kept = v->kept;
-	task_map_name(v->log->run->task, v->db, NULL, to->db, NULL, sizeof(to->db));
-	for (size_t i = 0; i < op->n_collections; i++) {
-		struct coll *c = NULL;
-		slice_text(op->collections[i], name, sizeof(name));
-		if (!selected(v, name))
-			continue;
-		enum readiness r = collection_ready(v, name, &c);
-		if (r == NOT_YET || (r == GIVEN_UP && !c))
-			return r;
-		if (r == GIVEN_UP)
-			worst = worst == READY ? READY : GIVEN_UP;
-		if (r != READY)
-			continue;
-		worst = READY;
-		snprintf(to->db, sizeof(to->db), "%s", c->target_db);
-		to->kept[to->n] = op->collections[i];
-		to->collections[to->n++] = c->target_name;
-	}
-	return worst;
-}
-
-static int64_t failed(struct op_event *v, const struct err *e)
-{
-	if (e->code == ERR_CANCELLED)
-		return JOB_IDLE;
-	/* A server that is starting gives odd answers: what looks permanent is tried a few times. */
-	bool again = retry_may(e->code, true) ||
-		(e->code != ERR_UNSUPPORTED && v->backoff.failed < FINAL_TRIES);
-	if (!again)
-		return skip(v, e->text);
-	bool first = v->backoff.failed == 0;
-	int64_t delay = retry_next_ms(&v->backoff);
-	if (first)
-		log_warn(&v->log->run->log, "operation %s of %s: %s; retry in %" PRId64
-			" ms and so on until it works", type_name(v), v->db, e->text, delay);
-	return wait(v, delay, "%.150s", e->text);
-}
-
-/* Sends the request with the names of one or all collections kept. */
-static enum err_code forward(
-	struct op_event *v, const struct target_names *to, size_t first, size_t n, struct err *e)
-{
-	struct op one = v->op;
-	struct iov body = {0};
-	struct op_names names = {.db = to->db, .collections = to->collections + first};
-
-	if (one.n_collections == 1 || n == one.n_collections) {
-		/* nothing to leave out */
-	} else {
-		one.collections = to->kept + first;
-		one.n_collections = n;
-	}
-	enum err_code code = ops_forward(&one, &names, &v->arena, &body, e);
-	if (!code)
-		code = milvus_call(target_milvus(v->log->run->target), v->op.method,
-			v->op.flags & OP_DATABASE ? "" : to->db, body.v, body.n, 0,
-			&v->log->run->stop, NULL, e);
-	iov_done(&body);
-	return code;
-}
-
-static int64_t run_op(struct op_event *v)
-{
-	struct target_names to = {.n = 0};
-	struct err e = ERR_INIT;
-
-	switch (map_names(v, &to)) {
-	case NOT_YET:
-		return wait(v, TURN_MS, "the rows before it");
-	case NEVER:
-		return finish(v); /* its object was dropped later: nothing is left to do */
-	case GIVEN_UP:
-		return skip(v, "its collection is unknown or failed");
-	case READY:
-		break;
-	}
-	if (forward(v, &to, 0, to.n, &e))
-		return failed(v, &e);
-	metrics_add(metrics_get(METRIC_api_execute_total, v->log->run->task->id, type_name(v), NULL), 1);
-	log_info(&v->log->run->log, "operation %s of %s%s%s done", type_name(v), to.db, to.n ? "." : "",
-		to.n ? to.collections[0] : "");
-	return finish(v);
-}
-
-static int64_t step(void *arg)
-{
-	struct op_event *v = arg;
-	struct oplog *o = v->log;
-
-	if (stop_is_set(&o->run->stop))
-		return JOB_IDLE;
-	mutex_lock(&o->mtx);
-	bool turn = turn_locked(v);
-	bool done = v->done;
-	mutex_unlock(&o->mtx);
-	if (done)
-		return JOB_IDLE;
-	return turn ? run_op(v) : TURN_MS;
-}
-
 /* ---- reading ---- */
 
 static bool wanted(struct op_event *v)
@@ -323,8 +78,8 @@ static bool wanted(struct op_event *v)
 	if (!v->op.n_collections)
 		return task_covers_db(r->task, v->db);
 	for (size_t i = 0; i < v->op.n_collections; i++) {
-		slice_text(v->op.collections[i], name, sizeof(name));
-		if (selected(v, name))
+		op_text(v->op.collections[i], name, sizeof(name));
+		if (op_selected(v, name))
 			return true;
 	}
 	return false;
@@ -336,7 +91,7 @@ static void make_key(struct op_event *v)
 	char name[NAME_BYTES] = "";
 
 	if (v->op.n_collections)
-		slice_text(v->op.collections[0], name, sizeof(name));
+		op_text(v->op.collections[0], name, sizeof(name));
 	if (v->op.flags & OP_RBAC)
 		snprintf(v->key, sizeof(v->key), "rbac");
 	else
@@ -353,7 +108,7 @@ static struct op_event *event_new(struct oplog *o, struct mq_msg *m)
 	v->backoff = (struct retry)RETRY_INIT(FIRST_MS, MOST_MS);
 	v->read_mono_ms = time_mono_ms();
 	list_init(&v->link);
-	job_init(&v->job, o->run->sv.jobs, step, v);
+	job_init(&v->job, o->run->sv.jobs, op_step, v);
 	return v;
 }
 
@@ -393,22 +148,23 @@ static void take(struct oplog *o, struct mq_msg *m)
 
 	add_event(o, v);
 	if (streaming(m)) {
-		set_status(o, "the replicate channel holds Milvus 2.6 streaming messages, which this server "
+		set_status(o, "the replicate channel holds Milvus 2.6 streaming messages, which "
+			      "this server "
 			      "can't read");
 		return;
 	}
 	if (ops_read(&v->op, m->payload, &v->arena, &e)) {
 		if (v->op.type == MSG_TIME_TICK || v->op.type == MSG_REPLICATE)
-			return (void)finish(v);
+			return (void)op_finish(v);
 		snprintf(text, sizeof(text), "%d", v->op.type);
 		run_skip_op(o->run, msg_type_name(v->op.type) ? msg_type_name(v->op.type) : text,
 			"%.180s", e.text);
-		finish(v);
+		op_finish(v);
 		return;
 	}
-	slice_text(v->op.db.n ? v->op.db : slice_str("default"), v->db, sizeof(v->db));
+	op_text(v->op.db.n ? v->op.db : slice_str("default"), v->db, sizeof(v->db));
 	if (!wanted(v)) {
-		finish(v);
+		op_finish(v);
 		return;
 	}
 	make_key(v);
@@ -434,7 +190,8 @@ static enum err_code read_some(struct oplog *o, struct mq_reader *r, struct err 
 			mq_msg_free(m);
 		else
 			take(o, m);
-		o->start = (struct position){.id = id, .ts = 1}; /* a new reader goes on behind it */
+		/* a new reader goes on behind it */
+		o->start = (struct position){.id = id, .ts = 1};
 	}
 	sweep(o);
 	return code == ERR_TIMEOUT ? ERR_OK : code;
@@ -477,7 +234,8 @@ static void read_all(void *arg)
 		}
 		if (r)
 			q->close(r);
-		/* The topic is made with the first operation: until then there is nothing to read. */
+		/* The topic is made with the first operation: until then there is nothing to
+		 * read. */
 		if (code == ERR_NOT_FOUND)
 			stop_sleep(&o->stop, NO_TOPIC_MS);
 		else if (!stop_is_set(&o->stop) && code)
@@ -502,7 +260,8 @@ static enum err_code find_start(struct oplog *o, struct err *e)
 		return ERR_OK;
 	}
 	return err_set(e, ERR_INVALID,
-		"no stored position of %s: operations before now are not replicated", c->replicate_channel);
+		"no stored position of %s: operations before now are not replicated",
+		c->replicate_channel);
 }
 
 static enum err_code find_latest(void *arg, struct err *e)
@@ -510,8 +269,8 @@ static enum err_code find_latest(void *arg, struct err *e)
 	struct oplog *o = arg;
 	struct mq *q = o->run->sv.mq;
 	o->start.ts = 0;
-	enum err_code code = q->ops->latest(
-		q, o->run->sv.config->replicate_channel, &o->stop, &o->start.id, e);
+	enum err_code code =
+		q->ops->latest(q, o->run->sv.config->replicate_channel, &o->stop, &o->start.id, e);
 	if (code != ERR_NOT_FOUND)
 		return code;
 	err_clear(e);
@@ -524,8 +283,9 @@ static void start_reading(void *arg)
 	struct err e = ERR_INIT;
 
 	if (!o->known) {
-		struct retry_call call = {
-			.policy = RETRY_INIT(FIRST_MS, MOST_MS), .until = DEADLINE_NEVER, .idempotent = true};
+		struct retry_call call = {.policy = RETRY_INIT(FIRST_MS, MOST_MS),
+			.until = DEADLINE_NEVER,
+			.idempotent = true};
 		if (retry_run(&call, &o->stop, find_latest, o, &e)) {
 			set_status(o, e.text);
 			return;
@@ -551,8 +311,10 @@ enum err_code oplog_start(struct run *r, struct oplog **ret_o, struct err *e)
 	struct err none = ERR_INIT;
 	const char *damaged = run_start_damaged(r, STORE_ID_OPS);
 	if (damaged) {
-		snprintf(o->status, sizeof(o->status), "operations are not replicated: the stored position -10 is "
-			"damaged (%.200s); mend the record, or delete the task and create it anew", damaged);
+		snprintf(o->status, sizeof(o->status),
+			"operations are not replicated: the stored position -10 is "
+			"damaged (%.200s); mend the record, or delete the task and create it anew",
+			damaged);
 		return err_set(e, ERR_MALFORMED, "%s", o->status);
 	}
 	if (find_start(o, &none))
@@ -600,9 +362,8 @@ bool oplog_position(struct oplog *o, struct store_positions *ret)
 		.collection_name = xstrdup("-10"),
 		.source = xcalloc(1, sizeof(*ret->source)),
 		.n_source = 1};
-	ret->source[0] = (struct store_position){.pos = at,
-		.time_ms = at.ts > 1 ? (int64_t)(at.ts >> 18) : 0,
-		.exact = true};
+	ret->source[0] = (struct store_position){
+		.pos = at, .time_ms = at.ts > 1 ? (int64_t)(at.ts >> 18) : 0, .exact = true};
 	snprintf(ret->source[0].channel, sizeof(ret->source[0].channel), "%s",
 		o->run->sv.config->replicate_channel);
 	return true;

@@ -47,7 +47,7 @@ static void add_coll(struct summary *s, struct coll *c)
 	}
 	if (c->started && c->n_shards)
 		s->rows += metrics_value(c->shards[0].stream.metrics.rows_insert) +
-			metrics_value(c->shards[0].stream.metrics.rows_delete);
+			   metrics_value(c->shards[0].stream.metrics.rows_delete);
 	if (st == COLL_RUNNING || st == COLL_DROPPING)
 		s->least_acked = MIN(s->least_acked, coll_acked_ts(c));
 }

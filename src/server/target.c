@@ -41,9 +41,9 @@ struct target {
 	struct chan_sink sink;
 
 	struct mutex mtx;
-	struct smap chans;       /* pchannel -> struct chan */
-	struct smap floors;      /* pchannel -> uint64 of a clean stop, heap */
-	uint64_t clock_ts;       /* TSO read at clock_mono_ms; 0 = never */
+	struct smap chans;  /* pchannel -> struct chan */
+	struct smap floors; /* pchannel -> uint64 of a clean stop, heap */
+	uint64_t clock_ts;  /* TSO read at clock_mono_ms; 0 = never */
 	int64_t clock_mono_ms;
 	char clock_error[STATUS_BYTES];
 	char call_error[STATUS_BYTES];
@@ -112,7 +112,8 @@ static void waiting(void *arg, const struct tchan *c, const struct err *e, int64
 	if (delay_ms < 0)
 		t->call_error[0] = '\0';
 	else
-		snprintf(t->call_error, sizeof(t->call_error), "target %s: %.300s", t->address, e->text);
+		snprintf(t->call_error, sizeof(t->call_error), "target %s: %.300s", t->address,
+			e->text);
 	mutex_unlock(&t->mtx);
 	if (delay_ms < 0) {
 		log_info(&t->log, "channel %s works again", tchan_name(c));
@@ -120,7 +121,8 @@ static void waiting(void *arg, const struct tchan *c, const struct err *e, int64
 	}
 	metrics_add(metrics_get(METRIC_retries, "", err_name(e->code), NULL), 1);
 	if (!was[0])
-		log_warn(&t->log, "channel %s: %s; retry in %" PRId64 " ms and so on until it works",
+		log_warn(&t->log,
+			"channel %s: %s; retry in %" PRId64 " ms and so on until it works",
 			tchan_name(c), e->text, delay_ms);
 }
 
@@ -151,7 +153,8 @@ static enum err_code chan_start(
 	return ERR_OK;
 }
 
-/* Says durably that the channel is in use: its stored tick is no floor until the next clean stop. */
+/* Says durably that the channel is in use: its stored tick is no floor until the next clean
+ * stop. */
 static void mark_open(struct target *t, const char *pchannel)
 {
 	char key[KEY_BYTES];
@@ -171,9 +174,11 @@ enum err_code target_chan(
 	uint64_t start = floor ? *floor : now;
 	mutex_unlock(&t->mtx);
 	if (!ch && !now)
-		return err_set(e, ERR_UNAVAILABLE, "target %s: its clock was not read yet", t->address);
+		return err_set(
+			e, ERR_UNAVAILABLE, "target %s: its clock was not read yet", t->address);
 	if (!ch) {
-		/* Durable before the first tick: after a crash the stored floor would be too low. */
+		/* Durable before the first tick: after a crash the stored floor would be too
+		 * low. */
 		mark_open(t, pchannel);
 		if (writer_flush(t->set->opts.writer, deadline_in(MARK_MS), &t->stop, e)) {
 			err_ctx(e, "metastore");
@@ -220,7 +225,8 @@ static void load_floors(struct target *t)
 
 	chan_key(t, "", prefix);
 	if (st->ops->exts(st, prefix, &t->stop, &kv, &n, &e)) {
-		log_warn(&t->log, "earlier channels unknown: %s; rows get times from the target's clock on",
+		log_warn(&t->log,
+			"earlier channels unknown: %s; rows get times from the target's clock on",
 			e.text);
 		return;
 	}
@@ -246,7 +252,8 @@ static void reopen_channels(struct target *t, uint64_t now)
 	mutex_lock(&t->mtx);
 	while (smap_next(&t->floors, &pos, &name, &value)) {
 		uint64_t *floor = value;
-		/* A clean tick may be a little above the clock as we know it; one far above is nonsense. */
+		/* A clean tick may be a little above the clock as we know it; one far above is
+		 * nonsense. */
 		if (!*floor || *floor > now + ts_from_ms(FLOOR_AHEAD_MS))
 			*floor = now;
 		mem_grow(&names, &cap, n + 1, sizeof(*names));
@@ -276,7 +283,8 @@ static int64_t clock_step(void *arg)
 	mutex_lock(&t->mtx);
 	bool was_good = t->clock_error[0] == '\0';
 	if (code) {
-		snprintf(t->clock_error, sizeof(t->clock_error), "target %s: %.300s", t->address, e.text);
+		snprintf(t->clock_error, sizeof(t->clock_error), "target %s: %.300s", t->address,
+			e.text);
 	} else {
 		t->clock_error[0] = '\0';
 		t->clock_ts = ts;
@@ -288,7 +296,8 @@ static int64_t clock_step(void *arg)
 	if (code && was_good && code != ERR_CANCELLED)
 		log_warn(&t->log, "%s; asked again every %d ms", e.text, CLOCK_RETRY_MS);
 	if (reopen) {
-		log_info(&t->log, "connected, version %s", info.version[0] ? info.version : "unknown");
+		log_info(&t->log, "connected, version %s",
+			info.version[0] ? info.version : "unknown");
 		reopen_channels(t, ts);
 	}
 	return code ? CLOCK_RETRY_MS : CLOCK_REFRESH_MS;
@@ -322,8 +331,7 @@ enum err_code target_check(struct targets *s, const struct task *t, struct err *
 	return e->code;
 }
 
-enum err_code targets_new(
-	const struct targets_opts *o, struct targets **ret_s, struct err *e)
+enum err_code targets_new(const struct targets_opts *o, struct targets **ret_s, struct err *e)
 {
 	struct targets *s = xcalloc(1, sizeof(*s));
 
@@ -335,8 +343,8 @@ enum err_code targets_new(
 	return ERR_OK;
 }
 
-static enum err_code target_new(
-	struct targets *s, const struct task *task, const char *address, struct target **ret, struct err *e)
+static enum err_code target_new(struct targets *s, const struct task *task, const char *address,
+	struct target **ret, struct err *e)
 {
 	struct target *t = xcalloc(1, sizeof(*t));
 
@@ -344,12 +352,11 @@ static enum err_code target_new(
 	snprintf(t->address, sizeof(t->address), "%s", address);
 	snprintf(t->fields, sizeof(t->fields), "target=%s", t->address);
 	t->log = (struct log_ctx){.parent = s->opts.log, .comp = LOG_sink, .fields = t->fields};
-	/* Above all ids that Milvus allocates (they look like TSOs), below int64's end, never twice. */
+	/* Above all ids that Milvus allocates (they look like TSOs), below int64's end, never
+	 * twice. */
 	t->next_id = 1ULL << 62 | (uint64_t)time_wall_ms() << 18;
-	t->sink = (struct chan_sink){.arg = t,
-		.send = send_call,
-		.fresh_id = fresh_id,
-		.waiting = waiting};
+	t->sink = (struct chan_sink){
+		.arg = t, .send = send_call, .fresh_id = fresh_id, .waiting = waiting};
 	mutex_init(&t->mtx, "target");
 	stop_init(&t->stop, &s->stop);
 	job_init(&t->job, s->opts.jobs, clock_step, t);
@@ -411,8 +418,7 @@ static void close_chan(struct target *t, const char *name, struct chan *ch, int6
 
 	if (worker_stop(ch->worker, patience_ms)) {
 		chan_key(t, name, key);
-		snprintf(value, sizeof(value), "{\"tick\":\"%" PRIu64 "\"}",
-			tchan_used(ch->tchan));
+		snprintf(value, sizeof(value), "{\"tick\":\"%" PRIu64 "\"}", tchan_used(ch->tchan));
 		writer_put_ext(t->set->opts.writer, key, value);
 	}
 	tchan_free(ch->tchan);

@@ -17,9 +17,10 @@ struct kafka_reader {
 	struct kafka_part *part;
 };
 
-/* A copy; librdkafka's message is freed at once. That one would hold a decompressed batch until the ack,
- * in a buffer of exactly twice the batch's compressed size (seen with 2.0.2), which the budget can't know.
- * Figures are in docs/benchmarks.md; the copy is cheap only with few malloc arenas, see main.c. */
+/* A copy; librdkafka's message is freed at once. That one would hold a decompressed batch until the
+ * ack, in a buffer of exactly twice the batch's compressed size (seen with 2.0.2), which the budget
+ * can't know. Figures are in docs/benchmarks.md; the copy is cheap only with few malloc arenas, see
+ * main.c. */
 struct kafka_mq_msg {
 	struct mq_msg msg;
 	rd_kafka_headers_t *headers; /* NULL: none */

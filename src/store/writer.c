@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "metrics/metrics.h"
 #include "base/mutex.h"
 #include "base/retry.h"
 #include "base/str.h"
@@ -234,7 +235,9 @@ static enum err_code write_some(struct writer *w, struct entry **v, size_t n, st
 		else
 			positions[b.n_positions++] = v[i]->pos;
 	}
-	return w->st->ops->write(w->st, &b, &w->stop, e);
+	enum err_code code = w->st->ops->write(w->st, &b, &w->stop, e);
+	metrics_add(metrics_get(METRIC_store_writes, err_name(code), NULL), 1);
+	return code;
 }
 
 /* Writes n entries; a batch that one of them spoils is halved until that one is alone. e keeps the

@@ -58,7 +58,8 @@ static void add_keys(struct model_target *m, struct slice packed, uint64_t ts, b
 static void tick(struct model_target *m, uint64_t ts)
 {
 	m->ticks++;
-	/* A consumer ignores a tick that is not new; a fence after a lost call may be such a one. */
+	/* A consumer ignores a tick that is not new; a fence after a lost call may be such a
+	 * one. */
 	m->stale_ticks += ts < m->last_tick;
 	if (ts <= m->last_tick)
 		return;

@@ -16,8 +16,8 @@ struct model_target {
 	int64_t offset; /* of the next message */
 	int64_t inserts, deletes, drops, ticks;
 	int64_t stale_ticks; /* below an earlier one: only fences may be */
-	int64_t broken; /* promises broken */
-	char why[200];  /* the first */
+	int64_t broken;      /* promises broken */
+	char why[200];       /* the first */
 	struct model_row *rows;
 	size_t n, cap;
 	struct umap pack_ids;  /* message ids since the last effective tick */

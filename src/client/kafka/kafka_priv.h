@@ -24,9 +24,10 @@ enum {
 	KAFKA_LOG_KINDS = 16,
 };
 
-/* A connection has one fetch in flight for all its topics. At the head of a topic a fetch that waits long at
- * the broker costs least; it is answered at once when any of them gets a message. With a backlog it may not
- * wait: a topic whose queue was full is not part of it and would have to wait, too. */
+/* A connection has one fetch in flight for all its topics. At the head of a topic a fetch that
+ * waits long at the broker costs least; it is answered at once when any of them gets a message.
+ * With a backlog it may not wait: a topic whose queue was full is not part of it and would have to
+ * wait, too. */
 enum kafka_pace { KAFKA_CALM, KAFKA_BUSY };
 
 struct kafka_log_kind {
@@ -70,7 +71,8 @@ NODISCARD enum err_code kafka_settings(const struct kafka_opts *o, const struct 
 void kafka_log_line(const rd_kafka_t *rk, int level, const char *fac, const char *buf);
 
 /* conn.c */
-/* A connection of this pace that does not read topic (NULL: any connection), reserved for the caller. */
+/* A connection of this pace that does not read topic (NULL: any connection), reserved for the
+ * caller. */
 NODISCARD enum err_code kafka_conn_get(struct kafka *k, const char *topic, enum kafka_pace pace,
 	struct kafka_conn **ret_c, struct err *e);
 /* Gives it back. Connections nobody uses are closed, except one. */

@@ -264,8 +264,8 @@ static void wait_ready(struct kafka_part *p, struct deadline d, struct stop *s)
 	stop_watch_del(s, &w);
 }
 
-/* Changes to the connection that suits: busy when the topic had more for half of the last while and the
- * reader waited all the same; calm when at its end for some time. */
+/* Changes to the connection that suits: busy when the topic had more for half of the last while and
+ * the reader waited all the same; calm when at its end for some time. */
 static enum err_code adapt_pace(struct kafka_part *p, bool behind, int64_t waited_ms, struct err *e)
 {
 	int64_t now = time_mono_ms();

@@ -129,7 +129,10 @@ enum err_code milvus_do_buf(struct milvus *m, struct milvus_req *r, const struct
 			e, ERR_INVALID, "%s: the request is too big or unreadable", r->method);
 	r->body = &one;
 	r->n_body = 1;
-	return milvus_do(m, r, s, ret_body, e);
+	enum err_code code = milvus_do(m, r, s, ret_body, e);
+	r->body = NULL;
+	r->n_body = 0;
+	return code;
 }
 
 enum err_code milvus_call(struct milvus *m, const char *method, const char *db,

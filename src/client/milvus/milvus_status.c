@@ -97,7 +97,7 @@ static enum err_code code_of(const struct status *st)
 			if (st->legacy == by_legacy[i].legacy)
 				return by_legacy[i].code;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(by_text); i++)
+	for (size_t i = 0; st->reason.n && i < ARRAY_LEN(by_text); i++)
 		if (memmem(st->reason.p, st->reason.n, by_text[i].text, strlen(by_text[i].text)))
 			return by_text[i].code;
 	return st->retriable ? ERR_UNAVAILABLE : ERR_INVALID;

@@ -1,6 +1,6 @@
-/* A target channel under load from several threads: readers push, streams leave and come back through chasers
- * that merge into the readers' lanes, calls are slow, refused or of unknown fate. In the end every key lives
- * exactly once. Beside that, two cases where a pack leaves in parts. */
+/* A target channel under load from several threads: readers push, streams leave and come back
+ * through chasers that merge into the readers' lanes, calls are slow, refused or of unknown fate.
+ * In the end every key lives exactly once. Beside that, two cases where a pack leaves in parts. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -19,11 +19,20 @@
 #include "support/dml_make.h"
 #include "support/model_target.h"
 
-enum { LANES = 2, STREAMS = 6, TICKS = 600, TICK_MS = 10, COMEBACKS = 40, FAULTS = 1, REFUSALS = 4 };
+enum {
+	LANES = 2,
+	STREAMS = 6,
+	TICKS = 600,
+	TICK_MS = 10,
+	COMEBACKS = 40,
+	FAULTS = 1,
+	REFUSALS = 4
+};
 
 static const char shard[] = "tgt-rootcoord-dml_0_500v0";
 
-/* One reader: all its streams ride in one lane; row k of stream i at tick k has key 1 + k * STREAMS + i. */
+/* One reader: all its streams ride in one lane; row k of stream i at tick k has key 1 + k * STREAMS
+ * + i. */
 struct reader {
 	struct fixture *f;
 	struct mutex mtx; /* a round, or a change of who rides */
@@ -305,7 +314,8 @@ static void test_load(void **state)
 	}
 	for (int i = 0; i < LANES; i++)
 		assert_int_equal(
-			thread_start(&f.readers[i].thread, "reader", read_main, &f.readers[i], &e), ERR_OK);
+			thread_start(&f.readers[i].thread, "reader", read_main, &f.readers[i], &e),
+			ERR_OK);
 	for (int n = 0; n < COMEBACKS; n++)
 		come_back(&f, n % STREAMS, n == COMEBACKS / 2 ? 0 : 10000);
 	for (int i = 0; i < LANES; i++) {
@@ -323,13 +333,14 @@ static void test_load(void **state)
 	teardown(&f);
 }
 
-/* An upsert as Milvus writes it, insert first, delete of the same time behind it, where a call's limit falls
- * between the two and the lane is late: the row must stay. */
+/* An upsert as Milvus writes it, insert first, delete of the same time behind it, where a call's
+ * limit falls between the two and the lane is late: the row must stay. */
 static void test_upsert_over_two_calls(void **state)
 {
 	struct fixture f;
 	struct err e = ERR_INIT;
-	struct buf d = BUF_INIT(1 << 20), ids = BUF_INIT(256), longs = BUF_INIT(256), num = BUF_INIT(64);
+	struct buf d = BUF_INIT(1 << 20), ids = BUF_INIT(256), longs = BUF_INIT(256),
+		   num = BUF_INIT(64);
 	uint64_t ts = ts_from_ms(5000);
 
 	(void)state;
@@ -364,8 +375,8 @@ static void test_upsert_over_two_calls(void **state)
 	teardown(&f);
 }
 
-/* A pack leaves in parts; the first holds all rows of a. When a leaves then, its position stands before rows that
- * are on the target: it must say so. */
+/* A pack leaves in parts; the first holds all rows of a. When a leaves then, its position stands
+ * before rows that are on the target: it must say so. */
 static void test_leaving_between_parts(void **state)
 {
 	struct fixture f;

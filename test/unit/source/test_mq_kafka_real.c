@@ -1,6 +1,6 @@
 /* Reading from a real Kafka broker, address in CDC_TEST_KAFKA; passes at once without one.
- * CDC_TEST_KAFKA_RESTART names a file: the test creates it in the middle of a topic, and whoever runs it
- * restarts the broker then (test/e2e/test_mq_kafka.py does). */
+ * CDC_TEST_KAFKA_RESTART names a file: the test creates it in the middle of a topic, and whoever
+ * runs it restarts the broker then (test/e2e/test_mq_kafka.py does). */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -382,8 +382,8 @@ static void test_settings_are_checked(void **state)
 	assert_non_null(strstr(e.text, "no.such.setting"));
 }
 
-/* librdkafka 2.0.2 sleeps up to a second when its queue was full: a reader that is slower than the broker
- * would get 2 MiB a second. */
+/* librdkafka 2.0.2 sleeps up to a second when its queue was full: a reader that is slower than the
+ * broker would get 2 MiB a second. */
 static void test_slow_reader_is_not_starved(void **state)
 {
 	struct peer *p = *state;
