@@ -33,7 +33,8 @@ def run(rig, options) -> dict:
         cpu = (sum(parts.cpu_seconds(cdc.pid)) - cpu) / (time.monotonic() - begin)
         results = {"probes": len(rows), "idle_cores": cpu, "idle_rss_mb": parts.memory_mb(cdc.pid)["VmRSS"],
                    "source_ms": _spread([r[0] for r in rows]), "target_ms": _spread([r[1] for r in rows]),
-                   "difference_ms": _spread([r[1] - r[0] for r in rows])}
+                   "difference_ms": _spread([r[1] - r[0] for r in rows]),
+                   "target_first": sum(r[1] < r[0] for r in rows), "rows_s": rows}
         utility.drop_collection(sides[0].name, using="source")
     finally:
         (options.out / "milvus-cdc-lag.log").write_bytes(cdc.log_path.read_bytes())
@@ -46,7 +47,7 @@ def run(rig, options) -> dict:
 def _spread(values: list[float]) -> dict:
     ordered = sorted(v * 1000 for v in values)
     pick = lambda share: round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 1)
-    return {"p50": round(statistics.median(ordered), 1), "p90": pick(0.9), "max": round(ordered[-1], 1)}
+    return {"min": round(ordered[0], 1), "p50": round(statistics.median(ordered), 1), "p90": pick(0.9), "max": round(ordered[-1], 1)}
 
 
 def _collection(cdc, target) -> tuple[Collection, Collection]:
@@ -85,7 +86,8 @@ def _probe(sides: tuple[Collection, Collection], key: int) -> list[float]:
             else:
                 time.sleep(POLL_S)
 
-    threads = [threading.Thread(target=watch, args=(side,)) for side in (0, 1)]
+    order = (0, 1) if key % 2 else (1, 0)  # who asks first sees the row a little earlier
+    threads = [threading.Thread(target=watch, args=(side,)) for side in order]
     sides[0].insert([[key], [[0.1] * DIM]])
     for thread in threads:
         thread.start()

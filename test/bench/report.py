@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import shlex
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ def _catchup(c: dict) -> list[str]:
     lines = [f"## Catch-up with {c['bytes'] / 1e6:.0f} MB in {c['messages']} messages", "",
              "Medians. Others: cores that the rest of the machine used, Kafka and the sink among them.", "",
              "| | MB/s | CPU s/GB | user | system | peak RSS, MB | calls | others, cores |", "|---|---|---|---|---|---|---|---|"]
-    floor = sorted(c["floor"], key=lambda f: f["cpu_s_gb"])[len(c["floor"]) // 2]
+    floor = {key: statistics.median(f[key] for f in c["floor"]) for key in ("mb_s", "cpu_s_gb")}
     lines.append(f"| librdkafka alone | {floor['mb_s']:.0f} | {floor['cpu_s_gb']:.2f} | | | | | |")
     for rtt, m in c["median"].items():
         lines.append(f"| target answers after {rtt} ms | {m['mb_s']:.0f} | {m['cpu_s_gb']:.2f} | {m['user_s_gb']:.2f} | "
@@ -43,9 +44,9 @@ def _catchup(c: dict) -> list[str]:
 
 def _lag(result: dict) -> list[str]:
     lines = [f"## Lag of {result['probes']} single rows, ms from the insert call until a query finds the row", "",
-             "| | p50 | p90 | max |", "|---|---|---|---|"]
+             "| | min | p50 | p90 | max |", "|---|---|---|---|---|"]
     for key, title in (("source_ms", "on the source"), ("target_ms", "on the target"),
                        ("difference_ms", "target minus source, row by row")):
-        lines.append(f"| {title} | {result[key]['p50']} | {result[key]['p90']} | {result[key]['max']} |")
-    return [*lines, "", f"Meanwhile the server used {result['idle_cores']:.3f} cores and "
+        lines.append(f"| {title} | {result[key]['min']} | {result[key]['p50']} | {result[key]['p90']} | {result[key]['max']} |")
+    return [*lines, "", f"{result['target_first']} of the rows were seen on the target first. Meanwhile the server used {result['idle_cores']:.3f} cores and "
                         f"{result['idle_rss_mb']:.0f} MB of memory."]
