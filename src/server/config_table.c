@@ -70,7 +70,7 @@ const struct config_row config_rows[] = {
 		.offset = AT(batch_mode),
 		.def = "true",
 		.doc = "accepted, without effect: calls are merged whenever the target is slower"},
-	TEXT("replicateID", NULL, replicate_id, 0, "", "migration-1",
+	TEXT("replicateID", NULL, replicate_id, 0, "", NULL,
 		"data migration mode, not in this version: must be empty"),
 	NUMBER("memoryBudget", memory_budget_bytes, 0, "128", 16, 1 << 20, 1 << 20,
 		"MiB of messages held between broker and acknowledgement"),

@@ -127,7 +127,7 @@ static void test_newer_spelling(void **state)
 {
 	struct fixture *f = *state;
 
-	load(f, "Address: ':1234'\nmaxtasknum: 7\nlogLevel: WARN\ndryRun: yes\n"
+	load(f, "Address: ':1234'\nmaxtasknum: 7\nlogLevel: WARN\ndetectDeadLock: yes\n"
 		"metaStoreConfig:\n  storeType: etcd\n  etcd:\n    address: [a:1, 'http://b:2']\n"
 		"    enableAuth: true\n    username: u\n    password: 12\n    enableTLS: on\n"
 		"    tlsMinVersion: 1.3\n  rootPath: cdc\n"
@@ -141,7 +141,7 @@ static void test_newer_spelling(void **state)
 	assert_string_equal(f->c->address, ":1234");
 	assert_int_equal(f->c->max_task_num, 7);
 	assert_int_equal(f->c->log_level, LOG_WARN);
-	assert_true(f->c->dry_run);
+	assert_true(f->c->detect_dead_lock);
 	assert_int_equal(f->c->store_kind, CONFIG_STORE_ETCD);
 	assert_int_equal(f->c->store_etcd.n_endpoints, 2);
 	assert_string_equal(f->c->store_etcd.endpoints[1], "http://b:2");
@@ -159,6 +159,19 @@ static void test_newer_spelling(void **state)
 	assert_int_equal(lines(&f->warnings), 1);
 	expect(f, &f->warnings,
 		"28: retry.retryTimes: has no effect: what may pass is retried for ever");
+}
+
+/* To write although told not to would be worse than not to start. */
+static void test_modes_of_the_reference(void **state)
+{
+	struct fixture *f = *state;
+
+	load(f, "dryRun: true\nreplicateID: r1\nmaxTaskNum: 5\n"
+		"sourceConfig: {replicateChan: c, kafka: {address: b:1}}\n");
+	assert_int_equal(f->code, ERR_INVALID);
+	expect_problem(f, "1: dryRun = \"true\": this version always writes; remove the line");
+	expect_problem(f, "2: replicateID = \"r1\": data migration mode is not in this version; "
+			  "remove the line and set the target's common.ttMsgEnabled to false");
 }
 
 static void test_older_spelling(void **state)
@@ -470,6 +483,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_smallest),
 		T(test_newer_spelling),
+		T(test_modes_of_the_reference),
 		T(test_older_spelling),
 		T(test_older_wins_over_newer),
 		T(test_all_problems_at_once),
