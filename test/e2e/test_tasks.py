@@ -212,3 +212,24 @@ def test_user_pause_survives_a_restart(cdc, source, target):
     wait_until(lambda: len(cdc.list()) == 2, 10, "the tasks are loaded")
     assert cdc.get(paused)["state"] == "Paused"
     assert cdc.get(running)["state"] == "Running"
+
+
+def test_etcd_metastore(new_cdc, rig, source, target):
+    """Tasks and positions in etcd, in the reference's layout; a server that starts on them carries on."""
+    root = fresh("store")
+    store = {"metaStoreConfig": {"storeType": "etcd", "etcd": {"address": [rig.part("etcd").address]},
+                                 "rootPath": root}}
+    server = new_cdc(store)
+    name = fresh()
+    task = server.create(target, only(name))
+    collection = simple("source", name)
+    fill(collection, range(100))
+    copy = wait_collection(name, "target")
+    wait_equal(collection, copy)
+    server.stop()
+    fill(collection, range(100, 200))
+    again = new_cdc(store)
+    wait_until(lambda: [t["task_id"] for t in again.list()] == [task], 10, "the task is loaded")
+    wait_equal(collection, copy)
+    again.delete(task)
+    assert again.list() == []
