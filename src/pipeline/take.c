@@ -387,9 +387,8 @@ void tchan_acked(struct tchan *c, struct taken *t, uint64_t sent_tick)
 	release_packs(&packs); /* gives budget back: may wake readers, so not under the lock */
 }
 
-static void leave_locked(struct tchan *c, struct taken *t, bool all, bool may_have_landed)
+static void leave_locked(struct taken *t, bool all, bool may_have_landed)
 {
-	(void)c;
 	list_foreach (it, &t->packs) {
 		struct pack *pk = LIST_ITEM(it, struct pack, link);
 		for (struct pack_msg *m = pk->msgs; m; m = m->next) {
@@ -417,7 +416,7 @@ static void drop_cancelled_notes(struct taken *t)
 void tchan_prune(struct tchan *c, struct taken *t, bool may_have_landed)
 {
 	mutex_lock(&c->mtx);
-	leave_locked(c, t, false, may_have_landed);
+	leave_locked(t, false, may_have_landed);
 	drop_cancelled_notes(t);
 	cond_broadcast(&c->room);
 	mutex_unlock(&c->mtx);
@@ -429,7 +428,7 @@ void tchan_given_up(struct tchan *c, struct taken *t, bool may_have_landed)
 
 	list_init(&packs);
 	mutex_lock(&c->mtx);
-	leave_locked(c, t, true, may_have_landed);
+	leave_locked(t, true, may_have_landed);
 	for (size_t i = 0; i < t->n_lanes; i++)
 		t->lanes[i].lane->in_flight = false;
 	for (struct list *n; (n = list_pop(&t->notes));) {

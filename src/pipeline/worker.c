@@ -234,7 +234,7 @@ bool worker_stop(struct worker *w, int64_t patience_ms)
 	if (!w)
 		return true;
 	struct deadline d = deadline_in(patience_ms);
-	stop_set(&w->stop);
+	worker_end(w);
 	while (w->thread.started && !__atomic_load_n(&w->done, __ATOMIC_ACQUIRE) &&
 		!deadline_passed(d))
 		stop_sleep(&w->hard, STOP_CHECK_MS);

@@ -495,15 +495,3 @@ void target_status(struct target *t, char *ret_text, size_t cap)
 	snprintf(ret_text, cap, "%s", t->clock_error[0] ? t->clock_error : t->call_error);
 	mutex_unlock(&t->mtx);
 }
-
-void target_each_chan(struct target *t, void (*fn)(void *arg, struct tchan *c), void *arg)
-{
-	size_t pos = 0;
-	const char *name;
-	void *value;
-
-	mutex_lock(&t->mtx);
-	while (smap_next(&t->chans, &pos, &name, &value))
-		fn(arg, ((struct chan *)value)->tchan);
-	mutex_unlock(&t->mtx);
-}

@@ -51,5 +51,3 @@ NODISCARD enum err_code target_chan(
 	struct target *t, const char *pchannel, struct tchan **ret_c, struct err *e);
 /* "" when in order, else what calls to the target wait for. */
 void target_status(struct target *t, char *ret_text, size_t cap);
-/* All channels' names and numbers, for status. */
-void target_each_chan(struct target *t, void (*fn)(void *arg, struct tchan *c), void *arg);
