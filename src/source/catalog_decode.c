@@ -376,13 +376,3 @@ enum err_code catalog_decode_field(struct slice value, struct catalog_field *ret
 	}
 	return w.bad ? malformed(e, "not a FieldSchema") : ERR_OK;
 }
-
-enum err_code catalog_check_message(struct slice value, struct err *e)
-{
-	struct wire w = wire_open(value);
-	struct wire_field f;
-
-	while (wire_next(&w, &f))
-		;
-	return w.bad ? malformed(e, "not a message") : ERR_OK;
-}

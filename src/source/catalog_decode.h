@@ -47,5 +47,3 @@ struct catalog_field {
 
 NODISCARD enum err_code catalog_decode_field(
 	struct slice value, struct catalog_field *ret_f, struct err *e);
-/* Checks that value is a message; functions are not looked into. */
-NODISCARD enum err_code catalog_check_message(struct slice value, struct err *e);
