@@ -15,16 +15,15 @@
 #include "server/api.h"
 #include "server/coll.h"
 #include "server/config.h"
+#include "server/connect.h"
 #include "server/engine_priv.h"
 #include "server/http.h"
 #include "server/jobs.h"
 #include "server/status_page.h"
 #include "server/target.h"
 #include "source/catalog.h"
-#include "source/mq_kafka.h"
 #include "source/reader.h"
-#include "store/store_etcd.h"
-#include "store/store_sqlite.h"
+#include "store/store.h"
 #include "store/writer.h"
 
 enum { STOP_MS = 5000, PROBLEM_BYTES = 1 << 20 };
@@ -81,38 +80,6 @@ int server_check_config(const char *config_path)
 
 /* ---- parts ---- */
 
-static enum err_code open_etcd(
-	struct server *s, const struct config_etcd *c, struct etcd **ret, struct err *e)
-{
-	struct etcd_opts o = {.endpoints = (const char *const *)c->endpoints,
-		.n_endpoints = c->n_endpoints,
-		.username = c->enable_auth ? c->username : "",
-		.password = c->enable_auth ? c->password : "",
-		.tls = {.enable = c->enable_tls,
-			.ca_path = c->tls_ca_path,
-			.cert_path = c->tls_cert_path,
-			.key_path = c->tls_key_path,
-			.min_version = c->tls_min_version}};
-	return etcd_open(s->grpc, &o, ret, e);
-}
-
-static enum err_code open_store(struct server *s, struct err *e)
-{
-	const struct config *c = s->config;
-
-	switch (c->store_kind) {
-	case CONFIG_STORE_SQLITE:
-		return store_sqlite_open(c->sqlite_path, c->store_root_path, &s->store, e);
-	case CONFIG_STORE_ETCD:
-		if (open_etcd(s, &c->store_etcd, &s->store_etcd, e))
-			return err_ctx(e, "metaStoreConfig.etcd");
-		return store_etcd_open(s->store_etcd, c->store_root_path, &s->store, e);
-	case CONFIG_STORE_MYSQL:
-		break;
-	}
-	return err_set(e, ERR_UNSUPPORTED, "metaStoreConfig.storeType: this store is not known");
-}
-
 static void count_read(void *arg, const struct sub *sub, const struct dml *d, size_t bytes)
 {
 	struct server *s = arg;
@@ -125,19 +92,13 @@ static enum err_code open_source(struct server *s, struct err *e)
 	const struct config *c = s->config;
 	struct catalog_opts co = {.root_path = c->source_etcd.root_path,
 		.meta_sub_path = c->source_etcd.meta_sub_path};
-	struct mq_kafka_opts ko = {.address = c->kafka_address,
-		.sasl_username = c->kafka_sasl_username,
-		.sasl_password = c->kafka_sasl_password,
-		.sasl_mechanisms = c->kafka_sasl_mechanisms,
-		.security_protocol = c->kafka_security_protocol,
-		.extra = (const char *const *)c->kafka_extra};
 
-	if (open_etcd(s, &c->source_etcd, &s->source_etcd, e))
+	if (connect_etcd(s->grpc, &c->source_etcd, &s->source_etcd, e))
 		return err_ctx(e, "sourceConfig.etcd");
 	if (catalog_new(s->source_etcd, &co, &s->catalog, e) || catalog_start(s->catalog, e))
 		return e->code;
-	if (mq_kafka_new(&ko, &s->mq, e))
-		return err_ctx(e, "sourceConfig.kafka");
+	if (connect_mq(c, &s->mq, e))
+		return e->code;
 	struct hub_opts ho = {.mq = s->mq,
 		.budget_bytes = (size_t)c->memory_budget_bytes,
 		.on_read = count_read,
@@ -202,7 +163,8 @@ static enum err_code start(struct server *s, struct err *e)
 {
 	struct http_opts ho = {.address = s->config->address, .get = get_page, .get_arg = s};
 
-	if (grpc_new(&s->grpc, e) || open_store(s, e) ||
+	if (grpc_new(&s->grpc, e) ||
+		connect_store(s->config, s->grpc, &s->store_etcd, &s->store, e) ||
 		writer_new(s->store, s->config->checkpoint_interval_ms, &s->writer, e) ||
 		jobs_new(LIMIT_DDL_WORKERS, &s->jobs, e) || open_source(s, e) || open_engine(s, e))
 		return e->code;
@@ -230,7 +192,7 @@ static void take_down(struct server *s)
 		log_error(&log_server, "not everything is stored: %s", e.text);
 	stop_done(&none);
 	hub_free(s->hub);
-	mq_kafka_free(s->mq);
+	connect_mq_free(s->mq);
 	catalog_free(s->catalog);
 	jobs_free(s->jobs);
 	writer_free(s->writer);

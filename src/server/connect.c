@@ -1,0 +1,57 @@
+#include "server/connect.h"
+
+#include "client/etcd/etcd.h"
+#include "server/config.h"
+#include "source/mq_kafka.h"
+#include "store/store_etcd.h"
+#include "store/store_sqlite.h"
+
+enum err_code connect_etcd(
+	struct grpc *g, const struct config_etcd *c, struct etcd **ret_etcd, struct err *e)
+{
+	struct etcd_opts o = {.endpoints = (const char *const *)c->endpoints,
+		.n_endpoints = c->n_endpoints,
+		.username = c->enable_auth ? c->username : "",
+		.password = c->enable_auth ? c->password : "",
+		.tls = {.enable = c->enable_tls,
+			.ca_path = c->tls_ca_path,
+			.cert_path = c->tls_cert_path,
+			.key_path = c->tls_key_path,
+			.min_version = c->tls_min_version}};
+	return etcd_open(g, &o, ret_etcd, e);
+}
+
+enum err_code connect_store(const struct config *c, struct grpc *g, struct etcd **ret_etcd,
+	struct store **ret_store, struct err *e)
+{
+	switch (c->store_kind) {
+	case CONFIG_STORE_SQLITE:
+		return store_sqlite_open(c->sqlite_path, c->store_root_path, ret_store, e);
+	case CONFIG_STORE_ETCD:
+		if (connect_etcd(g, &c->store_etcd, ret_etcd, e))
+			return err_ctx(e, "metaStoreConfig.etcd");
+		return store_etcd_open(*ret_etcd, c->store_root_path, ret_store, e);
+	case CONFIG_STORE_MYSQL:
+		break;
+	}
+	return err_set(e, ERR_UNSUPPORTED, "metaStoreConfig.storeType: this store is not known");
+}
+
+enum err_code connect_mq(const struct config *c, struct mq **ret_q, struct err *e)
+{
+	struct mq_kafka_opts ko = {.address = c->kafka_address,
+		.sasl_username = c->kafka_sasl_username,
+		.sasl_password = c->kafka_sasl_password,
+		.sasl_mechanisms = c->kafka_sasl_mechanisms,
+		.security_protocol = c->kafka_security_protocol,
+		.extra = (const char *const *)c->kafka_extra};
+
+	if (mq_kafka_new(&ko, ret_q, e))
+		return err_ctx(e, "sourceConfig.kafka");
+	return ERR_OK;
+}
+
+void connect_mq_free(struct mq *q)
+{
+	mq_kafka_free(q);
+}

@@ -1,0 +1,22 @@
+/* The peers that the configuration names, opened alike for the server and the tools. Nothing is sent
+ * yet, except that the metastore's file is opened. @thread any */
+#pragma once
+
+#include "base/err.h"
+
+struct config;
+struct config_etcd;
+struct etcd;
+struct grpc;
+struct mq;
+struct store;
+
+NODISCARD enum err_code connect_etcd(
+	struct grpc *g, const struct config_etcd *c, struct etcd **ret_etcd, struct err *e);
+/* *ret_etcd is what an etcd metastore stands on, to be closed after the store; else untouched. */
+NODISCARD enum err_code connect_store(const struct config *c, struct grpc *g,
+	struct etcd **ret_etcd, struct store **ret_store, struct err *e);
+/* The source's message queue. */
+NODISCARD enum err_code connect_mq(const struct config *c, struct mq **ret_q, struct err *e);
+/* NULL is fine. */
+void connect_mq_free(struct mq *q);
