@@ -48,8 +48,8 @@ int main(int argc, char **argv)
 	case CLI_CHECK_CONFIG:
 		return server_check_config(cli.config_path);
 	case CLI_PRINT_DOCS:
-		if (!docs_write(cli.doc, &out)) {
-			fprintf(stderr, "there is no page named %s\n", cli.doc);
+		if (!docs_write(cli.word, &out)) {
+			fprintf(stderr, "there is no page named %s\n", cli.word);
 			return CLI_USAGE_ERROR;
 		}
 		break;

@@ -1,23 +1,21 @@
 #include "server/cli.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/str.h"
 
-static const char usage[] =
-	"Usage: milvus-cdc COMMAND [OPTION]\n"
-	"Keeps Milvus clusters, or a Kafka topic, equal to a source Milvus.\n\n"
-	"Commands:\n"
-	"  server         replicate and serve the API (without a command too)\n"
-	"  check-config   check the configuration, report every problem, start nothing\n"
-	"  print-docs P   print a page made from the code: config, sample, metrics or api\n\n"
-	"Options:\n"
-	"  --config FILE  the configuration; else ./configs/cdc.yaml, else\n"
-	"                 ./server/configs/cdc.yaml\n"
-	"  --version, -V  version and commit\n"
-	"  --help, -h     this text\n\n"
-	"Exit code: 0 well, 1 failed, 2 wrong arguments.\n";
+enum { COLUMN = 20 };
+
+/* Options that every command takes. */
+static const struct cli_option common[] = {
+	{"--config", CLI_TEXT, "FILE",
+		"the configuration; else ./configs/cdc.yaml, else ./server/configs/cdc.yaml"},
+	{"--version", CLI_FLAG, NULL, "version and commit (-V)"},
+	{"--help", CLI_FLAG, NULL, "this text, or that of the command (-h)"},
+	{.name = NULL},
+};
 
 static const char *default_config(void)
 {
@@ -29,85 +27,241 @@ static const char *default_config(void)
 	return places[0];
 }
 
+/* ---- help ---- */
+
+static void put_line(struct buf *out, const char *name, const char *value, const char *help)
+{
+	char left[64];
+
+	snprintf(left, sizeof(left), "%s%s%s", name, value ? " " : "", value ? value : "");
+	buf_putf(out, "  %-*s %s\n", COLUMN, left, help);
+}
+
+static void put_options(struct buf *out, const char *title, const struct cli_option *o)
+{
+	if (!o)
+		return;
+	buf_put_str(out, title);
+	for (; o->name; o++)
+		put_line(out, o->name, o->value, o->help);
+}
+
+static void put_usage(struct buf *out)
+{
+	buf_put_str(out, "Usage: milvus-cdc COMMAND [OPTION]\n"
+			 "Keeps Milvus clusters, or a Kafka topic, equal to a source Milvus.\n\n"
+			 "Commands:\n");
+	for (const struct cli_row *r = cli_rows; r->name; r++)
+		put_line(out, r->name, r->words, r->help);
+	put_options(out, "\nOptions:\n", common);
+	buf_put_str(out, "\nmilvus-cdc COMMAND --help tells more of a command.\n"
+			 "Exit code: 0 well, 1 failed, 2 wrong arguments.\n");
+}
+
+static void put_help(struct buf *out, const struct cli_row *r)
+{
+	buf_putf(out, "Usage: milvus-cdc %s%s%s [OPTION]\n%s\n", r->name, r->words ? " " : "",
+		r->words ? r->words : "", r->help);
+	if (r->more)
+		buf_putf(out, "\n%s", r->more);
+	put_options(out, "\nOptions:\n", r->options);
+	put_options(out, r->options ? "" : "\nOptions:\n", common);
+}
+
+/* ---- parsing ---- */
+
+struct parser {
+	int argc, i;
+	char *const *argv;
+	struct cli *c;
+	struct buf *out;
+	bool help, version;
+};
+
 static int complain(struct buf *out, const char *what, const char *arg)
 {
 	buf_putf(out, "milvus-cdc: %s%s\nTry: milvus-cdc --help\n", what, arg);
 	return CLI_USAGE_ERROR;
 }
 
-static bool is_command(const char *arg, enum cli_command *ret)
+/* --config wants a file, --limit wants a number */
+static int complain_value(struct buf *out, const struct cli_option *o)
 {
-	static const struct {
-		const char *name;
-		enum cli_command command;
-	} names[] = {{"server", CLI_SERVER}, {"check-config", CLI_CHECK_CONFIG},
-		{"print-docs", CLI_PRINT_DOCS}};
+	char text[96];
+	bool file = strcmp(o->value, "FILE") == 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (strcmp(names[i].name, arg) == 0) {
-			*ret = names[i].command;
-			return true;
-		}
-	}
-	return false;
+	snprintf(text, sizeof(text), "%s wants %s", o->name,
+		o->kind == CLI_NUMBER ? "a number"
+		: file                ? "a file"
+				      : o->value);
+	return complain(out, text, "");
 }
 
-/* --config=F or --config F; *i moves past what was used. NULL if the file is missing. */
-static const char *config_value(int argc, char *const *argv, int *i)
+static const struct cli_row *row_of(const char *name)
 {
-	const char *arg = argv[*i];
-
-	if (arg[8] == '=')
-		return arg[9] ? arg + 9 : NULL;
-	return *i + 1 < argc && *argv[*i + 1] ? argv[++*i] : NULL;
+	for (const struct cli_row *r = cli_rows; r->name; r++)
+		if (strcmp(r->name, name) == 0)
+			return r;
+	return NULL;
 }
 
-static bool is_one_of(const char *arg, const char *a, const char *b)
+/* arg is --name or --name=value. */
+static const struct cli_option *option_of(const struct cli_option *o, const char *arg)
 {
-	return strcmp(arg, a) == 0 || strcmp(arg, b) == 0;
+	size_t n = strcspn(arg, "=");
+
+	for (; o && o->name; o++)
+		if (strlen(o->name) == n && memcmp(o->name, arg, n) == 0)
+			return o;
+	return NULL;
 }
 
-/* Words that are not options: the command, then what it wants. */
-static int take_word(const char *arg, struct cli *c, bool *has_command, struct buf *out)
+/* What follows =, or the next argument; NULL if there is none. */
+static const char *value_of(struct parser *p, const char *arg)
 {
-	if (!*has_command) {
-		*has_command = true;
-		return is_command(arg, &c->command) ? 0 : complain(out, "unknown command ", arg);
-	}
-	if (c->command == CLI_PRINT_DOCS && !c->doc) {
-		c->doc = arg;
+	const char *equals = strchr(arg, '=');
+
+	if (equals)
+		return equals[1] ? equals + 1 : NULL;
+	return p->i + 1 < p->argc && *p->argv[p->i + 1] ? p->argv[++p->i] : NULL;
+}
+
+static int take_value(struct parser *p, const struct cli_option *o, const char *value)
+{
+	int64_t number;
+
+	if (!value || (o->kind == CLI_NUMBER && !str_to_i64(value, &number)))
+		return complain_value(p->out, o);
+	if (strcmp(o->name, "--config") == 0) {
+		p->c->config_path = value;
 		return 0;
 	}
-	return complain(out, "unexpected argument ", arg);
+	if (p->c->n_given == CLI_GIVEN_MAX)
+		return complain(p->out, "too many options", "");
+	p->c->given[p->c->n_given++] = (struct cli_given){.option = o, .value = value};
+	return 0;
+}
+
+static int take_option(struct parser *p, const char *arg)
+{
+	const struct cli_option *o = option_of(common, arg);
+
+	if (strcmp(arg, "-h") == 0 || strcmp(arg, "--help") == 0) {
+		p->help = true;
+		return 0;
+	}
+	if (strcmp(arg, "-V") == 0 || strcmp(arg, "--version") == 0) {
+		p->version = true;
+		return 0;
+	}
+	if (!o)
+		o = option_of(p->c->row->options, arg);
+	if (!o || (o->kind == CLI_FLAG && strchr(arg, '=')))
+		return complain(p->out, "unknown option ", arg);
+	return take_value(p, o, o->kind == CLI_FLAG ? "" : value_of(p, arg));
+}
+
+static bool is_common(const char *arg)
+{
+	return strcmp(arg, "-h") == 0 || strcmp(arg, "-V") == 0 || option_of(common, arg);
+}
+
+/* The command is found first: its options stand behind it, those of all commands anywhere. */
+static int find_command(struct parser *p, int *ret_at)
+{
+	*ret_at = 0;
+	p->c->row = &cli_rows[0];
+	for (int i = 1; i < p->argc; i++) {
+		const char *arg = p->argv[i];
+		if (strcmp(arg, "--config") == 0) {
+			i++;
+			continue;
+		}
+		if (arg[0] == '-' && is_common(arg))
+			continue;
+		if (arg[0] == '-')
+			return complain(p->out, "unknown option ", arg);
+		p->c->row = row_of(arg);
+		*ret_at = i;
+		return p->c->row ? 0 : complain(p->out, "unknown command ", arg);
+	}
+	return 0;
+}
+
+static int take_all(struct parser *p, int command_at)
+{
+	const struct cli_row *r = p->c->row;
+
+	for (p->i = 1; p->i < p->argc; p->i++) {
+		const char *arg = p->argv[p->i];
+		if (p->i == command_at)
+			continue;
+		if (arg[0] == '-') {
+			if (take_option(p, arg))
+				return CLI_USAGE_ERROR;
+		} else if (r->words && !p->c->word) {
+			p->c->word = arg;
+		} else {
+			return complain(p->out, "unexpected argument ", arg);
+		}
+	}
+	return 0;
+}
+
+static int done(struct parser *p)
+{
+	p->c->command = CLI_DONE;
+	return 0;
 }
 
 int cli_parse(int argc, char *const *argv, const char *version, struct cli *ret_c, struct buf *out)
 {
-	bool has_command = false;
+	struct parser p = {.argc = argc, .argv = argv, .c = ret_c, .out = out};
+	int command_at;
 
-	*ret_c = (struct cli){.command = CLI_SERVER};
-	for (int i = 1; i < argc; i++) {
-		const char *arg = argv[i];
-		if (is_one_of(arg, "--help", "-h") || is_one_of(arg, "--version", "-V")) {
-			buf_putf(out, "%s%s", arg[1] == 'h' || arg[2] == 'h' ? usage : version,
-				arg[1] == 'h' || arg[2] == 'h' ? "" : "\n");
-			ret_c->command = CLI_DONE;
-			return 0;
-		}
-		if (strcmp(arg, "--config") == 0 || str_starts(arg, "--config=")) {
-			ret_c->config_path = config_value(argc, argv, &i);
-			if (!ret_c->config_path)
-				return complain(out, "--config wants a file", "");
-			continue;
-		}
-		if (arg[0] == '-')
-			return complain(out, "unknown option ", arg);
-		if (take_word(arg, ret_c, &has_command, out))
-			return CLI_USAGE_ERROR;
+	*ret_c = (struct cli){.row = NULL};
+	if (find_command(&p, &command_at) || take_all(&p, command_at))
+		return CLI_USAGE_ERROR;
+	const struct cli_row *r = ret_c->row;
+	ret_c->command = r->command;
+	if (p.version) {
+		buf_putf(out, "%s\n", version);
+		return done(&p);
 	}
-	if (ret_c->command == CLI_PRINT_DOCS && !ret_c->doc)
-		return complain(out, "print-docs wants a page: config, sample, metrics or api", "");
+	if (p.help) {
+		if (command_at)
+			put_help(out, r);
+		else
+			put_usage(out);
+		return done(&p);
+	}
+	if (r->word_needed && !ret_c->word) {
+		buf_putf(out, "milvus-cdc: %s wants a %s\nTry: milvus-cdc %s --help\n", r->name,
+			r->words, r->name);
+		return CLI_USAGE_ERROR;
+	}
 	if (!ret_c->config_path)
 		ret_c->config_path = default_config();
 	return 0;
+}
+
+const char *cli_text(const struct cli *c, const char *option)
+{
+	for (size_t i = c->n_given; i-- > 0;)
+		if (strcmp(c->given[i].option->name, option) == 0)
+			return c->given[i].value;
+	return NULL;
+}
+
+int64_t cli_number(const struct cli *c, const char *option, int64_t fallback)
+{
+	const char *text = cli_text(c, option);
+	int64_t v;
+
+	return text && str_to_i64(text, &v) ? v : fallback;
+}
+
+bool cli_flag(const struct cli *c, const char *option)
+{
+	return cli_text(c, option) != NULL;
 }

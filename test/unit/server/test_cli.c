@@ -28,7 +28,7 @@ static char *parse(const char *words, int want)
 		if (*word)
 			argv[argc++] = word;
 	assert_int_equal(cli_parse(argc, argv, "1.2 (abc)", &cli, &b), want);
-	cli.doc = cli.doc ? "given" : NULL; /* text goes away */
+	cli.word = cli.word ? "given" : NULL; /* text goes away */
 	return buf_take(&b);
 }
 
@@ -52,7 +52,7 @@ static void test_commands(void **state)
 	assert_int_equal(cli.command, CLI_CHECK_CONFIG);
 	expect("print-docs api", 0, "");
 	assert_int_equal(cli.command, CLI_PRINT_DOCS);
-	assert_non_null(cli.doc);
+	assert_non_null(cli.word);
 	expect("--version", 0, "1.2 (abc)\n");
 	assert_int_equal(cli.command, CLI_DONE);
 	expect("server -V", 0, "1.2 (abc)\n");
@@ -69,8 +69,32 @@ static void test_errors(void **state)
 	expect("--conf x", 2, "milvus-cdc: unknown option --conf\n");
 	expect("--config", 2, "milvus-cdc: --config wants a file\n");
 	expect("--config=", 2, "milvus-cdc: --config wants a file\n");
-	expect("print-docs", 2, "milvus-cdc: print-docs wants a page");
+	expect("print-docs", 2, "milvus-cdc: print-docs wants a PAGE\n");
+	expect("server --config=x --version=2", 2, "milvus-cdc: unknown option --version=2\n");
 	expect("print-docs a b", 2, "milvus-cdc: unexpected argument b\n");
+}
+
+/* Help of a command names it, its words, and all its options; that of the program all commands. */
+static void test_help_is_the_table(void **state)
+{
+	CLEANUP(freep)
+	char *all = parse("--help", 0);
+
+	(void)state;
+	for (const struct cli_row *r = cli_rows; r->name; r++) {
+		char words[64], head[128];
+		snprintf(words, sizeof(words), "%s -h", r->name);
+		CLEANUP(freep)
+		char *own = parse(words, 0);
+		assert_int_equal(cli.command, CLI_DONE);
+		snprintf(head, sizeof(head), "Usage: milvus-cdc %s%s%s [OPTION]\n", r->name,
+			r->words ? " " : "", r->words ? r->words : "");
+		assert_memory_equal(own, head, strlen(head));
+		assert_non_null(strstr(own, "--config FILE"));
+		for (const struct cli_option *o = r->options; o && o->name; o++)
+			assert_non_null(strstr(own, o->name));
+		assert_non_null(strstr(all, r->help));
+	}
 }
 
 static void test_config_option(void **state)
@@ -130,6 +154,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_commands),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_help_is_the_table),
 		cmocka_unit_test(test_config_option),
 		cmocka_unit_test(test_default_places),
 	};
