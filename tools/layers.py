@@ -6,8 +6,8 @@ An include may only point down, folders of one level never include each other:
 
   base < model, metrics < net < client < source, pipeline, sink, store < server < main
 
-MAY below is that order, written out and cut down to what each folder is meant to know: the pipeline and
-the sink have no peer, so that they can be tested without one.
+MAY below is that order, written out and cut down to what each folder is meant to know: the pipeline has no
+peer, so that it can be tested without one.
 """
 
 import re
@@ -26,9 +26,9 @@ MAY = {
     "client/milvus": NOUNS | {"net", "proto"},
     "source": NOUNS | {"client/etcd", "client/kafka", "proto"},
     "pipeline": NOUNS,
-    "sink": NOUNS,
+    "sink": NOUNS | {"client/milvus", "client/kafka"},
     "store": NOUNS | {"client/etcd", "proto"},
-    # It wires all; of the peers it speaks with the target, and hands its etcd to source and store.
+    # It wires all; it fills in the options of the clients, and hands its etcd to source and store.
     "server": NOUNS | {"net", "client/etcd", "client/milvus", "source", "pipeline", "sink", "store"},
     "main": {"base", "server"},
 }

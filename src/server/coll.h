@@ -15,10 +15,10 @@
 #include "base/map.h"
 #include "base/mutex.h"
 #include "base/retry.h"
-#include "client/milvus/milvus.h"
 #include "model/collection.h"
 #include "pipeline/tchan.h"
 #include "server/jobs.h"
+#include "sink/sink.h"
 #include "source/reader.h"
 #include "store/store.h"
 
@@ -137,7 +137,7 @@ void coll_leave(struct coll *c);
 
 /* Maps and creates partitions the catalog holds and rows ask for; job only. */
 NODISCARD enum err_code coll_parts_sync(
-	struct coll *c, const struct milvus_collection *known, struct err *e);
+	struct coll *c, const struct sink_collection *known, struct err *e);
 /* Drops partitions whose drop was reached on all shards; job only. *ret_pending: some still
  * wait. */
 NODISCARD enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e);
@@ -147,6 +147,12 @@ enum stream_partition coll_part_find(
 	struct stream *st, int64_t source_id, struct slice name, int64_t *ret_target);
 void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64_t ts);
 void coll_parts_free(struct coll *c);
+
+/* Describes the target's collection of its name; m is emptied first. Job only. */
+NODISCARD enum err_code coll_describe(struct coll *c, struct sink_collection *m, struct err *e);
+/* Makes a change to the collection on the target; the collection's own names and id are filled in.
+ * Job only. */
+NODISCARD enum err_code coll_change(struct coll *c, struct sink_change *ch, struct err *e);
 
 /* The DropReady step: RPC, then the drop message on every channel. Returns the next delay. */
 int64_t coll_drop_step(struct coll *c);

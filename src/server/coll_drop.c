@@ -18,21 +18,22 @@ static uint64_t drop_ts(const struct coll *c)
 }
 
 /* Drops aliases that would make the target refuse. */
-static enum err_code drop_aliases(struct coll *c, const struct milvus_collection *m, struct err *e)
+static enum err_code drop_aliases(struct coll *c, const struct sink_collection *m, struct err *e)
 {
-	for (size_t i = 0; i < m->n_aliases; i++)
-		if (milvus_drop_alias(target_milvus(c->run->target), c->target_db, m->aliases[i],
-			    &c->run->stop, e))
+	for (size_t i = 0; i < m->n_aliases; i++) {
+		struct sink_change ch = {.kind = SINK_DROP_ALIAS, .alias = m->aliases[i]};
+		if (coll_change(c, &ch, e))
 			return err_ctx(e, "alias %s", m->aliases[i]);
+	}
 	return ERR_OK;
 }
 
 static enum err_code drop_on_target(struct coll *c, struct err *e)
 {
-	struct milvus *t = target_milvus(c->run->target);
-	struct milvus_collection m = {.id = 0};
+	struct sink_change ch = {.kind = SINK_DROP_COLLECTION, .ts = drop_ts(c)};
+	struct sink_collection m = {.id = 0};
 
-	enum err_code code = milvus_describe(t, c->target_db, c->target_name, &c->run->stop, &m, e);
+	enum err_code code = coll_describe(c, &m, e);
 	if (code == ERR_NOT_FOUND) {
 		err_clear(e);
 		return ERR_OK;
@@ -44,14 +45,13 @@ static enum err_code drop_on_target(struct coll *c, struct err *e)
 	} else if (!code) {
 		code = drop_aliases(c, &m, e);
 		if (!code)
-			code = milvus_drop_collection(
-				t, c->target_db, c->target_name, drop_ts(c), &c->run->stop, e);
+			code = coll_change(c, &ch, e);
 		if (code == ERR_NOT_FOUND) {
 			err_clear(e); /* an earlier attempt whose answer was lost */
 			code = ERR_OK;
 		}
 	}
-	milvus_collection_done(&m);
+	sink_collection_done(&m);
 	return code;
 }
 

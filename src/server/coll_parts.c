@@ -78,7 +78,7 @@ void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64
 	job_wake(&c->job, 0);
 }
 
-static int64_t target_partition(const struct milvus_collection *m, const char *name)
+static int64_t target_partition(const struct sink_collection *m, const char *name)
 {
 	for (size_t i = 0; i < m->n_partitions; i++)
 		if (strcmp(m->partitions[i].name, name) == 0)
@@ -132,16 +132,9 @@ static void wake_channels(struct coll *c)
 			tchan_wake(c->shards[i].chan);
 }
 
-static enum err_code describe(struct coll *c, struct milvus_collection *m, struct err *e)
-{
-	milvus_collection_done(m);
-	return milvus_describe(
-		target_milvus(c->run->target), c->target_db, c->target_name, &c->run->stop, m, e);
-}
-
 /* Binds p to the target's partition of its name, creating that when it is missing. */
 static enum err_code bind_one(
-	struct coll *c, const struct partition *p, struct milvus_collection *m, struct err *e)
+	struct coll *c, const struct partition *p, struct sink_collection *m, struct err *e)
 {
 	if (is_bound(c, p->id))
 		return ERR_OK;
@@ -150,18 +143,21 @@ static enum err_code bind_one(
 	mutex_unlock(&c->mtx);
 	if (taken)
 		return ERR_OK; /* bound after the older one's drop */
-	if (!m->id && describe(c, m, e))
+	if (!m->id && coll_describe(c, m, e))
 		return e->code;
 	int64_t id = target_partition(m, p->name);
 	if (!id && !c->run->task->milvus.ignore_partition) {
-		if (milvus_create_partition(target_milvus(c->run->target), c->target_db,
-			    c->target_name, p->name, p->create_ts, &c->run->stop, e))
+		struct sink_change ch = {.kind = SINK_CREATE_PARTITION,
+			.partition = p->name,
+			.source_partition_id = p->id,
+			.ts = p->create_ts};
+		if (coll_change(c, &ch, e))
 			return err_ctx(e, "create partition %s", p->name);
 		metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id,
 				    "CreatePartition", NULL),
 			1);
 		log_info(&c->log, "partition %s created on the target", p->name);
-		if (describe(c, m, e))
+		if (coll_describe(c, m, e))
 			return e->code;
 		id = target_partition(m, p->name);
 	}
@@ -212,9 +208,9 @@ static bool settle_unknown(struct coll *c)
 	return settled;
 }
 
-enum err_code coll_parts_sync(struct coll *c, const struct milvus_collection *known, struct err *e)
+enum err_code coll_parts_sync(struct coll *c, const struct sink_collection *known, struct err *e)
 {
-	struct milvus_collection m = {.id = 0};
+	struct sink_collection m = {.id = 0};
 	struct partition *list = NULL;
 	size_t n = catalog_partitions(c->run->sv.catalog, c->id, &list);
 	size_t bound_before = 0, bound_after = 0;
@@ -223,14 +219,14 @@ enum err_code coll_parts_sync(struct coll *c, const struct milvus_collection *kn
 	for (size_t i = 0; i < n; i++)
 		bound_before += is_bound(c, list[i].id);
 	if (known)
-		code = describe(c, &m, e); /* the caller's may be from before a create */
+		code = coll_describe(c, &m, e); /* the caller's may be from before a create */
 	for (size_t i = 0; i < n && !code; i++)
 		if (list[i].state == OBJECT_CREATED)
 			code = bind_one(c, &list[i], &m, e);
 	for (size_t i = 0; i < n; i++)
 		bound_after += is_bound(c, list[i].id);
 	catalog_partitions_free(list, n);
-	milvus_collection_done(&m);
+	sink_collection_done(&m);
 	bool settled = settle_unknown(c);
 	if (bound_after != bound_before && c->started)
 		coll_record_put(c);
@@ -290,19 +286,21 @@ bool coll_parts_wanted(struct coll *c)
 
 enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
 {
-	struct milvus_collection m = {.id = 0};
+	struct sink_collection m = {.id = 0};
 	struct part *p = next_drop(c, ret_pending);
 
 	if (!p || !coll_reached(c, p->drop_ts))
 		return ERR_OK;
-	enum err_code code = describe(c, &m, e);
+	enum err_code code = coll_describe(c, &m, e);
 	bool there = !code && p->target_id && target_partition(&m, p->name) == p->target_id;
-	milvus_collection_done(&m);
+	sink_collection_done(&m);
 	if (code)
 		return code;
-	if (there && !c->run->task->milvus.ignore_partition &&
-		milvus_drop_partition(target_milvus(c->run->target), c->target_db, c->target_name,
-			p->name, p->drop_ts, &c->run->stop, e)) {
+	struct sink_change ch = {.kind = SINK_DROP_PARTITION,
+		.partition = p->name,
+		.source_partition_id = p->source_id,
+		.ts = p->drop_ts};
+	if (there && !c->run->task->milvus.ignore_partition && coll_change(c, &ch, e)) {
 		/* The release that came before at the source is on its way through the replicate
 		 * channel. */
 		e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;

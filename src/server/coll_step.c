@@ -58,8 +58,7 @@ static enum err_code create(struct coll *c, struct err *e)
 	struct partition *parts = NULL;
 	size_t n = catalog_partitions(c->run->sv.catalog, c->id, &parts);
 	catalog_partitions_free(parts, n);
-	struct milvus_create req = {.db = c->target_db,
-		.name = c->target_name,
+	struct sink_change req = {.kind = SINK_CREATE_COLLECTION,
 		.schema = c->src->schema,
 		.properties = c->src->properties,
 		.shards_num = c->src->shards_num,
@@ -67,8 +66,7 @@ static enum err_code create(struct coll *c, struct err *e)
 		.num_partitions = c->src->has_partition_key ? (int64_t)n : 0,
 		.ts = c->create_ts};
 
-	enum err_code code =
-		milvus_create_collection(target_milvus(c->run->target), &req, &c->run->stop, e);
+	enum err_code code = coll_change(c, &req, e);
 	if (code == ERR_OK) {
 		metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id,
 				    "CreateCollection", NULL),
@@ -78,7 +76,7 @@ static enum err_code create(struct coll *c, struct err *e)
 	return code;
 }
 
-static void take_shards(struct coll *c, const struct milvus_collection *m)
+static void take_shards(struct coll *c, const struct sink_collection *m)
 {
 	c->target_id = m->id;
 	for (int i = 0; i < c->n_shards; i++) {
@@ -106,7 +104,7 @@ static void source_shards(struct coll *c)
 }
 
 /* The target's collection of this name is ours, or may become ours. */
-static bool acceptable(struct coll *c, const struct milvus_collection *m)
+static bool acceptable(struct coll *c, const struct sink_collection *m)
 {
 	char diff[COLL_REASON_BYTES / 2];
 
@@ -136,12 +134,11 @@ static bool acceptable(struct coll *c, const struct milvus_collection *m)
 
 static int64_t step_creating(struct coll *c)
 {
-	struct milvus_collection m = {.id = 0};
+	struct sink_collection m = {.id = 0};
 	struct err e = ERR_INIT;
 
 	source_shards(c);
-	enum err_code code = milvus_describe(
-		target_milvus(c->run->target), c->target_db, c->target_name, &c->run->stop, &m, &e);
+	enum err_code code = coll_describe(c, &m, &e);
 	if (code == ERR_NOT_FOUND && gone(c)) {
 		coll_set_state(c, COLL_DROPPED, "gone on both sides");
 		coll_record_put(c);
@@ -164,13 +161,13 @@ static int64_t step_creating(struct coll *c)
 	if (code)
 		return coll_error(c, "describe collection", &e);
 	if (!acceptable(c, &m)) {
-		milvus_collection_done(&m);
+		sink_collection_done(&m);
 		return JOB_IDLE;
 	}
 	take_shards(c, &m);
 	c->recorded = true;
 	code = coll_parts_sync(c, &m, &e);
-	milvus_collection_done(&m);
+	sink_collection_done(&m);
 	coll_record_put(c);
 	if (code == ERR_OK)
 		code = coll_start_streams(c, &e);

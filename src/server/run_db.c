@@ -50,15 +50,25 @@ static int64_t error(struct run_db *d, const char *what, const struct err *e)
 
 static enum err_code exists(struct run_db *d, bool *ret, struct err *e)
 {
-	struct milvus_names l = {.n = 0};
-	enum err_code code =
-		milvus_list_databases(target_milvus(d->run->target), &d->run->stop, &l, e);
+	struct sink *k = target_sink(d->run->target);
+	struct sink_names l = {.n = 0};
+	enum err_code code = k->ops->databases(k, &d->run->stop, &l, e);
 
 	*ret = false;
 	for (size_t i = 0; i < l.n; i++)
 		*ret = *ret || strcmp(l.names[i], d->target_name) == 0;
-	milvus_names_done(&l);
+	sink_names_done(&l);
 	return code;
+}
+
+static enum err_code change(struct run_db *d, enum sink_change_kind kind, struct err *e)
+{
+	struct sink *k = target_sink(d->run->target);
+	struct sink_change c = {.kind = kind, .db = d->target_name, .source_id = d->id};
+
+	if (kind == SINK_CREATE_DATABASE)
+		c.properties = slice_of(d->properties, d->properties_n);
+	return k->ops->change(k, &c, &d->run->stop, e);
 }
 
 static void done(struct run_db *d, bool created, bool dropped)
@@ -101,9 +111,7 @@ static int64_t step_create(struct run_db *d)
 	if (exists(d, &there, &e))
 		return error(d, "look for database", &e);
 	if (!there) {
-		struct slice props = slice_of(d->properties, d->properties_n);
-		enum err_code code = milvus_create_database(
-			target_milvus(d->run->target), d->target_name, props, 0, &d->run->stop, &e);
+		enum err_code code = change(d, SINK_CREATE_DATABASE, &e);
 		if (code && code != ERR_EXISTS)
 			return error(d, "create database", &e);
 		log_info(&d->run->log, "database %s created on the target", d->target_name);
@@ -125,8 +133,7 @@ static int64_t step_drop(struct run_db *d)
 	if (exists(d, &there, &e))
 		return error(d, "look for database", &e);
 	if (there) {
-		enum err_code code = milvus_drop_database(
-			target_milvus(d->run->target), d->target_name, 0, &d->run->stop, &e);
+		enum err_code code = change(d, SINK_DROP_DATABASE, &e);
 		if (code && code != ERR_NOT_FOUND)
 			return error(d, "drop database", &e);
 		log_info(&d->run->log, "database %s dropped on the target", d->target_name);

@@ -161,6 +161,15 @@ static int64_t failed(struct op_event *v, const struct err *e)
 	return wait(v, delay, "%.150s", e->text);
 }
 
+static enum err_code call(struct op_event *v, const char *db, const struct iov *body, struct err *e)
+{
+	struct run *r = v->log->run;
+	struct sink *k = target_sink(r->target);
+	struct sink_call c = {.method = v->op.method, .db = db, .body = body, .ts = v->op.ts};
+
+	return k->ops->call(k, &c, &r->stop, e);
+}
+
 /* Sends the request with the names of one or all collections kept. */
 static enum err_code forward(
 	struct op_event *v, const struct target_names *to, size_t first, size_t n, struct err *e)
@@ -177,9 +186,7 @@ static enum err_code forward(
 	}
 	enum err_code code = ops_forward(&one, &names, &v->arena, &body, e);
 	if (!code)
-		code = milvus_call(target_milvus(v->log->run->target), v->op.method,
-			v->op.flags & OP_DATABASE ? "" : to->db, body.v, body.n, 0,
-			&v->log->run->stop, NULL, e);
+		code = call(v, v->op.flags & OP_DATABASE ? "" : to->db, &body, e);
 	iov_done(&body);
 	return code;
 }

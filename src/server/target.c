@@ -12,6 +12,7 @@
 #include "model/ts.h"
 #include "pipeline/worker.h"
 #include "server/jobs.h"
+#include "sink/sink_milvus.h"
 #include "store/writer.h"
 
 enum {
@@ -35,7 +36,7 @@ struct target {
 	char address[ADDRESS_BYTES];
 	char fields[ADDRESS_BYTES + 16];
 	struct log_ctx log;
-	struct milvus *milvus;
+	struct sink *remote;
 	struct stop stop;
 	struct job job; /* connects, reads the clock, opens the channels of earlier runs */
 	struct chan_sink sink;
@@ -95,11 +96,7 @@ static enum err_code send_call(void *arg, const struct iov *request, int64_t dea
 	struct stop *s, struct mq_id *ret_position, struct err *e)
 {
 	struct target *t = arg;
-	size_t n = 0;
-	enum err_code code = milvus_replicate(t->milvus, request->v, request->n, deadline_ms, s,
-		ret_position->b, sizeof(ret_position->b), &n, e);
-	ret_position->n = code ? 0 : (uint8_t)n;
-	return code;
+	return t->remote->ops->replicate(t->remote, request, deadline_ms, s, ret_position, e);
 }
 
 static void waiting(void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms)
@@ -274,12 +271,12 @@ static int64_t clock_step(void *arg)
 {
 	struct target *t = arg;
 	struct err e = ERR_INIT;
-	struct milvus_info info;
+	struct sink_info info;
 	uint64_t ts = 0;
 
-	enum err_code code = milvus_connect(t->milvus, &t->stop, &info, &e);
+	enum err_code code = t->remote->ops->connect(t->remote, &t->stop, &info, &e);
 	if (!code)
-		code = milvus_clock(t->milvus, &t->stop, &ts, &e);
+		code = t->remote->ops->clock(t->remote, &t->stop, &ts, &e);
 	mutex_lock(&t->mtx);
 	bool was_good = t->clock_error[0] == '\0';
 	if (code) {
@@ -303,8 +300,8 @@ static int64_t clock_step(void *arg)
 	return code ? CLOCK_RETRY_MS : CLOCK_REFRESH_MS;
 }
 
-static enum err_code open_client(
-	struct targets *s, const struct task *t, struct milvus **ret, struct err *e)
+static enum err_code open_sink(
+	struct targets *s, const struct task *t, struct sink **ret, struct err *e)
 {
 	CLEANUP(freep) char *uri = task_target(t);
 	CLEANUP(freep) char *token = task_token(t);
@@ -317,17 +314,17 @@ static enum err_code open_client(
 		.client_key_path = t->milvus.client_key_path,
 		.connect_timeout_ms = t->milvus.connect_timeout * 1000};
 
-	return milvus_open(s->opts.grpc, &o, ret, e);
+	return sink_milvus_open(s->opts.grpc, &o, ret, e);
 }
 
 enum err_code target_check(struct targets *s, const struct task *t, struct err *e)
 {
-	struct milvus *m = NULL;
-	struct milvus_info info;
+	struct sink *k = NULL;
+	struct sink_info info;
 
-	if (open_client(s, t, &m, e) || milvus_connect(m, &s->stop, &info, e))
+	if (open_sink(s, t, &k, e) || k->ops->connect(k, &s->stop, &info, e))
 		err_ctx(e, "fail to connect the milvus");
-	milvus_close(m);
+	sink_close(k);
 	return e->code;
 }
 
@@ -360,7 +357,7 @@ static enum err_code target_new(struct targets *s, const struct task *task, cons
 	mutex_init(&t->mtx, "target");
 	stop_init(&t->stop, &s->stop);
 	job_init(&t->job, s->opts.jobs, clock_step, t);
-	if (open_client(s, task, &t->milvus, e)) {
+	if (open_sink(s, task, &t->remote, e)) {
 		stop_done(&t->stop);
 		mutex_done(&t->mtx);
 		free(t);
@@ -442,7 +439,7 @@ static void target_free(struct target *t, int64_t patience_ms)
 	for (pos = 0; smap_next(&t->floors, &pos, &name, &value);)
 		free(value);
 	smap_done(&t->floors);
-	milvus_close(t->milvus);
+	sink_close(t->remote);
 	stop_done(&t->stop);
 	mutex_done(&t->mtx);
 	free(t);
@@ -484,9 +481,9 @@ void target_silence(struct target *t)
 	stop_set(&t->stop);
 }
 
-struct milvus *target_milvus(struct target *t)
+struct sink *target_sink(struct target *t)
 {
-	return t->milvus;
+	return t->remote;
 }
 
 void target_status(struct target *t, char *ret_text, size_t cap)

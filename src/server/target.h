@@ -7,11 +7,12 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/stop.h"
-#include "client/milvus/milvus.h"
 #include "model/task.h"
 #include "pipeline/tchan.h"
+#include "sink/sink.h"
 #include "store/store.h"
 
+struct grpc;
 struct target;
 struct targets;
 struct jobs;
@@ -43,7 +44,7 @@ NODISCARD enum err_code target_check(struct targets *s, const struct task *t, st
 /* No channel sends anything any more, ticks included, until the session is closed. */
 void target_silence(struct target *t);
 
-struct milvus *target_milvus(struct target *t);
+struct sink *target_sink(struct target *t);
 /* The target's clock now, a TSO; 0 while it was never reached. @thread any, does not block */
 uint64_t target_clock(void *target);
 /* The channel, made with its worker when new. UNAVAILABLE while the target's clock is unknown. */
