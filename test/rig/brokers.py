@@ -7,7 +7,8 @@ import shutil
 import urllib.request
 
 from . import cache
-from .part import Part, RigError, http_get
+from .part import Part, RigError
+from .tokens import Issuer
 
 KAFKA_CLUSTER = "bWlsdnVzLWNkYy1yaWctMQ"  # any 16 bytes in base64
 
@@ -20,9 +21,73 @@ def _java() -> str:
 
 
 class Kafka(Part):
-    """One broker that is its own controller. options: properties (added to server.properties)."""
+    """One broker that is its own controller.
+
+    options: secure (more listeners, see LISTENERS, and users), properties (added to server.properties).
+    """
 
     kind = "kafka"
+    LISTENERS = {"SASL_PLAINTEXT": 2, "SSL": 3, "SASL_SSL": 4, "MUTUAL": 5}  # MUTUAL: SSL that asks for ours
+    MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+    USER, PASSWORD = "cdc", "kafka-cdc-secret"
+
+    def start(self) -> "Kafka":
+        if not self.alive():
+            super().start()
+            if self.options.get("secure") and not self.path("users").exists():
+                self.set_password(self.PASSWORD)
+                self.path("users").touch()
+        return self
+
+    def set_password(self, password: str) -> None:
+        """Of USER for SCRAM; the one for PLAIN stays what it is."""
+        from confluent_kafka.admin import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+
+        kinds = (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
+        admin = self.admin()
+        for kind in kinds:  # two of one user in one request are refused
+            user = UserScramCredentialUpsertion(self.USER, ScramCredentialInfo(kind, 4096), password.encode())
+            for done in admin.alter_user_scram_credentials([user]).values():
+                done.result(timeout=20)
+
+    def listener(self, name: str) -> str:
+        """The address of one of LISTENERS."""
+        return f"127.0.0.1:{self.port(self.LISTENERS[name])}"
+
+    def client(self, listener: str, mechanism: str = "PLAIN") -> dict:
+        """The kafka block of a configuration that connects there."""
+        protocol = "SSL" if listener == "MUTUAL" else listener
+        block: dict = {"address": self.listener(listener), "securityProtocol": protocol}
+        if protocol.startswith("SASL"):
+            block.update(saslUsername=self.USER, saslPassword=self.PASSWORD, saslMechanisms=mechanism)
+        if protocol.endswith("SSL"):
+            block["consumer"] = {"ssl.ca.location": str(self.rig.certs.ca)}
+        if listener == "MUTUAL":
+            mine = self.rig.certs.pair("client")
+            block["consumer"].update({"ssl.certificate.location": str(mine.cert), "ssl.key.location": str(mine.key)})
+        return block
+
+    def _secure(self, properties: dict) -> None:
+        """Adds the listeners with users and TLS; broker and controller talk to themselves without."""
+        kinds = {"MUTUAL": "SSL"}
+        for name in self.LISTENERS:
+            properties["listeners"] += f",{name}://{self.listener(name)}"
+            properties["advertised.listeners"] += f",{name}://{self.listener(name)}"
+            properties["listener.security.protocol.map"] += f",{name}:{kinds.get(name, name)}"
+        login = "org.apache.kafka.common.security"
+        for name in ("sasl_plaintext", "sasl_ssl"):
+            base = f"listener.name.{name}"
+            properties[f"{base}.sasl.enabled.mechanisms"] = ",".join(self.MECHANISMS)
+            properties[f"{base}.plain.sasl.jaas.config"] = \
+                f'{login}.plain.PlainLoginModule required user_{self.USER}="{self.PASSWORD}";'
+            for kind in ("scram-sha-256", "scram-sha-512"):
+                properties[f"{base}.{kind}.sasl.jaas.config"] = f"{login}.scram.ScramLoginModule required;"
+        properties.update({
+            "inter.broker.listener.name": "PLAINTEXT",
+            "ssl.keystore.type": "PEM", "ssl.keystore.location": self.rig.certs.pair("server").both,
+            "ssl.truststore.type": "PEM", "ssl.truststore.location": self.rig.certs.ca,
+            "listener.name.mutual.ssl.client.auth": "required",
+        })
 
     def prepare(self) -> None:
         data = self.path("data")
@@ -44,6 +109,8 @@ class Kafka(Part):
             "message.max.bytes": 10485760,
             "replica.fetch.max.bytes": 10485760,
         }
+        if self.options.get("secure"):
+            self._secure(properties)
         properties.update(self.options.get("properties", {}))
         self.path("server.properties").write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
         if not data.is_dir():  # what "kafka-storage format" writes, without a JVM to write it
@@ -84,9 +151,15 @@ class Kafka(Part):
 
 
 class Pulsar(Part):
-    """Broker, bookie and metadata store in one process. options: conf (added to standalone.conf)."""
+    """Broker, bookie and metadata store in one process.
+
+    options: tls (server: a second port with TLS; mutual: one that asks for a certificate of ours;
+    cert: the server's certificate, default "server"), token (secret or pair: every connection must
+    show a token of the rig; roles other than ROLES may do nothing), conf (added to standalone.conf).
+    """
 
     kind = "pulsar"
+    ROLES = ("admin", "milvus", "cdc")
     opened = ("java.base/java.lang", "java.base/sun.net", "java.base/java.util.zip",
               "java.base/jdk.internal.platform", "java.management/sun.management",
               "jdk.management/com.sun.management.internal")
@@ -94,6 +167,40 @@ class Pulsar(Part):
     @property
     def url(self) -> str:
         return f"pulsar://{self.address}"
+
+    @property
+    def tls_url(self) -> str:
+        return f"pulsar+ssl://localhost:{self.port(3)}"
+
+    @property
+    def issuer(self) -> Issuer:
+        return Issuer(self.dir, self.options.get("token", ""))
+
+    def token(self, role: str = "cdc", valid_s: float | None = None, secret: bytes = b"") -> str:
+        """A token of a role; see Issuer.token."""
+        return self.issuer.token(role, valid_s, secret)
+
+    def client_auth(self, role: str = "milvus") -> dict:
+        """What a configuration of Milvus or of ours says to be let in; empty without tokens."""
+        if not self.options.get("token"):
+            return {}
+        return {"authPlugin": "org.apache.pulsar.client.impl.auth.AuthenticationToken",
+                "authParams": f"token:{self.token(role)}"}
+
+    def _tls(self) -> dict:
+        server = self.rig.certs.pair(self.options.get("cert", "server"))
+        return {"brokerServicePortTls": self.port(3), "tlsCertificateFilePath": server.cert,
+                "tlsKeyFilePath": server.key, "tlsTrustCertsFilePath": self.rig.certs.ca,
+                "tlsRequireTrustedClientCertOnConnect": str(self.options["tls"] == "mutual").lower()}
+
+    def _users(self) -> dict:
+        self.issuer.prepare()
+        provider = "org.apache.pulsar.broker.authentication.AuthenticationProviderToken"
+        own = self.client_auth("admin")
+        return {"authenticationEnabled": "true", "authenticationProviders": provider,
+                "authorizationEnabled": "true", "superUserRoles": ",".join(self.ROLES),
+                "brokerClientAuthenticationPlugin": own["authPlugin"],
+                "brokerClientAuthenticationParameters": own["authParams"], **self.issuer.settings()}
 
     @property
     def web_address(self) -> str:
@@ -128,6 +235,10 @@ class Pulsar(Part):
             "topicLevelPoliciesEnabled": "false",
             "webSocketServiceEnabled": "false",
         }
+        if self.options.get("tls"):
+            conf.update(self._tls())
+        if self.options.get("token"):
+            conf.update(self._users())
         conf.update(self.options.get("conf", {}))
         self.path("standalone.conf").write_text("".join(f"{k}={v}\n" for k, v in conf.items()))
 
@@ -146,9 +257,10 @@ class Pulsar(Part):
 
     def rest(self, path: str, method: str = "GET"):
         """The admin API below /admin/v2."""
-        url = f"http://{self.web_address}/admin/v2/{path}"
-        if method == "GET":
-            return json.loads(http_get(url))
+        request = urllib.request.Request(f"http://{self.web_address}/admin/v2/{path}", method=method)
+        if self.options.get("token"):
+            request.add_header("Authorization", f"Bearer {self.token('admin')}")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(url, method=method), timeout=10) as answer:
-            return answer.read()
+        with opener.open(request, timeout=10) as answer:
+            body = answer.read()
+        return json.loads(body) if method == "GET" else body

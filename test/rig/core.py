@@ -15,6 +15,7 @@ from typing import Callable
 
 from . import ports
 from .brokers import Kafka, Pulsar
+from .certs import Certs
 from .milvus import Milvus
 from .part import Part, RigError
 from .process import Process, Watchdog
@@ -56,6 +57,7 @@ class Rig:
         self.dir = Path(dir or tempfile.mkdtemp(prefix="cdc-rig-")).resolve()
         self.dir.mkdir(parents=True, exist_ok=True)
         self.parts: dict[str, Part] = {}
+        self.certs = Certs(self.dir / "certs")
         self._lock = threading.RLock()
         self._starting: dict[str, threading.Lock] = {}
         self._watchdog = Watchdog() if owned else None
@@ -86,14 +88,15 @@ class Rig:
         return self._start(MariaDB, name, options)
 
     def milvus(self, name: str, mq: str = "kafka", target: bool = False, dml_channels: int = 16,
-               auth: bool = False, etcd: str = "etcd", broker: str = "", **options) -> Milvus:
-        """A Milvus; its etcd and broker are started too if they are missing."""
+               auth: bool = False, tls: int = 0, etcd: str = "etcd", broker: str = "", **options) -> Milvus:
+        """A Milvus; its etcd and broker are started too if they are missing. tls: its tlsMode."""
         broker = broker or mq
         needs = [lambda: self.etcd(etcd)]
         if mq != "rocksmq":
             needs.append(lambda: self._start(KINDS[mq], broker, {}))
         together(*needs)
-        options.update(mq=mq, target=target, dml_channels=dml_channels, auth=auth, etcd=etcd, broker=broker)
+        options.update(mq=mq, target=target, dml_channels=dml_channels, auth=auth, tls=tls, etcd=etcd,
+                       broker=broker)
         return self._start(Milvus, name, options)
 
     def cdc(self, source: Milvus, name: str = "cdc", config: dict | None = None,
@@ -189,6 +192,7 @@ class Rig:
             part.release()
             shutil.rmtree(part.dir, ignore_errors=True)
         self.parts.clear()
+        shutil.rmtree(self.certs.folder, ignore_errors=True)
         self.state_path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.dir.rmdir()

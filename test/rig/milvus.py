@@ -35,8 +35,9 @@ def _merge(into: dict, more: dict) -> None:
 class Milvus(Part):
     """One standalone server. Its name is also its etcd root path and its channel prefix.
 
-    options: mq (kafka, pulsar, rocksmq), target, dml_channels, auth, config (merged over all else),
-    etcd and broker (names of the parts it uses).
+    options: mq (kafka, pulsar, rocksmq), target, dml_channels, auth, tls (tlsMode: 1 it shows a
+    certificate, 2 it also asks for one), config (merged over all else), etcd and broker (names of
+    the parts it uses).
     """
 
     kind = "milvus"
@@ -46,7 +47,23 @@ class Milvus(Part):
 
     @property
     def uri(self) -> str:
-        return f"http://{self.address}"
+        return f"{'https' if self.tls else 'http'}://{self.address}"
+
+    @property
+    def tls(self) -> int:
+        return self.options.get("tls", 0)
+
+    @property
+    def dial_config(self) -> dict:
+        """What a client needs for TLS, in the spelling of the create request."""
+        certs = self.rig.certs
+        if self.tls == 1:
+            return {"server_pem_path": str(certs.ca)}
+        if self.tls == 2:
+            client = certs.pair("client")
+            return {"ca_pem_path": str(certs.ca), "client_pem_path": str(client.cert),
+                    "client_key_path": str(client.key)}
+        return {}
 
     @property
     def token(self) -> str:
@@ -80,8 +97,7 @@ class Milvus(Part):
         conf["proxy"]["internalPort"] = self.port(1)
         conf["rootCoord"]["dmlChannelNum"] = o["dml_channels"]
         _merge(conf, {
-            "etcd": {"endpoints": self.rig.part(o["etcd"]).address, "rootPath": self.name,
-                     "use": {"embed": False}},
+            "etcd": {"rootPath": self.name, "use": {"embed": False}},
             "localStorage": {"path": str(self.path("data"))},
             "rocksmq": {"path": str(self.path("rocksmq"))},
             "minio": {"rootPath": self.name},
@@ -92,15 +108,21 @@ class Milvus(Part):
                 "storageType": "local",
                 "ttMsgEnabled": not o["target"],
                 "chanNamePrefix": {"cluster": self.name},
-                "security": {"authorizationEnabled": o["auth"]},
+                "security": {"authorizationEnabled": o["auth"], "tlsMode": self.tls},
             },
             "msgChannel": {"chanNamePrefix": {"cluster": self.name}},
         })
+        if self.tls:
+            server = self.rig.certs.pair("server")
+            conf["tls"] = {"serverPemPath": str(server.cert), "serverKeyPath": str(server.key),
+                           "caPemPath": str(self.rig.certs.ca)}
+        conf["etcd"].update(self.rig.part(o["etcd"]).milvus_settings())
         if o["mq"] == "kafka":
             conf["kafka"] = {"brokerList": self.rig.part(o["broker"]).address, "readTimeout": 10}
         elif o["mq"] == "pulsar":
             pulsar = self.rig.part(o["broker"])
             conf["pulsar"] = {"address": "127.0.0.1", "port": pulsar.port(), "webport": pulsar.port(1)}
+            conf["pulsar"].update(pulsar.client_auth())
         return conf
 
     def command(self) -> list[str]:
@@ -144,10 +166,17 @@ class Milvus(Part):
 
         if not hasattr(self, "_stub"):
             limit = 512 << 20
-            channel = grpc.insecure_channel(self.address, options=[
+            options = [
                 ("grpc.max_send_message_length", limit), ("grpc.max_receive_message_length", limit),
                 ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200),
-                ("grpc.min_reconnect_backoff_ms", 100), ("grpc.enable_http_proxy", 0)])
+                ("grpc.min_reconnect_backoff_ms", 100), ("grpc.enable_http_proxy", 0)]
+            if self.tls:
+                client = self.rig.certs.pair("client")
+                files = (self.rig.certs.ca, client.key, client.cert)
+                credentials = grpc.ssl_channel_credentials(*(f.read_bytes() for f in files))
+                channel = grpc.secure_channel(self.address, credentials, options=options)
+            else:
+                channel = grpc.insecure_channel(self.address, options=options)
             self._stub = milvus_pb2_grpc.MilvusServiceStub(channel)
         metadata = [("authorization", base64.b64encode(self.token.encode()).decode())] if self.token else []
         return self._stub, metadata
@@ -157,5 +186,6 @@ class Milvus(Part):
         from pymilvus import connections
 
         alias = alias or (self.name if db == "default" else f"{self.name}/{db}")
-        connections.connect(alias, uri=self.uri, token=self.token, db_name=db)
+        tls = {"secure": True, "server_name": "localhost", **self.dial_config} if self.tls else {}
+        connections.connect(alias, uri=self.uri, token=self.token, db_name=db, **tls)
         return alias

@@ -61,7 +61,7 @@ class Cdc(Part):
         broker = self.rig.part(source.options["broker"])
         if broker.kind == "pulsar":
             read["pulsar"] = {"address": broker.url, "webAddress": broker.web_address, "tenant": "public",
-                              "namespace": "default", "maxMessageSize": 5242880}
+                              "namespace": "default", "maxMessageSize": 5242880, **broker.client_auth()}
         else:
             read["kafka"] = {"address": broker.address}
         conf = {"address": self.address, "maxTaskNum": 100, "logLevel": "info", "sourceConfig": read}
@@ -103,6 +103,8 @@ class Cdc(Part):
         connect = {"uri": target.uri, "connect_timeout": 10}
         if target.token:
             connect["token"] = target.token
+        if target.dial_config:
+            connect["dial_config"] = target.dial_config
         connect.update(more.pop("milvus_connect_param", {}))
         data = {"milvus_connect_param": connect,
                 "db_collections": collections or {"*": [{"name": "*"}]}, **more}

@@ -21,25 +21,74 @@ def _tool(name: str) -> str:
 
 
 class Etcd(Part):
-    """One etcd member. options: args (more command line arguments)."""
+    """One etcd member, always also without TLS at its first port.
+
+    options: tls (server: a second port with TLS; mutual: one that asks for a certificate of ours),
+    auth (users: root has the password ROOT_PASSWORD), args (more command line arguments).
+    """
 
     kind = "etcd"
+    ROOT_PASSWORD = "etcd-root-secret"
+
+    @property
+    def tls_address(self) -> str:
+        return f"127.0.0.1:{self.port(2)}"
 
     def command(self) -> list[str]:
-        client, peer = f"http://127.0.0.1:{self.port()}", f"http://127.0.0.1:{self.port(1)}"
+        client, peer = f"http://{self.address}", f"http://127.0.0.1:{self.port(1)}"
+        args = list(self.options.get("args", []))
+        if self.options.get("tls"):
+            server = self.rig.certs.pair("server")
+            client += f",https://{self.tls_address}"
+            args += ["--cert-file", str(server.cert), "--key-file", str(server.key)]
+        if self.options.get("tls") == "mutual":
+            args += ["--client-cert-auth", "--trusted-ca-file", str(self.rig.certs.ca)]
         return [_tool("etcd"), "--name", "rig", "--data-dir", str(self.path("data")),
                 "--listen-client-urls", client, "--advertise-client-urls", client,
                 "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-                "--initial-cluster", f"rig={peer}", *self.options.get("args", [])]
+                "--initial-cluster", f"rig={peer}", *args]
 
     def ready(self) -> object:
         return json.loads(http_get(f"http://{self.address}/health"))["health"] == "true"
 
+    def start(self) -> "Etcd":
+        if not self.alive():
+            super().start()
+            if self.options.get("auth") and not self.path("users").exists():
+                self.call("auth/user/add", {"name": "root", "password": self.ROOT_PASSWORD})
+                self.call("auth/role/add", {"name": "root"})
+                self.call("auth/user/grant", {"user": "root", "role": "root"})
+                self.call("auth/enable", {})
+                self.path("users").touch()
+        return self
+
+    def set_password(self, password: str, user: str = "root") -> None:
+        """Changes it; the rig's own calls go on with what root has."""
+        self.call("auth/user/changepw", {"name": user, "password": password})
+        if user == "root":
+            self._root_password = password
+
+    def milvus_settings(self) -> dict:
+        """The etcd block of a Milvus on it. 2.3.5 knows no passwords, so there its certificate names the user."""
+        if not self.options.get("auth"):
+            return {"endpoints": self.address}
+        root = self.rig.certs.pair("root")
+        return {"endpoints": self.tls_address,
+                "ssl": {"enabled": True, "tlsCert": str(root.cert), "tlsKey": str(root.key),
+                        "tlsCACert": str(self.rig.certs.ca), "tlsMinVersion": 1.3}}
+
     def call(self, path: str, request: dict) -> dict:
         """One request to etcd's JSON gateway."""
+        headers = {}
+        if self.path("users").exists():
+            login = {"name": "root", "password": getattr(self, "_root_password", self.ROOT_PASSWORD)}
+            headers["Authorization"] = self._post("auth/authenticate", login, {})["token"]
+        return self._post(path, request, headers)
+
+    def _post(self, path: str, request: dict, headers: dict) -> dict:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        body = json.dumps(request).encode()
-        with opener.open(f"http://{self.address}/v3/{path}", data=body, timeout=10) as answer:
+        ask = urllib.request.Request(f"http://{self.address}/v3/{path}", json.dumps(request).encode(), headers)
+        with opener.open(ask, timeout=10) as answer:
             return json.load(answer)
 
     def prefix(self, prefix: str) -> dict[str, bytes]:
