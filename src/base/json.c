@@ -20,6 +20,8 @@ enum err_code json_in_parse(struct slice text, json_t **ret_j, struct err *e)
 	if (too_many_values(text))
 		return err_set(e, ERR_MALFORMED, "more than %d values", JSON_IN_VALUES_MAX);
 	json_t *j = json_loadb(text.n ? (const char *)text.p : "", text.n, JSON_DECODE_ANY, &je);
+	if (!j && json_error_code(&je) == json_error_premature_end_of_input)
+		return err_set(e, ERR_MALFORMED, "unexpected end of JSON input");
 	if (!j)
 		return err_set(
 			e, ERR_MALFORMED, "%s (line %d, column %d)", je.text, je.line, je.column);

@@ -217,22 +217,28 @@ static bool is_star(const char *s)
 	return strcmp(s, "*") == 0;
 }
 
-/* Does "db.collection", where either part may be "*", match? literal: a star is only a star. */
-static bool pattern_matches(const char *pattern, const char *db, const char *name, bool literal)
+/* Is text "<db>.<name>"? An exclude is never split at a dot: odd names hold dots. */
+static bool text_is(const char *text, const char *db, const char *name)
 {
-	const char *dot = strchr(pattern, '.');
-	if (!dot)
-		return false;
-	struct slice pdb = slice_of(pattern, (size_t)(dot - pattern));
-	bool db_ok = slice_eq_str(pdb, db) || (!literal && slice_eq_str(pdb, "*"));
-	bool name_ok = strcmp(dot + 1, name) == 0 || (!literal && is_star(dot + 1));
-	return db_ok && name_ok;
+	size_t n = strlen(db);
+	return strncmp(text, db, n) == 0 && text[n] == '.' && strcmp(text + n + 1, name) == 0;
 }
 
-static bool excluded(const struct task *t, const char *db, const char *name, bool literal)
+bool task_excludes(const struct task *t, const char *db, const char *name)
+{
+	for (size_t i = 0; i < t->n_excludes; i++) {
+		const char *x = t->excludes[i];
+		if (text_is(x, db, name) || text_is(x, db, "*") || text_is(x, "*", name) ||
+			text_is(x, "*", "*"))
+			return true;
+	}
+	return false;
+}
+
+static bool excluded_by_name(const struct task *t, const char *db, const char *name)
 {
 	for (size_t i = 0; i < t->n_excludes; i++)
-		if (pattern_matches(t->excludes[i], db, name, literal))
+		if (text_is(t->excludes[i], db, name))
 			return true;
 	return false;
 }
@@ -250,7 +256,7 @@ static const struct task_collection *find_entry(const struct task *t,
 		else if (strcmp(l[i].name, name) == 0)
 			return &l[i];
 	}
-	return star && !excluded(t, db, name, false) ? star : NULL;
+	return star && !task_excludes(t, db, name) ? star : NULL;
 }
 
 /* All lists of db_collections under key; *ret_present says whether there is any. */
@@ -281,7 +287,7 @@ bool task_selects(const struct task *t, const char *db, const char *name,
 	if (!found)
 		found = find_in_dbs(t, db, db, name, &own_list);
 	/* A database with a list of its own never falls back to that of "*". */
-	if (!found && !own_list && !excluded(t, db, name, true))
+	if (!found && !own_list && !excluded_by_name(t, db, name))
 		found = find_in_dbs(t, "*", db, name, &star_list);
 	if (ret_info)
 		*ret_info = found;
@@ -322,7 +328,7 @@ void task_map_name(const struct task *t, const char *db, const char *name, char 
 	db = db_or_default(db);
 	for (size_t i = 0; i < t->n_mappings; i++) {
 		const struct task_mapping *m = &t->mappings[i];
-		if (strcmp(db_or_default(m->source_db), db) != 0)
+		if (strcmp(m->source_db, db) != 0)
 			continue;
 		const struct task_pair *p = name && !is_star(name) ? find_pair(m, name) : NULL;
 		if (p && ret_name) {

@@ -85,9 +85,13 @@ char *task_token(const struct task *t);
  * matching entry, borrowed. */
 bool task_selects(const struct task *t, const char *db, const char *name,
 	const struct task_collection **ret_info);
+/* Does the task leave the collection to others? Both parts of an exclude may be "*". */
+bool task_excludes(const struct task *t, const char *db, const char *name);
 /* Does any entry cover the database? */
 bool task_covers_db(const struct task *t, const char *db);
 /* Names on the target; exact pair > database pair > identity. out have cap bytes each. ret_name may
- * be NULL for database operations, which follow database pairs only. */
+ * be NULL for database operations, which follow database pairs only. A mapping without a source
+ * database maps nothing (the reference stores such and never applies them); one without a target
+ * database leads to "default". */
 void task_map_name(const struct task *t, const char *db, const char *name, char *ret_db,
 	char *ret_name, size_t cap);

@@ -1,8 +1,11 @@
 #include "server/address.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "client/milvus/milvus_codec.h"
 
 static const char *skip_scheme(const char *text)
 {
@@ -49,4 +52,21 @@ bool address_split(const char *text, char host[ADDRESS_HOST_BYTES], int *ret_por
 	memcpy(host, text, n);
 	host[n] = '\0';
 	return true;
+}
+
+void address_of_target(const char *uri, char out[ADDRESS_TARGET_BYTES])
+{
+	static const char local[] = "localhost:";
+	struct milvus_address a;
+	struct err none = ERR_INIT;
+
+	snprintf(out, ADDRESS_TARGET_BYTES, "%.255s",
+		milvus_address_parse(&a, uri, &none) ? uri : a.host_port);
+	for (char *p = out; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	if (str_starts(out, local)) {
+		char port[sizeof(":65535")];
+		snprintf(port, sizeof(port), "%s", out + strlen(local));
+		snprintf(out, ADDRESS_TARGET_BYTES, "127.0.0.1:%s", port);
+	}
 }

@@ -9,3 +9,10 @@ enum { ADDRESS_HOST_BYTES = 256 };
  * "https://" and a slash at the end are skipped. false if there is no port of 0...65535 or the host
  * has blanks. */
 bool address_split(const char *text, char host[ADDRESS_HOST_BYTES], int *ret_port);
+
+enum { ADDRESS_TARGET_BYTES = 256 };
+
+/* The one spelling of a Milvus target's address: host:port in lower case, without scheme, slash at
+ * the end or missing port; localhost is 127.0.0.1. Two sessions to one target would be two clocks
+ * on its channels. What is no address stays as it is. */
+void address_of_target(const char *uri, char out[ADDRESS_TARGET_BYTES]);

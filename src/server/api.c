@@ -75,22 +75,30 @@ void api_refuse(struct buf *ret, int code, const char *why, const char *status)
 	put_error(ret, code, slice_str(why));
 }
 
-/* Go's text where a document starts wrong, ours where it goes wrong later. */
-static void unmarshal_error(struct buf *ret, struct slice body, const struct err *pe)
+/* The texts of the reference's decoder (goccy/go-json 0.10.3) for what starts or ends wrong or is no
+ * object; for what is wrong in the middle ours, which names line and column. */
+static void unmarshal_text(struct buf *b, struct slice body, const struct err *pe)
 {
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT(PROBLEM_BYTES);
 	size_t i = 0;
 
 	while (i < body.n && memchr(" \t\r\n", body.p[i], 4))
 		i++;
-	buf_put_str(&b, "fail to unmarshal the request, error: ");
+	uint8_t c = i < body.n ? body.p[i] : 0;
 	if (i == body.n)
-		buf_put_str(&b, "unexpected end of JSON input");
-	else if (body.p[i] > ' ' && body.p[i] < 0x7f && !strchr("{[\"-0123456789tfn", body.p[i]))
-		buf_putf(&b, "invalid character '%c' looking for beginning of value", body.p[i]);
+		buf_put_str(b, "unexpected end of JSON input");
+	else if (c != '{' && c != 'n' && c > ' ' && c < 0x7f)
+		buf_putf(b, "invalid character '%c' looking for beginning of value", c);
 	else
-		buf_put_str(&b, pe->text);
+		buf_put_str(b, pe->text);
+}
+
+static void unmarshal_error(struct buf *ret, struct slice body, const struct err *pe)
+{
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT(PROBLEM_BYTES);
+
+	buf_put_str(&b, "fail to unmarshal the request, error: ");
+	unmarshal_text(&b, body, pe);
 	api_refuse(ret, 500, buf_cstr(&b), "unmarshal_error");
 }
 
@@ -185,38 +193,57 @@ static const struct api_request_row *find_request(const json_t *envelope)
 	return NULL;
 }
 
-/* NULL if the envelope is what it should be. */
-static const char *envelope_fault(const json_t *envelope)
+static const char *type_fault(const json_t *type)
 {
-	if (!json_is_object(envelope) && !json_is_null(envelope))
-		return "expected { character for struct value";
+	switch (json_typeof(type)) {
+	case JSON_OBJECT:
+		return "json: cannot unmarshal object into Go struct field "
+		       "CDCRequest.RequestType of type string";
+	case JSON_ARRAY:
+		return "json: cannot unmarshal array into Go struct field "
+		       "CDCRequest.RequestType of type string";
+	case JSON_INTEGER:
+	case JSON_REAL:
+		return "json: cannot unmarshal number into Go struct field "
+		       "CDCRequest.RequestType of type string";
+	case JSON_TRUE:
+		return "invalid character 't' looking for beginning of value";
+	case JSON_FALSE:
+		return "invalid character 'f' looking for beginning of value";
+	case JSON_STRING:
+	case JSON_NULL:
+		break;
+	}
+	return NULL;
+}
+
+/* False with the error text in pe if the document is no envelope. */
+static bool check_envelope(const json_t *envelope, struct err *pe)
+{
+	if (!json_is_object(envelope))
+		return json_is_null(envelope);
 	const json_t *type = api_member(envelope, "request_type");
 	const json_t *data = api_member(envelope, "request_data");
-	if (type && !json_is_string(type))
-		return "the request_type is not a string";
-	return data && !json_is_object(data) ? "expected { character for map value" : NULL;
+	const char *fault = type ? type_fault(type) : NULL;
+	if (!fault && data && !json_is_object(data))
+		fault = "expected { character for map value";
+	if (fault)
+		(void)err_set(pe, ERR_MALFORMED, "%s", fault);
+	return !fault;
 }
 
 void api_handle(struct api *a, const char *method, struct slice body, struct buf *ret)
 {
 	CLEANUP(json_in_freep)
 	json_t *envelope = NULL;
-	CLEANUP(freep)
-	char *text = NULL;
 	struct err pe = ERR_INIT;
 
 	if (strcmp(method, "POST") != 0) {
 		api_refuse(ret, 405, "only support the POST method", "invalid_method");
 		return;
 	}
-	if (json_in_parse(body, &envelope, &pe)) {
+	if (json_in_parse(body, &envelope, &pe) || !check_envelope(envelope, &pe)) {
 		unmarshal_error(ret, body, &pe);
-		return;
-	}
-	const char *fault = envelope_fault(envelope);
-	if (fault) {
-		text = xasprintf("fail to unmarshal the request, error: %s", fault);
-		api_refuse(ret, 500, text, "unmarshal_error");
 		return;
 	}
 	const struct api_request_row *r = find_request(envelope);

@@ -115,6 +115,17 @@ static void ensure_id(struct task *t)
 	str_random_id(t->id);
 }
 
+/* A name that no Milvus takes selects nothing; "foo*" may be meant as a pattern. */
+static void warn_names(const struct task_collection *l, size_t n, struct buf *warnings)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!api_name_possible(l[i].name))
+			buf_putf(warnings,
+				"%s can't be the name of a collection and selects nothing: names "
+				"are taken literally, only `*` alone stands for all\n",
+				l[i].name);
+}
+
 static enum err_code hand_over(struct api_call *call, struct err *e)
 {
 	CLEANUP(buf_done)
@@ -126,6 +137,10 @@ static enum err_code hand_over(struct api_call *call, struct err *e)
 	ensure_id(call->task);
 	if (api_create_positions(call->task, call->a->c, &pos, &n_pos, e))
 		return e->code;
+	warn_names(call->task->collection_infos, call->task->n_collection_infos, &warnings);
+	for (size_t i = 0; i < call->task->n_dbs; i++)
+		warn_names(call->task->dbs[i].collections, call->task->dbs[i].n_collections,
+			&warnings);
 	CLEANUP(freep)
 	char *id = xstrdup(call->task->id);
 	enum err_code code = en->create(en->arg, TAKE(call->task), pos, n_pos, &warnings, e);

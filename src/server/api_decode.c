@@ -1,11 +1,13 @@
 #include "server/api_decode.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "model/task.h"
 
 enum { ERRORS_MAX = 64, SHOWN_BYTES = 1024 };
@@ -57,6 +59,24 @@ static const char *go_kind(const json_t *j)
 
 static void go_print(struct buf *b, const json_t *j, int depth);
 
+/* Go's %v of a float64, which every number of JSON is there: the fewest digits that read back, with
+ * an exponent from 1e+06 on and below 1e-04. */
+static void go_print_number(struct buf *b, double v)
+{
+	char text[40];
+	int digits = 0;
+
+	do
+		snprintf(text, sizeof(text), "%.*e", digits, v);
+	while (strtod(text, NULL) != v && ++digits < 17);
+	const char *e = strchr(text, 'e');
+	int64_t exponent = 0;
+	if (e && slice_to_i64(slice_str(e + (e[1] == '+' ? 2 : 1)), &exponent) && exponent >= -4 &&
+		exponent < 6)
+		snprintf(text, sizeof(text), "%.*f", MAX(digits - (int)exponent, 0), v);
+	buf_put_str(b, text);
+}
+
 static int by_text(const void *a, const void *b)
 {
 	const char *const *x = a, *const *y = b;
@@ -102,10 +122,8 @@ static void go_print(struct buf *b, const json_t *j, int depth)
 		buf_put_str(b, json_string_value(j));
 		break;
 	case JSON_INTEGER:
-		buf_putf(b, "%lld", (long long)json_integer_value(j));
-		break;
 	case JSON_REAL:
-		buf_putf(b, "%.15g", json_real_value(j));
+		go_print_number(b, json_number_value(j));
 		break;
 	case JSON_TRUE:
 	case JSON_FALSE:

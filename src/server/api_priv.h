@@ -36,6 +36,10 @@ NODISCARD enum err_code api_maintenance(struct api_call *call, struct err *e);
 /* The rules of create, in the order of docs/api.md. */
 NODISCARD enum err_code api_create_validate(
 	const struct task *t, const struct config *c, struct err *e);
+/* Its last part: what name_mapping must be; most is the longest name in bytes. */
+NODISCARD enum err_code api_create_check_mapping(const struct task *t, int64_t most, struct err *e);
+/* Could a collection of a Milvus be called so, or is it "*"? */
+bool api_name_possible(const char *name);
 /* The request's start positions as records of task id, which must be set; the task's own copy of
  * the replicate channel's position is emptied, lest it win over later checkpoints. Freed by
  * store_positions_free. */

@@ -62,9 +62,9 @@ static const struct api_field milvus_fields[] = {
 	SECRET("password", struct task_milvus, password, "older form of `token`"),
 	FLAT("dial_config", &dial, "TLS"),
 	FIELD("channel_num", API_INT, struct task_milvus, channel_num,
-		"number of the target's DML channels"),
+		"number of the target's DML channels; without effect"),
 	FIELD("ignore_partition", API_BOOL, struct task_milvus, ignore_partition,
-		"do not create or drop partitions"),
+		"do not create or drop partitions; rows of one the target lacks go to `_default`"),
 	FIELD("connect_timeout", API_INT, struct task_milvus, connect_timeout,
 		"seconds for the first connection; 0: 5"),
 };
@@ -108,7 +108,8 @@ static const struct api_struct mapping = STRUCT(mapping_fields, sizeof(struct ta
 static const struct api_field rpc_fields[] = {
 	FIELD("name", API_STRING, struct task, rpc_channel,
 		"the source's replicate channel; empty or the one of the configuration"),
-	FIELD("position", API_STRING, struct task, rpc_position, "start position (base64)"),
+	FIELD("position", API_STRING, struct task, rpc_position,
+		"start position (base64), used once"),
 };
 static const struct api_struct rpc = STRUCT(rpc_fields, 0);
 

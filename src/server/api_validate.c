@@ -27,6 +27,8 @@ static enum err_code check_milvus(const struct task_milvus *m, struct err *e)
 			e, ERR_INVALID, "cannot set only one of the milvus username and password");
 	if (m->connect_timeout < 0)
 		return err_set(e, ERR_INVALID, "the milvus connect timeout is less zero");
+	if (m->channel_num < 0)
+		return err_set(e, ERR_INVALID, "the milvus channel num is less zero");
 	return ERR_OK;
 }
 
@@ -121,43 +123,6 @@ static enum err_code check_selection(const struct task *t, int64_t most, struct 
 	return ERR_OK;
 }
 
-static const char *or_default(const char *db)
-{
-	return *db ? db : "default";
-}
-
-/* Two collections of the source must not meet in one of the target. */
-static enum err_code check_mapping_pair(const struct task *t, const struct task_mapping *m,
-	const struct task_pair *p, struct err *e)
-{
-	if (!*p->key || !*p->value)
-		return err_set(e, ERR_INVALID,
-			"the name mapping of %s holds an empty collection name",
-			or_default(m->source_db));
-	for (size_t i = 0; i < t->n_mappings; i++) {
-		const struct task_mapping *o = &t->mappings[i];
-		if (strcmp(or_default(o->target_db), or_default(m->target_db)) != 0)
-			continue;
-		for (size_t k = 0; k < o->n_collections; k++)
-			if (&o->collections[k] != p && strcmp(p->value, "*") != 0 &&
-				strcmp(o->collections[k].value, p->value) == 0)
-				return err_set(e, ERR_INVALID,
-					"the name mapping leads two collections to %s.%s",
-					or_default(m->target_db), p->value);
-	}
-	return ERR_OK;
-}
-
-static enum err_code check_mappings(const struct task *t, struct err *e)
-{
-	for (size_t i = 0; i < t->n_mappings; i++)
-		for (size_t k = 0; k < t->mappings[i].n_collections; k++)
-			if (check_mapping_pair(
-				    t, &t->mappings[i], &t->mappings[i].collections[k], e))
-				return ERR_INVALID;
-	return ERR_OK;
-}
-
 static enum err_code check_size(const struct task *t, struct err *e)
 {
 	size_t names = t->n_collection_infos, pairs = t->n_mappings;
@@ -180,7 +145,7 @@ enum err_code api_create_validate(const struct task *t, const struct config *c, 
 		return err_set(e, ERR_INVALID,
 			"the rpc channel is invalid, the channel name should be the same as the "
 			"source config");
-	if (*t->id && task_names_check_id(t->id, e))
+	if ((*t->id && task_names_check_id(t->id, e)) || task_names_check_repeats(t, e))
 		return ERR_INVALID;
-	return check_mappings(t, e);
+	return api_create_check_mapping(t, c->max_name_length, e);
 }

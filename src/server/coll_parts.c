@@ -146,7 +146,10 @@ static enum err_code bind_one(
 	if (!m->id && coll_describe(c, m, e))
 		return e->code;
 	int64_t id = target_partition(m, p->name);
-	if (!id && !c->run->task->milvus.ignore_partition) {
+	if (!id && c->run->task->milvus.ignore_partition) {
+		/* The rows must go somewhere: held back they would stop their whole channel. */
+		id = target_partition(m, c->run->sv.config->default_partition);
+	} else if (!id) {
 		struct sink_change ch = {.kind = SINK_CREATE_PARTITION,
 			.partition = p->name,
 			.source_partition_id = p->id,
@@ -265,9 +268,6 @@ static void finish_drop(struct coll *c, struct part *p)
 	mutex_lock(&c->mtx);
 	c->drop_pending = drop_left_locked(c);
 	mutex_unlock(&c->mtx);
-	metrics_add(
-		metrics_get(METRIC_api_execute_total, c->run->task->id, "DropPartition", NULL), 1);
-	log_info(&c->log, "partition %s dropped on the target", p->name);
 	job_wake(&c->job, 0); /* a later one of the name may follow */
 }
 
@@ -291,6 +291,13 @@ enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
 
 	if (!p || !coll_reached(c, p->drop_ts))
 		return ERR_OK;
+	*ret_pending = true;
+	if (c->run->task->milvus.ignore_partition) {
+		/* Its rows may stand in the default partition, whose drop message would take all. */
+		log_info(&c->log, "drop of partition %s ignored: ignore_partition", p->name);
+		finish_drop(c, p);
+		return ERR_OK;
+	}
 	enum err_code code = coll_describe(c, &m, e);
 	bool there = !code && p->target_id && target_partition(&m, p->name) == p->target_id;
 	sink_collection_done(&m);
@@ -300,14 +307,17 @@ enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
 		.partition = p->name,
 		.source_partition_id = p->source_id,
 		.ts = p->drop_ts};
-	if (there && !c->run->task->milvus.ignore_partition && coll_change(c, &ch, e)) {
+	if (there && coll_change(c, &ch, e)) {
 		/* The release that came before at the source is on its way through the replicate
 		 * channel. */
 		e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;
 		return e->code;
 	}
-	if (coll_notes(c, MSG_DROP_PARTITION, p))
-		finish_drop(c, p);
-	*ret_pending = true;
+	if (!coll_notes(c, MSG_DROP_PARTITION, p))
+		return ERR_OK;
+	metrics_add(
+		metrics_get(METRIC_api_execute_total, c->run->task->id, "DropPartition", NULL), 1);
+	log_info(&c->log, "partition %s dropped on the target", p->name);
+	finish_drop(c, p);
 	return ERR_OK;
 }

@@ -85,9 +85,15 @@ bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap)
 			continue;
 		if (coll_get_state(o) == COLL_DROPPED)
 			continue;
-		snprintf(ret_why, cap,
-			"the drop of the earlier %.100s.%.100s (source id %" PRId64 ")",
-			o->target_db, o->target_name, o->id);
+		if (strcmp(o->name, c->name) || strcmp(o->db, c->db))
+			snprintf(ret_why, cap,
+				"the target name %.60s.%.60s, which the source's %.60s.%.60s has: "
+				"check name_mapping",
+				o->target_db, o->target_name, o->db, o->name);
+		else
+			snprintf(ret_why, cap,
+				"the drop of the earlier %.100s.%.100s (source id %" PRId64 ")",
+				o->target_db, o->target_name, o->id);
 		turn = false;
 	}
 	mutex_unlock(&r->mtx);

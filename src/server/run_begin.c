@@ -104,6 +104,47 @@ static void warn_uncovered(struct begin *b, struct buf *warnings)
 	catalog_databases_free(list, n);
 }
 
+/* A collection of the task by its name on the target. */
+struct target_name {
+	char text[2 * NAME_BYTES];
+	const struct collection *source;
+};
+
+static int by_text(const void *a, const void *b)
+{
+	const struct target_name *x = a, *y = b;
+	return strcmp(x->text, y->text);
+}
+
+/* Name mappings below a "*": which of them meet only the catalog can tell. */
+static void warn_meetings(
+	struct begin *b, struct collection *const *colls, size_t n, struct buf *warnings)
+{
+	char db[NAME_BYTES], target_db[NAME_BYTES], target[NAME_BYTES];
+	struct target_name *l = NULL;
+	size_t n_l = 0, cap = 0;
+
+	for (size_t i = 0; b->task->n_mappings && i < n; i++) {
+		if (colls[i]->state != OBJECT_CREATED ||
+			!catalog_database_name(b->sv->catalog, colls[i]->db_id, db, sizeof(db)) ||
+			!task_selects(b->task, db, colls[i]->name, NULL))
+			continue;
+		task_map_name(b->task, db, colls[i]->name, target_db, target, NAME_BYTES);
+		mem_grow(&l, &cap, n_l + 1, sizeof(*l));
+		snprintf(l[n_l].text, sizeof(l[n_l].text), "%s.%s", target_db, target);
+		l[n_l++].source = colls[i];
+	}
+	if (n_l)
+		qsort(l, n_l, sizeof(*l), by_text);
+	for (size_t i = 1; i < n_l; i++)
+		if (strcmp(l[i - 1].text, l[i].text) == 0)
+			buf_putf(warnings,
+				"the collections %s and %s of the source would both be %s on the "
+				"target: the later one waits until the other is dropped\n",
+				l[i - 1].source->name, l[i].source->name, l[i].text);
+	free(l);
+}
+
 enum err_code run_resolve_start(const struct services *sv, const struct task *t,
 	struct store_positions **list, size_t *n, struct buf *warnings, struct err *e)
 {
@@ -119,11 +160,12 @@ enum err_code run_resolve_start(const struct services *sv, const struct task *t,
 	}
 	enum err_code code = begin_ops(&b, e);
 	size_t n_colls = catalog_collections(sv->catalog, &colls);
-	for (size_t i = 0; i < n_colls; i++) {
-		if (!code)
-			code = begin_collection(&b, colls[i], e);
+	for (size_t i = 0; i < n_colls && !code; i++)
+		code = begin_collection(&b, colls[i], e);
+	if (!code)
+		warn_meetings(&b, colls, n_colls, warnings);
+	for (size_t i = 0; i < n_colls; i++)
 		collection_unref(colls[i]);
-	}
 	free(colls);
 	if (code)
 		e->code = ERR_SYSTEM;

@@ -1,6 +1,5 @@
 #include "server/target.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "metrics/metrics.h"
 #include "model/ts.h"
 #include "pipeline/worker.h"
+#include "server/address.h"
 #include "server/jobs.h"
 #include "sink/sink_milvus.h"
 #include "store/writer.h"
@@ -20,8 +20,7 @@ enum {
 	CLOCK_RETRY_MS = 1000,
 	FLOOR_AHEAD_MS = 60000,
 	MARK_MS = 5000,
-	KEY_BYTES = 512,
-	ADDRESS_BYTES = 256,
+	KEY_BYTES = 1024,
 	STATUS_BYTES = 600,
 };
 
@@ -33,8 +32,8 @@ struct chan {
 struct target {
 	struct targets *set;
 	int refs; /* under set->mtx */
-	char address[ADDRESS_BYTES];
-	char fields[ADDRESS_BYTES + 16];
+	char address[ADDRESS_TARGET_BYTES];
+	char fields[ADDRESS_TARGET_BYTES + 16];
 	struct log_ctx log;
 	struct sink *remote;
 	struct stop stop;
@@ -58,18 +57,6 @@ struct targets {
 	struct mutex mtx;
 	struct smap by_address;
 };
-
-/* host:port in lower case: one session a target, whatever the spelling of its address, since two
- * clocks on one channel would break the order there. */
-static void normalize(const char *uri, char out[ADDRESS_BYTES])
-{
-	const char *at = strstr(uri, "://");
-	snprintf(out, ADDRESS_BYTES, "%s", at ? at + 3 : uri);
-	for (char *p = out; *p; p++)
-		*p = (char)tolower((unsigned char)*p);
-	for (size_t n = strlen(out); n && out[n - 1] == '/';)
-		out[--n] = '\0';
-}
 
 static void chan_key(const struct target *t, const char *pchannel, char out[KEY_BYTES])
 {
@@ -390,10 +377,10 @@ static void put_session(struct targets *s, struct target **t)
 enum err_code target_get(
 	struct targets *s, const struct task *task, struct target **ret_t, struct err *e)
 {
-	char address[ADDRESS_BYTES];
+	char address[ADDRESS_TARGET_BYTES];
 	CLEANUP(freep) char *uri = task_target(task);
 
-	normalize(uri, address);
+	address_of_target(uri, address);
 	mutex_lock(&s->mtx);
 	struct target *t = smap_get(&s->by_address, address);
 	if (t)

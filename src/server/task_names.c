@@ -2,10 +2,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "server/address.h"
 
 enum { LIST_TEXT_BYTES = 400 };
 
@@ -79,33 +79,27 @@ static bool crossing(struct name a, struct name b, struct name *ret)
 	return true;
 }
 
-/* Is text "<db>.<coll>"? Names are never split at a dot: they may hold some. */
-static bool text_is(const char *text, const char *db, const char *coll)
+/* Does a list of its own keep the database from the one of "*"? */
+static bool has_own_list(const struct names *s, const char *db)
 {
-	size_t n = strlen(db);
-	return strncmp(text, db, n) == 0 && text[n] == '.' && strcmp(text + n + 1, coll) == 0;
-}
-
-/* Does the task leave n to others? */
-static bool task_excludes(const struct task *t, struct name n)
-{
-	for (size_t i = 0; i < t->n_excludes; i++) {
-		const char *x = t->excludes[i];
-		if (text_is(x, n.db, n.coll) || text_is(x, n.db, "*") || text_is(x, "*", n.coll) ||
-			text_is(x, "*", "*"))
+	for (size_t i = 0; i < s->n; i++)
+		if (strcmp(s->l[i].db, db) == 0)
 			return true;
-	}
 	return false;
 }
 
 static bool is_duplicate(struct name n, const struct task *t, const struct names *have)
 {
+	bool all = is_star(n.db) && is_star(n.coll);
+	bool own = !is_star(n.db) && has_own_list(have, n.db);
+
 	for (size_t i = 0; i < have->n; i++) {
 		struct name h = have->l[i];
 		if (same(h, n))
 			return true;
-		bool all = is_star(n.db) && is_star(n.coll);
-		if (!all && has_star(h) && matches(h, n) && !task_excludes(t, n))
+		if (own && is_star(h.db))
+			continue;
+		if (!all && has_star(h) && matches(h, n) && !task_excludes(t, n.db, n.coll))
 			return true;
 	}
 	return false;
@@ -129,17 +123,21 @@ static void names_add(struct names *s, struct name n)
 static void add_excludes(
 	struct names *out, struct name want, const struct task *other, const struct names *have)
 {
+	bool own = !is_star(want.db) && has_own_list(have, want.db);
 	struct name x;
 
 	if (!has_star(want))
 		return;
-	for (size_t k = 0; k < have->n; k++)
-		if (crossing(want, have->l[k], &x) && !same(x, want) && !task_excludes(other, x) &&
-			!listed(out, x))
+	for (size_t k = 0; k < have->n; k++) {
+		if (own && is_star(have->l[k].db))
+			continue;
+		if (crossing(want, have->l[k], &x) && !same(x, want) &&
+			!task_excludes(other, x.db, x.coll) && !listed(out, x))
 			names_add(out, x);
+	}
 }
 
-static enum err_code duplicate_error(const struct names *dups, struct err *e)
+static enum err_code duplicate_error(const struct names *dups, const char *what, struct err *e)
 {
 	CLEANUP(buf_done)
 	struct buf b = BUF_INIT(LIST_TEXT_BYTES);
@@ -148,17 +146,14 @@ static enum err_code duplicate_error(const struct names *dups, struct err *e)
 		buf_putf(&b, "%s%s.%s", i ? " " : "", dups->l[i].db, dups->l[i].coll);
 	bool cut = buf_failed(&b);
 	b.failed = false;
-	return err_set(e, ERR_INVALID,
-		"the collection name is duplicate with existing task, [%s%s]", buf_cstr(&b),
-		cut ? " ..." : "");
+	return err_set(e, ERR_INVALID, "the collection name is duplicate %s, [%s%s]", what,
+		buf_cstr(&b), cut ? " ..." : "");
 }
 
 static bool mapping_covered(const struct names *want, const struct task_mapping *m)
 {
-	const char *db = *m->source_db ? m->source_db : "default";
-
 	for (size_t i = 0; i < MAX(m->n_collections, (size_t)1); i++) {
-		struct name source = {db, m->n_collections ? m->collections[i].key : "*"};
+		struct name source = {m->source_db, m->n_collections ? m->collections[i].key : "*"};
 		bool ok = false;
 		for (size_t k = 0; k < want->n && !ok; k++)
 			ok = matches(want->l[k], source);
@@ -192,19 +187,14 @@ static void set_excludes(struct task *t, const struct names *x)
 /* The target without what does not tell two apart. Two topics of one Kafka are two targets. */
 static char *target_key(const struct task *t)
 {
+	char text[ADDRESS_TARGET_BYTES];
+	CLEANUP(freep)
+	char *uri = task_target(t);
+
 	if (*t->kafka.address)
 		return xasprintf("%s %s", t->kafka.address, t->kafka.topic);
-	char *s = task_target(t);
-	const char *from = strstr(s, "://");
-	size_t n;
-
-	from = from ? from + 3 : s;
-	n = strlen(from);
-	while (n && from[n - 1] == '/')
-		n--;
-	char *key = xstrndup(from, n);
-	free(s);
-	return key;
+	address_of_target(uri, text);
+	return xstrdup(text);
 }
 
 bool task_names_same_target(const struct task *a, const struct task *b)
@@ -214,7 +204,7 @@ bool task_names_same_target(const struct task *a, const struct task *b)
 	CLEANUP(freep)
 	char *y = target_key(b);
 
-	return strcasecmp(x, y) == 0;
+	return strcmp(x, y) == 0;
 }
 
 enum err_code task_names_check(
@@ -242,11 +232,33 @@ enum err_code task_names_check(
 		}
 	}
 	if (dups.n)
-		return duplicate_error(&dups, e);
+		return duplicate_error(&dups, "with existing task", e);
 	if (check_mappings(t, &want, e))
 		return e ? e->code : ERR_INVALID;
 	set_excludes(t, &excludes);
 	return ERR_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct name *x = a, *y = b;
+	int r = strcmp(x->db, y->db);
+	return r ? r : strcmp(x->coll, y->coll);
+}
+
+enum err_code task_names_check_repeats(const struct task *t, struct err *e)
+{
+	CLEANUP(names_done)
+	struct names all = names_of(t);
+	CLEANUP(names_done)
+	struct names dups = {.n = 0};
+
+	if (all.n)
+		qsort(all.l, all.n, sizeof(*all.l), by_name);
+	for (size_t i = 1; i < all.n; i++)
+		if (same(all.l[i - 1], all.l[i]) && !(dups.n && same(dups.l[dups.n - 1], all.l[i])))
+			names_add(&dups, all.l[i]);
+	return dups.n ? duplicate_error(&dups, "in the request", e) : ERR_OK;
 }
 
 bool task_names_equal(const struct task *a, const struct task *b)

@@ -8,8 +8,8 @@
 #include "base/err.h"
 #include "model/task.h"
 
-/* Do both tasks go to the same place? Scheme, letter case and a slash at the end make no
- * difference; of a Kafka target the topic counts too. */
+/* Do both tasks go to the same place? How the address is spelled makes no difference
+ * (address_of_target); of a Kafka target the topic counts too. */
 bool task_names_same_target(const struct task *a, const struct task *b);
 
 /* Checks t against the tasks that exist on its target (others are skipped) and sets t->excludes to
@@ -19,6 +19,10 @@ bool task_names_same_target(const struct task *a, const struct task *b);
  */
 NODISCARD enum err_code task_names_check(
 	struct task *t, struct task *const *existing, size_t n, struct err *e);
+
+/* INVALID if the request names a collection twice: "the collection name is duplicate in the
+ * request, [..]". */
+NODISCARD enum err_code task_names_check_repeats(const struct task *t, struct err *e);
 
 /* Do both ask for the same selection on the same target? For a create with the id of a task that
  * exists. */

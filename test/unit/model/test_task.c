@@ -194,7 +194,10 @@ static void test_mapping_exact_pair_then_database_then_identity(void **state)
 	/* The database pair stands first: order must not matter. */
 	add_mapping(t, "db1", "db1_all");
 	add_pair(add_mapping(t, "db1", "db1_bak"), "foo", "foo2");
-	add_pair(add_mapping(t, "", "moved"), "x", "y");
+	add_pair(add_mapping(t, "default", "moved"), "x", "y");
+	/* As the reference: without a source it maps nothing, without a target it leads to default. */
+	add_pair(add_mapping(t, "", "nowhere"), "z", "y");
+	add_mapping(t, "db4", "");
 	add_pair(add_mapping(t, "db3", "star"), "*", "*");
 
 	maps_to(t, "db1", "foo", "db1_bak", "foo2");
@@ -205,6 +208,7 @@ static void test_mapping_exact_pair_then_database_then_identity(void **state)
 	maps_to(t, "default", "z", "default", "z");
 	maps_to(t, "", "z", "default", "z");
 	maps_to(t, "db3", "any", "star", "any");
+	maps_to(t, "db4", "any", "default", "any");
 	maps_to(t, "db3", "*", "star", "*");
 }
 

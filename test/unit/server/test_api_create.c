@@ -11,94 +11,6 @@
 #include "base/thread.h"
 #include "support/fake_engine.h"
 
-static void test_create_validation(void **state)
-{
-	static const struct {
-		const char *data, *text;
-	} cases[] = {
-		{"{}", "the downstream address is empty"},
-		{"null", "the downstream address is empty"},
-		{"{\"milvus_connect_param\":{\"port\":-1}}", "the downstream address is empty"},
-		{"{" URI ",\"kafka_connect_param\":{\"address\":\"k\",\"topic\":\"t\"}}",
-			"don't support milvus and kafka at the same time now"},
-		{"{\"milvus_connect_param\":{\"port\":1}}", "the milvus host is empty"},
-		{"{\"milvus_connect_param\":{\"host\":\"h\"}}",
-			"the milvus port is less or equal zero"},
-		{"{\"milvus_connect_param\":{\"uri\":\"h\",\"username\":\"u\"}}",
-			"cannot set only one of the milvus username and password"},
-		{"{\"milvus_connect_param\":{\"uri\":\"h\",\"password\":\"u\"}}",
-			"cannot set only one of the milvus username and password"},
-		{"{\"milvus_connect_param\":{\"uri\":\"h\",\"connect_timeout\":-1}}",
-			"the milvus connect timeout is less zero"},
-		{"{\"kafka_connect_param\":{\"address\":\"k\"}}", "the kafka topic is empty"},
-		{"{" URI ",\"buffer_config\":{\"period\":-1,\"size\":-1}}",
-			"the cache period is less zero"},
-		{"{" URI ",\"buffer_config\":{\"size\":-1}}", "the cache size is less zero"},
-		{"{" URI "}", "the collection info is empty"},
-		{"{" URI ",\"collection_infos\":[],\"db_collections\":{}}",
-			"the collection info is empty"},
-		{"{" URI ",\"collection_infos\":[{\"name\":\"a\"}],\"db_collections\":{\"d\":[]}}",
-			"the collection info and db collection info should be only one"},
-		{"{" URI ",\"db_collections\":{\"123456789012345678901\":[{\"name\":\"a\"}]}}",
-			"the db name length exceeds 20 characters, 123456789012345678901"},
-		{"{" URI ",\"db_collections\":{\"d\":[]}}", "empty collection info"},
-		{"{" URI ",\"db_collections\":{\"d\":null}}", "empty collection info"},
-		{"{" URI ",\"collection_infos\":[{\"name\":\"*\",\"positions\":{\"a_1v0\":\"\"}}]}",
-			"the collection name is `*`, the positions should be empty"},
-		{"{" URI
-		 ",\"collection_infos\":[{\"name\":\"a\",\"positions\":{\"by-dev_0\":\"\"}}]}",
-			"the position channel name is not virtual channel, by-dev_0"},
-		{"{" URI ",\"collection_infos\":[{\"name\":\"\"}]}",
-			"there is a collection name that is empty. "},
-		{"{" URI ",\"collection_infos\":[{}]}",
-			"there is a collection name that is empty. "},
-		{"{" URI ",\"collection_infos\":[{\"name\":\"123456789012345678901\"}]}",
-			"there are some collection names whose length exceeds 20 characters, "
-			"[123456789012345678901]"},
-		{"{" URI
-		 ",\"collection_infos\":[{\"name\":\"\"},{\"name\":\"123456789012345678901\"},"
-		 "{\"name\":\"123456789012345678902\"}]}",
-			"there is a collection name that is empty. there are some collection names "
-			"whose "
-			"length exceeds 20 characters, [123456789012345678901 "
-			"123456789012345678902]"},
-		{"{" URI
-		 ",\"collection_infos\":[{\"name\":\"a\"}],\"rpc_channel_info\":{\"name\":\"x\"}}",
-			"the rpc channel is invalid, the channel name should be the same as the "
-			"source "
-			"config"},
-		{"{" URI ",\"collection_infos\":[{\"name\":\"a\"}],\"task_id\":\"a\\nb\"}",
-			"the task_id holds a control character"},
-		{"{" URI ",\"collection_infos\":[{\"name\":\"a\"}],\"name_mapping\":[{\"source_"
-		 "db\":\"x\"}]}",
-			"the collection name in the name mapping is not in the collection info, "
-			"checkout it"},
-		{"{" URI ",\"collection_infos\":[{\"name\":\"*\"}],\"name_mapping\":[{\"collection_"
-		 "mapping\":"
-		 "{\"a\":\"c\",\"b\":\"c\"}}]}",
-			"the name mapping leads two collections to default.c"},
-		{"{" URI ",\"collection_infos\":[{\"name\":\"*\"}],\"name_mapping\":[{\"collection_"
-		 "mapping\":"
-		 "{\"a\":\"\"}}]}",
-			"the name mapping of default holds an empty collection name"},
-		{"{" URI ",\"collection_infos\":[{\"name\":\"a\",\"positions\":{\"p_1vx\":\"\"}}]}",
-			"the vchannel is invalid, p_1vx, err: it is not \\u003cpchannel\\u003e_"
-			"\\u003ccollection id\\u003ev\\u003cshard\\u003e"},
-		{"{" URI
-		 ",\"collection_infos\":[{\"name\":\"a\",\"positions\":{\"p_1v0\":\"\",\"q_2v1\":"
-		 "\"\"}}]}",
-			"the channel position info should be in the same collection"},
-		{"{" URI ",\"collection_infos\":[{\"name\":\"a\",\"positions\":{\"p_1v0\":\"\"}},"
-		 "{\"name\":\"b\",\"positions\":{\"p_1v0\":\"\"}}]}",
-			"the positions of a and b name the same collection"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		ask_expect_fail("create", cases[i].data, 400, cases[i].text);
-	assert_int_equal(fake_engine.n, 0);
-}
-
 static void test_create_500(void **state)
 {
 	static const char good[] = "{" URI ",\"collection_infos\":[{\"name\":\"a\"}]}";
@@ -278,7 +190,6 @@ static void test_create_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_create_validation),
 		T(test_create_500),
 		T(test_create_makes_an_id),
 		T(test_create_many),

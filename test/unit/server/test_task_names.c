@@ -123,6 +123,58 @@ SCENARIO(test_left_to_a_wider_one, "+default/foo:ok", "+default/*:ex default.foo
 SCENARIO(test_dots_in_names, "+a/b.c:ok", "+a/b:ok", "+a/*:ex a.b.c a.b", "+a/b.c:dup [a.b.c]",
 	"+a/.:dup [a..]", "-a/b.c", "+a/b.c:ok")
 
+/* A database with a list of its own takes nothing from that of "*". */
+SCENARIO(test_own_lists, "+*/* db/foo:ok", "+db/bar:ok", "+db/foo:dup [db.foo]",
+	"+db2/x:dup [db2.x]")
+SCENARIO(test_own_lists_wide, "+*/* db/foo:ok", "+db/*:ex db.foo", "+db/x:dup [db.x]")
+/* Neither is read in 2.2.2 of the reference, whose tasks have one name each. */
+SCENARIO(test_names_beside_a_star, "+a/* a/foo:ok", "+a/bar:dup [a.bar]", "+a/foo:dup [a.foo]",
+	"+b/foo b/*:ok", "+*/*:ex a.* a.foo b.foo b.*")
+/* What the narrow task left stays left, so that it can be made again. */
+SCENARIO(test_left_stays_left, "+default/foo:ok", "+default/*:ex default.foo", "-default/foo",
+	"+default/bar:dup [default.bar]", "+default/foo:ok", "-default/*",
+	"+default/*:ex default.foo")
+
+static void test_repeats(void **state)
+{
+	CLEANUP(task_freep)
+	struct task *t = make("a/x a/y b/x a/x a/x /z default/z", "http://h:19530");
+	CLEANUP(task_freep)
+	struct task *good = make("a/x a/* */x */*", "http://h:19530");
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(task_names_check_repeats(good, &e), ERR_OK);
+	assert_int_equal(task_names_check_repeats(t, &e), ERR_INVALID);
+	assert_string_equal(e.text, "the collection name is duplicate in the request, [a.x]");
+}
+
+static void test_address_spellings(void **state)
+{
+	static const char *const same[] = {
+		"http://h:19530", "http://H:19530/", "h:19530", "h", "http://h", "https://h:19530"};
+	static const char *const other[] = {"http://h:19531", "https://h", "http://h2:19530"};
+	struct task *a = make("default/foo", same[0]);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(same); i++) {
+		CLEANUP(task_freep)
+		struct task *b = make("default/foo", same[i]);
+		assert_true(task_names_same_target(a, b));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(other); i++) {
+		CLEANUP(task_freep)
+		struct task *b = make("default/foo", other[i]);
+		assert_false(task_names_same_target(a, b));
+	}
+	task_free(a);
+	a = make("default/foo", "http://localhost:1");
+	struct task *c = make("default/foo", "127.0.0.1:1");
+	assert_true(task_names_same_target(a, c));
+	task_free(a);
+	task_free(c);
+}
+
 static void test_targets_are_apart(void **state)
 {
 	struct task *a = make("default/foo", "http://h:19530");
@@ -204,7 +256,7 @@ static void test_mappings_are_covered(void **state)
 	check_mapping("db/*", "db", NULL, true);
 	check_mapping("*/*", "db", NULL, true);
 	check_mapping("*/foo", "db", "foo", true);
-	check_mapping("default/foo", "", "foo", true);
+	check_mapping("default/foo", "default", "foo", true);
 	check_mapping("db/a db/foo", "db", "foo", true);
 	check_mapping("db/a.b", "db", "a.b", true);
 }
@@ -240,6 +292,12 @@ int main(void)
 		cmocka_unit_test(test_crossing_already_left),
 		cmocka_unit_test(test_left_to_a_wider_one),
 		cmocka_unit_test(test_dots_in_names),
+		cmocka_unit_test(test_own_lists),
+		cmocka_unit_test(test_own_lists_wide),
+		cmocka_unit_test(test_names_beside_a_star),
+		cmocka_unit_test(test_left_stays_left),
+		cmocka_unit_test(test_repeats),
+		cmocka_unit_test(test_address_spellings),
 		cmocka_unit_test(test_targets_are_apart),
 		cmocka_unit_test(test_topics_are_targets),
 		cmocka_unit_test(test_user_role_once),
