@@ -7,6 +7,9 @@
 #include "server/cli.h"
 #include "server/docs.h"
 #include "server/server.h"
+#include "server/tool_count.h"
+#include "server/tool_inspect.h"
+#include "server/tool_positions.h"
 
 enum { TEXT_BYTES = 1 << 20, ARENAS = 2 };
 
@@ -53,6 +56,12 @@ int main(int argc, char **argv)
 			return CLI_USAGE_ERROR;
 		}
 		break;
+	case CLI_POSITIONS:
+		return tool_positions_main(&cli);
+	case CLI_COUNT:
+		return tool_count_main(&cli);
+	case CLI_INSPECT:
+		return tool_inspect_main(&cli);
 	case CLI_DONE:
 		break;
 	}

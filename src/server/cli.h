@@ -9,6 +9,9 @@ enum cli_command {
 	CLI_SERVER,
 	CLI_CHECK_CONFIG,
 	CLI_PRINT_DOCS,
+	CLI_POSITIONS,
+	CLI_COUNT,
+	CLI_INSPECT,
 	CLI_DONE, /* not in the table: out holds all there is to say */
 };
 

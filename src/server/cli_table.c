@@ -2,6 +2,52 @@
  * a case in main. */
 #include "server/cli.h"
 
+#define OPTIONS_COLLECTION                                                                         \
+	{"--db", CLI_TEXT, "NAME", "database of --collection; default: default"},                  \
+		{"--collection", CLI_TEXT, "NAME",                                                 \
+			"a collection of the source, the newest of that name"},                    \
+	{                                                                                          \
+		"--collection-id", CLI_NUMBER, "ID", "the same by its id"                          \
+	}
+#define OPTION_JSON                                                                                \
+	{                                                                                          \
+		"--json", CLI_FLAG, NULL, "print JSON"                                             \
+	}
+#define OPTIONS_CHANNEL                                                                            \
+	{"--channel", CLI_TEXT, "NAME", "one pchannel or vchannel, or the replicate channel"},     \
+		{"--task", CLI_TEXT, "ID", "the channels of a task, from its stored positions"},   \
+	{                                                                                          \
+		"--from", CLI_TEXT, "POSITION",                                                    \
+			"earliest, latest or a base64 MsgPosition instead of the start"            \
+	}
+
+static const struct cli_option positions_options[] = {
+	OPTIONS_COLLECTION,
+	{"--latest", CLI_FLAG, NULL, "where the queue ends now instead of the collection's start"},
+	{"--decode", CLI_TEXT, "POSITION", "tell what a base64 position says; asks no peer"},
+	OPTION_JSON,
+	{.name = NULL},
+};
+
+static const struct cli_option count_options[] = {
+	OPTIONS_COLLECTION,
+	OPTIONS_CHANNEL,
+	{"--csv", CLI_FLAG, NULL, "list all primary keys instead: op,collection_id,ts,key"},
+	OPTION_JSON,
+	{.name = NULL},
+};
+
+static const struct cli_option inspect_options[] = {
+	OPTIONS_COLLECTION,
+	OPTIONS_CHANNEL,
+	{"--limit", CLI_NUMBER, "N", "stop after N messages"},
+	{"--follow", CLI_FLAG, NULL, "go on when the end is reached, until interrupted"},
+	{"--ticks", CLI_FLAG, NULL, "show time ticks too"},
+	{"--keys", CLI_NUMBER, "N", "primary keys shown of a message; default 3"},
+	OPTION_JSON,
+	{.name = NULL},
+};
+
 const struct cli_row cli_rows[] = {
 	{CLI_SERVER, "server", .help = "replicate and serve the API (without a command too)"},
 	{CLI_CHECK_CONFIG, "check-config",
@@ -9,5 +55,17 @@ const struct cli_row cli_rows[] = {
 	{CLI_PRINT_DOCS, "print-docs", .words = "PAGE", .word_needed = true,
 		.help = "print a page made from the code",
 		.more = "PAGE is config, sample, metrics or api.\n"},
+	{CLI_POSITIONS, "positions", .help = "print the start positions of a collection",
+		.more = "For the positions of a create request. Reads the source's etcd (and with "
+			"--latest its queue).\n",
+		.options = positions_options},
+	{CLI_COUNT, "count", .help = "count messages and rows of channels of the source",
+		.more = "From the start (of a collection), the stored positions (of a task) or "
+			"--from "
+			"to the end\nof the topic as it is now. Reads only.\n",
+		.options = count_options},
+	{CLI_INSPECT, "inspect", .help = "print the messages of channels of the source",
+		.more = "From the same places as count, one line a message. Reads only.\n",
+		.options = inspect_options},
 	{.name = NULL},
 };

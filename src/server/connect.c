@@ -37,6 +37,15 @@ enum err_code connect_store(const struct config *c, struct grpc *g, struct etcd 
 	return err_set(e, ERR_UNSUPPORTED, "metaStoreConfig.storeType: this store is not known");
 }
 
+/* Stores of a server by itself keep no file of ours locked, and reading changes nothing there. */
+enum err_code connect_store_read(const struct config *c, struct grpc *g, struct etcd **ret_etcd,
+	struct store **ret_store, struct err *e)
+{
+	if (c->store_kind == CONFIG_STORE_SQLITE)
+		return store_sqlite_open_read(c->sqlite_path, c->store_root_path, ret_store, e);
+	return connect_store(c, g, ret_etcd, ret_store, e);
+}
+
 enum err_code connect_mq(const struct config *c, struct mq **ret_q, struct err *e)
 {
 	struct mq_kafka_opts ko = {.address = c->kafka_address,

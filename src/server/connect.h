@@ -16,6 +16,9 @@ NODISCARD enum err_code connect_etcd(
 /* *ret_etcd is what an etcd metastore stands on, to be closed after the store; else untouched. */
 NODISCARD enum err_code connect_store(const struct config *c, struct grpc *g,
 	struct etcd **ret_etcd, struct store **ret_store, struct err *e);
+/* The same for reading only, beside a server that uses it. */
+NODISCARD enum err_code connect_store_read(const struct config *c, struct grpc *g,
+	struct etcd **ret_etcd, struct store **ret_store, struct err *e);
 /* The source's message queue. */
 NODISCARD enum err_code connect_mq(const struct config *c, struct mq **ret_q, struct err *e);
 /* NULL is fine. */

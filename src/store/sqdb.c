@@ -319,16 +319,49 @@ static enum err_code open_all(struct sqdb *db, struct err *e)
 	return check_schema(db, e);
 }
 
-enum err_code sqdb_open(struct sqdb *db, const char *path, struct err *e)
+static enum err_code open_for_reading(struct sqdb *db, struct err *e)
+{
+	struct stat st;
+	int64_t app;
+
+	if (stat(db->path, &st))
+		return err_set(e, ERR_NOT_FOUND, "there is no SQLite file %s", db->path);
+	db->dev = st.st_dev;
+	db->ino = st.st_ino;
+	int rc =
+		sqlite3_open_v2(db->path, &db->h, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+	if (rc != SQLITE_OK)
+		return db_err(db, rc, e);
+	sqlite3_busy_timeout(db->h, BUSY_MS);
+	if (query_int(db, "PRAGMA application_id", &app, e))
+		return e->code;
+	return app == APPLICATION_ID
+		       ? check_schema(db, e)
+		       : err_set(e, ERR_INVALID, "SQLite file %s belongs to another program",
+				 db->path);
+}
+
+static enum err_code open_with(struct sqdb *db, const char *path,
+	enum err_code (*open_it)(struct sqdb *, struct err *), struct err *e)
 {
 	struct err mine = ERR_INIT;
 
 	*db = (struct sqdb){.lock_fd = -1, .path = resolve(path, &mine)};
-	if (!db->path || open_all(db, &mine)) {
+	if (!db->path || open_it(db, &mine)) {
 		sqdb_close(db);
 		return err_set_origin(e, mine.code, mine.origin, "%s", mine.text);
 	}
 	return ERR_OK;
+}
+
+enum err_code sqdb_open(struct sqdb *db, const char *path, struct err *e)
+{
+	return open_with(db, path, open_all, e);
+}
+
+enum err_code sqdb_open_read(struct sqdb *db, const char *path, struct err *e)
+{
+	return open_with(db, path, open_for_reading, e);
 }
 
 void sqdb_close(struct sqdb *db)

@@ -22,6 +22,9 @@ struct sqdb {
  * DENIED: read-only; MALFORMED: not a database or damaged; INVALID: another program's database;
  * UNSUPPORTED: written by a newer version. *db needs no close on failure. */
 NODISCARD enum err_code sqdb_open(struct sqdb *db, const char *path, struct err *e);
+/* Opens an existing file for reading, beside a server that uses it: no lock, nothing is created or
+ * changed. NOT_FOUND if there is none; else as above. */
+NODISCARD enum err_code sqdb_open_read(struct sqdb *db, const char *path, struct err *e);
 /* *db may be zeroed. */
 void sqdb_close(struct sqdb *db);
 /* Is the file still where it was? SQLite goes on writing to a removed one, and all would be lost.

@@ -473,11 +473,12 @@ static const struct store_ops sqlite_ops = {
 	.close = sq_close,
 };
 
-enum err_code store_sqlite_open(
-	const char *path, const char *root_path, struct store **ret, struct err *e)
+static enum err_code open_with(const char *path, const char *root_path,
+	enum err_code (*open_it)(struct sqdb *, const char *, struct err *), struct store **ret,
+	struct err *e)
 {
 	struct store_sqlite *me = xcalloc(1, sizeof(*me));
-	enum err_code code = sqdb_open(&me->db, path, e);
+	enum err_code code = open_it(&me->db, path, e);
 
 	if (code) {
 		free(me);
@@ -488,4 +489,16 @@ enum err_code store_sqlite_open(
 	mutex_init(&me->mtx, "store sqlite");
 	*ret = &me->st;
 	return ERR_OK;
+}
+
+enum err_code store_sqlite_open(
+	const char *path, const char *root_path, struct store **ret, struct err *e)
+{
+	return open_with(path, root_path, sqdb_open, ret, e);
+}
+
+enum err_code store_sqlite_open_read(
+	const char *path, const char *root_path, struct store **ret, struct err *e)
+{
+	return open_with(path, root_path, sqdb_open_read, ret, e);
 }

@@ -41,6 +41,22 @@ static void put_keys(struct buf *b, int64_t first, size_t n)
 	buf_done(&field);
 }
 
+/* num_rows and primary_keys{int_id{packed}} of a delete. */
+static void put_ids(struct buf *b, int64_t first, size_t n)
+{
+	struct buf data = BUF_INIT(1 << 20), longs = BUF_INIT(1 << 20), ids = BUF_INIT(1 << 20);
+
+	for (size_t i = 0; i < n; i++)
+		wire_put_varint(&data, (uint64_t)first + i);
+	wire_put_bytes(&longs, 1, buf_slice(&data));
+	wire_put_bytes(&ids, 1, buf_slice(&longs));
+	wire_put_i64(b, 11, (int64_t)n);
+	wire_put_bytes(b, 12, buf_slice(&ids));
+	buf_done(&data);
+	buf_done(&longs);
+	buf_done(&ids);
+}
+
 void dml_make_rows(struct buf *b, int type, int64_t msg_id, const char *shard, int64_t collection,
 	int64_t partition, const uint64_t *ts, size_t n_ts, int64_t first_key)
 {
@@ -56,10 +72,12 @@ void dml_make_rows(struct buf *b, int type, int64_t msg_id, const char *shard, i
 		wire_put_varint(&times, ts[i]);
 	wire_put_bytes(b, 10, buf_slice(&times));
 	buf_done(&times);
-	if (type == 400)
+	if (type == 400) {
 		put_keys(b, first_key, n_ts);
-	if (type == 400)
 		wire_put_i64(b, 14, (int64_t)n_ts);
+	} else {
+		put_ids(b, first_key, n_ts);
+	}
 }
 
 void dml_make_drop(struct buf *b, int type, uint64_t ts, int64_t collection, int64_t partition)

@@ -6,8 +6,8 @@
 
 enum { DML_MAKE_KEY_FIELD = 100 };
 
-/* An InsertRequest or DeleteRequest with rows of the given times; an insert's int64 keys count up
- * from first_key. */
+/* An InsertRequest or DeleteRequest with rows of the given times; int64 keys count up from
+ * first_key. */
 void dml_make_rows(struct buf *b, int type, int64_t msg_id, const char *shard, int64_t collection,
 	int64_t partition, const uint64_t *ts, size_t n_ts, int64_t first_key);
 /* A DropCollection or DropPartition message. */
