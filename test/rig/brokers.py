@@ -23,7 +23,8 @@ def _java() -> str:
 class Kafka(Part):
     """One broker that is its own controller.
 
-    options: secure (more listeners, see LISTENERS, and users), properties (added to server.properties).
+    options: secure (more listeners, see LISTENERS, and users), properties (added to server.properties),
+    through (address of a proxy in front of it: who comes in at through_address is told to connect there).
     """
 
     kind = "kafka"
@@ -89,6 +90,11 @@ class Kafka(Part):
             "listener.name.mutual.ssl.client.auth": "required",
         })
 
+    @property
+    def through_address(self) -> str:
+        """Where a proxy has to connect to."""
+        return f"127.0.0.1:{self.port(6)}"
+
     def prepare(self) -> None:
         data = self.path("data")
         properties = {
@@ -111,6 +117,10 @@ class Kafka(Part):
         }
         if self.options.get("secure"):
             self._secure(properties)
+        if through := self.options.get("through"):
+            properties["listeners"] += f",THROUGH://{self.through_address}"
+            properties["advertised.listeners"] += f",THROUGH://{through}"
+            properties["listener.security.protocol.map"] += ",THROUGH:PLAINTEXT"
         properties.update(self.options.get("properties", {}))
         self.path("server.properties").write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
         if not data.is_dir():  # what "kafka-storage format" writes, without a JVM to write it
@@ -155,7 +165,9 @@ class Pulsar(Part):
 
     options: tls (server: a second port with TLS; mutual: one that asks for a certificate of ours;
     cert: the server's certificate, default "server"), token (secret or pair: every connection must
-    show a token of the rig; roles other than ROLES may do nothing), conf (added to standalone.conf).
+    show a token of the rig; roles other than ROLES may do nothing), through (address of a proxy in front
+    of it: who comes in at through_address is told to connect there), server_jit (see command), conf (added
+    to standalone.conf).
     """
 
     kind = "pulsar"
@@ -206,6 +218,11 @@ class Pulsar(Part):
     def web_address(self) -> str:
         return f"127.0.0.1:{self.port(1)}"
 
+    @property
+    def through_address(self) -> str:
+        """Where a proxy has to connect to."""
+        return f"127.0.0.1:{self.port(4)}"
+
     def prepare(self) -> None:
         conf = {
             "brokerServicePort": self.port(),
@@ -239,12 +256,18 @@ class Pulsar(Part):
             conf.update(self._tls())
         if self.options.get("token"):
             conf.update(self._users())
+        if through := self.options.get("through"):
+            conf["internalListenerName"] = "direct"
+            conf["advertisedListeners"] = f"direct:{self.url},through:pulsar://{through}"
+            conf["bindAddresses"] = f"through:pulsar://{self.through_address}"
         conf.update(self.options.get("conf", {}))
         self.path("standalone.conf").write_text("".join(f"{k}={v}\n" for k, v in conf.items()))
 
     def command(self) -> list[str]:
         opens = [arg for name in self.opened for arg in ("--add-opens", f"{name}=ALL-UNNAMED")]
-        return [_java(), "-Xmx1g", "-XX:MaxDirectMemorySize=1g", "-XX:-UsePerfData",
+        # the first compiler alone halves the CPU time of a start, which is what tests need most
+        jit = [] if self.options.get("server_jit") else ["-XX:TieredStopAtLevel=1"]
+        return [_java(), "-Xmx1g", "-XX:MaxDirectMemorySize=1g", "-XX:+UseSerialGC", "-XX:-UsePerfData", *jit,
                 "-cp", f"{cache.peer('pulsar')}/*", *opens, "-Dio.netty.tryReflectionSetAccessible=true",
                 "org.apache.pulsar.PulsarStandaloneStarter", "-c", str(self.path("standalone.conf")),
                 "-nss", "-nfw", "--metadata-dir", str(self.path("meta")),

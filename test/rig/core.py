@@ -19,11 +19,12 @@ from .certs import Certs
 from .milvus import Milvus
 from .part import Part, RigError
 from .process import Process, Watchdog
+from .proxy import Proxy
 from .server import Cdc, default_binary
 from .stores import Etcd, MariaDB
 
-KINDS = {part.kind: part for part in (Etcd, Kafka, Pulsar, MariaDB, Milvus, Cdc)}
-BASE_KINDS = ("etcd", "kafka", "pulsar", "mariadb")  # what the others need until their end
+KINDS = {part.kind: part for part in (Etcd, Kafka, Pulsar, MariaDB, Proxy, Milvus, Cdc)}
+BASE_KINDS = ("etcd", "kafka", "pulsar", "mariadb", "proxy")  # what the others need until their end
 
 
 def together(*calls: Callable[[], object]) -> list:
@@ -86,6 +87,10 @@ class Rig:
 
     def mariadb(self, name: str = "mariadb", **options) -> MariaDB:
         return self._start(MariaDB, name, options)
+
+    def proxy(self, name: str = "proxy", to: str = "") -> Proxy:
+        """A proxy that breaks connections on command, in front of the address to."""
+        return self._start(Proxy, name, {"to": to})
 
     def milvus(self, name: str, mq: str = "kafka", target: bool = False, dml_channels: int = 16,
                auth: bool = False, tls: int = 0, etcd: str = "etcd", broker: str = "", **options) -> Milvus:
