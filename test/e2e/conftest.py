@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
 
-from rig import Rig
+from queues import queue_of
+from rig import Rig, together
+
+QUEUES = ("kafka", "pulsar")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--queue", default=os.environ.get("MILVUS_CDC_QUEUE"), choices=QUEUES,
+                     help="the queue of the source in every test; without it Kafka, and both in those marked both_queues")
+
+
+def pytest_generate_tests(metafunc):
+    """Tests of one queue stand together, so the peers change once."""
+    if "queue" not in metafunc.fixturenames:
+        return
+    asked = metafunc.config.getoption("--queue")
+    both = metafunc.definition.get_closest_marker("both_queues")
+    names = [asked] if asked else QUEUES if both else QUEUES[:1]
+    metafunc.parametrize("queue", names, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def rig():
-    """etcd, Kafka, a source and a target Milvus; gone when this process is, however it ends."""
+def queue(request) -> str:
+    """What the source writes to: kafka or pulsar."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def rig(queue):
+    """etcd, the queue, a source and a target Milvus; gone when this process is, however it ends.
+
+    The target is on Kafka always: what is known of it does not depend on the source's queue.
+    """
     with Rig() as rig:
-        rig.pair(dml_channels=16)
+        if queue == "pulsar":
+            proxy = rig.proxy("wire")
+            together(rig.etcd, rig.kafka, lambda: rig.pulsar(through=proxy.address))
+            proxy.target(rig.part("pulsar").through_address)
+        rig.pair(mq=queue, target_mq="kafka", dml_channels=16)
         yield rig
 
 
@@ -29,6 +61,12 @@ def target(rig):
     """The target Milvus; its pymilvus alias is "target"."""
     rig.part("target").connect()
     return rig.part("target")
+
+
+@pytest.fixture
+def mq(source):
+    """The source's queue, to write to and to look at by hand."""
+    return queue_of(source)
 
 
 @pytest.fixture

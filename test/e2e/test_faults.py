@@ -8,6 +8,8 @@ import pytest
 from helpers import fresh, simple, wait_collection, wait_equal, wait_until
 from test_tasks import Load, only
 
+pytestmark = pytest.mark.both_queues
+
 
 @pytest.fixture
 def loaded(cdc, source, target):
@@ -40,10 +42,10 @@ def test_target_killed(loaded, target):
     assert cdc.get(task)["state"] == "Running"
 
 
-def test_kafka_restarted(loaded, rig, source, target):
+def test_queue_restarted(loaded, mq, source, target):
     cdc, task, collection, copy, load = loaded
     load.stop()
-    rig.part("kafka").restart()
+    mq.part.restart()
     again = Load(collection, load.key)
     wait_until(lambda: again.key > load.key + 300 or again.error, 90, "the source takes rows again")
     again.stop()

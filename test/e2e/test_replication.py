@@ -1,12 +1,13 @@
 """What is done on a real source appears on a real target: rows of every type, and every operation."""
 
 import pytest
-from kafka import KafkaProducer
 from pymilvus import Collection, CollectionSchema, DataType, FieldSchema, connections, db, utility
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from helpers import (all_types, fill, fresh, rows_of, simple, wait_collection, wait_equal, wait_until)
 from replicate import stamp
+
+pytestmark = pytest.mark.both_queues
 
 
 @pytest.fixture
@@ -122,17 +123,14 @@ def test_index_load_release_flush(task, source, target):
     wait_until(lambda: not copy.indexes, 10, "the index is dropped")
 
 
-def tell(source, rig, request, msg_type: int) -> None:
+def tell(source, mq, request, msg_type: int) -> None:
     """Writes an operation into the source's replicate channel as its proxy would."""
-    broker = source.options["broker"]
     request.base.msg_type = msg_type
     request.base.timestamp = stamp(source)
-    producer = KafkaProducer(bootstrap_servers=rig.part(broker).address)
-    producer.send(source.replicate_channel, request.SerializeToString(), partition=0).get(10)
-    producer.close()
+    mq.send(source.replicate_channel, request.SerializeToString())
 
 
-def test_load_partitions(task, rig, source, target):
+def test_load_partitions(task, mq, source, target):
     """A 2.3.5 source does not write partition loads into its channel (2.4 does): told by hand."""
     collection = simple("source", load=False)
     part = collection.create_partition("p")
@@ -144,12 +142,12 @@ def test_load_partitions(task, rig, source, target):
         return utility.load_state(collection.name, partition_names=[name], using="target").name
 
     part.load()
-    tell(source, rig, milvus_pb2.LoadPartitionsRequest(
+    tell(source, mq, milvus_pb2.LoadPartitionsRequest(
         collection_name=collection.name, partition_names=["p"], replica_number=1), common_pb2.LoadPartitions)
     wait_until(lambda: state("p") == "Loaded", 30, "the partition is loaded on the target")
     assert state("_default") == "NotLoad"
     part.release()
-    tell(source, rig, milvus_pb2.ReleasePartitionsRequest(
+    tell(source, mq, milvus_pb2.ReleasePartitionsRequest(
         collection_name=collection.name, partition_names=["p"]), common_pb2.ReleasePartitions)
     wait_until(lambda: state("p") == "NotLoad", 20, "the partition is released")
 

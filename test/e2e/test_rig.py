@@ -45,15 +45,16 @@ def test_target_refuses_rows_of_users(target):
         fill(collection, range(3))
 
 
-def test_replicate_topic_exists(rig, source):
+@pytest.mark.both_queues
+def test_replicate_topic_exists(mq, source):
     collection = simple(source.name)
-    kafka = rig.part("kafka")
-    assert source.replicate_channel in kafka.topics()
-    before = kafka.ends(source.replicate_channel)[1]
+    assert source.replicate_channel in mq.topics()
+    before = mq.end(source.replicate_channel)
     collection.release()
-    wait_until(lambda: kafka.ends(source.replicate_channel)[1] > before, 10, "the release is in the topic")
+    wait_until(lambda: mq.end(source.replicate_channel) > before, 10, "the release is in the topic")
 
 
+@pytest.mark.both_queues
 def test_source_keeps_rows_over_kill(source):
     collection = simple(source.name)
     fill(collection, range(100))

@@ -7,6 +7,8 @@ from pymilvus import Collection, connections, db, utility
 
 from helpers import fill, fresh, rows_of, simple, wait_collection, wait_equal, wait_until
 
+pytestmark = pytest.mark.both_queues
+
 
 def only(name: str) -> dict:
     return {"default": [{"name": name}]}

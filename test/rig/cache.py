@@ -104,4 +104,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or ["milvus", "kafka"]))
+    sys.exit(main(sys.argv[1:] or ["milvus", "kafka", "pulsar"]))
