@@ -57,8 +57,8 @@ void coll_set_state(struct coll *c, enum coll_state s, const char *why)
 	retry_reset(&c->backoff);
 	log_at(&c->log, s == COLL_FAILED ? LOG_ERROR : LOG_INFO, "%s -> %s: %s", state_names[old],
 		state_names[s], why);
-	if (s == COLL_DROPPED || s == COLL_RUNNING)
-		run_wake_all(c->run);
+	if (s == COLL_DROPPED)
+		run_wake_turn(c->run, c);
 }
 
 void coll_fail(struct coll *c, const char *fmt, ...)

@@ -47,7 +47,7 @@ static int64_t step_waiting(struct coll *c)
 	if (!run_turn_of(c->run, c, why, sizeof(why)) ||
 		!run_db_ready(c->run, c->db_id, why, sizeof(why))) {
 		coll_waits(c, "%s", why);
-		return IDLE_MS; /* woken earlier by run_wake_all */
+		return IDLE_MS; /* woken earlier by run_wake_turn or run_wake_db */
 	}
 	coll_set_state(c, COLL_CREATING, c->recorded ? "known from an earlier run" : "its turn");
 	return 0;

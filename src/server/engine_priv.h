@@ -1,4 +1,8 @@
-/* The inside of the engine, shared by engine.c and engine_status.c. */
+/* The inside of the engine:
+ *   engine.c            the list of tasks, their runs, start and stop of the whole
+ *   engine_load.c       the stored tasks at the start
+ *   engine_requests.c   what the API asks for
+ *   engine_status.c     status page and gauges */
 #pragma once
 
 #include "base/mutex.h"
@@ -7,11 +11,19 @@
 #include "server/engine.h"
 #include "server/msglog.h"
 
+enum { ENGINE_STOP_MS = 5000 };
+
+/* The reference's text; a task stored as Paused with it stays so over a restart. */
+#define ENGINE_MANUAL_PAUSE "manually pause through http interface"
+
 struct etask {
-	struct task *task; /* changed only by who holds busy, under engine->mtx where shown */
+	struct task *task; /* changed only by who holds busy, and under engine->mtx */
 	struct target *target;
-	struct run *run; /* NULL while paused */
+	/* under engine->mtx */
+	struct run *run; /* NULL while paused or being stopped */
+	int readers;     /* use run: it is not stopped before they are gone */
 	bool busy;       /* a request works on it */
+	bool hidden;     /* being created: get and list do not show it */
 };
 
 struct engine {
@@ -31,4 +43,33 @@ struct engine {
 
 /* Ids in order, heap; the caller frees each and the array. */
 char **engine_ids(struct engine *en, size_t *ret_n);
+/* NULL if there is none. */
+struct etask *engine_find_locked(struct engine *en, const char *id) REQUIRES(en->mtx);
+/* NOT_FOUND, or what the engine waits for before it can tell. */
+enum err_code engine_absent_locked(struct engine *en, const char *id, struct err *e)
+	REQUIRES(en->mtx);
+/* The task for one request: others that change it wait. Also BUSY after a minute. */
+NODISCARD enum err_code engine_acquire(
+	struct engine *en, const char *id, struct etask **ret, struct err *e);
+void engine_release(struct engine *en, struct etask *t);
+/* Takes task; the new entry is busy, and shown to get and list unless hidden. */
+struct etask *engine_add(struct engine *en, struct task *task, bool hidden);
+/* Frees t, which has no run and is busy for the caller. */
+void engine_take_out(struct engine *en, struct etask *t);
+/* Publishes and logs; t is busy for the caller. */
+void engine_set_task(struct engine *en, struct etask *t, enum task_state s, const char *reason);
+/* Stores it; the caller publishes. */
+NODISCARD enum err_code engine_persist_state(struct engine *en, struct etask *t, enum task_state s,
+	const char *reason, bool user_paused, struct err *e);
+
+/* Runs; t is busy for the caller. */
+NODISCARD enum err_code engine_start_run(struct engine *en, struct etask *t, struct err *e);
+void engine_stop_run(struct engine *en, struct etask *t, int64_t patience_ms);
+/* The run, or NULL; if there is one it and t stay until engine_unpin, which must be soon. */
+struct run *engine_pin_locked(struct etask *t);
+void engine_unpin(struct engine *en, struct etask *t);
+
+/* The loader's thread. */
+void engine_load(void *arg);
+
 struct msglog *engine_msglog(struct engine *en);

@@ -52,84 +52,6 @@ uint64_t run_head_ts(const struct run *r)
 	return MAX(catalog_clock(r->sv.catalog), ts_from_ms(time_wall_ms() + AHEAD_MS));
 }
 
-struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint64_t ts)
-{
-	struct coll *best = NULL;
-	size_t pos = 0;
-	void *v;
-
-	mutex_lock(&r->mtx);
-	while (umap_next(&r->colls, &pos, NULL, &v)) {
-		struct coll *c = v;
-		if (strcmp(c->db, db) || strcmp(c->name, name) || c->create_ts > ts)
-			continue;
-		if (!best || c->create_ts > best->create_ts)
-			best = c;
-	}
-	mutex_unlock(&r->mtx);
-	return best;
-}
-
-bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap)
-{
-	bool turn = true;
-	size_t pos = 0;
-	void *v;
-
-	mutex_lock(&r->mtx);
-	while (turn && umap_next(&r->colls, &pos, NULL, &v)) {
-		struct coll *o = v;
-		if (o == c || o->create_ts >= c->create_ts ||
-			strcmp(o->target_name, c->target_name) ||
-			strcmp(o->target_db, c->target_db))
-			continue;
-		if (coll_get_state(o) == COLL_DROPPED)
-			continue;
-		if (strcmp(o->name, c->name) || strcmp(o->db, c->db))
-			snprintf(ret_why, cap,
-				"the target name %.60s.%.60s, which the source's %.60s.%.60s has: "
-				"check name_mapping",
-				o->target_db, o->target_name, o->db, o->name);
-		else
-			snprintf(ret_why, cap,
-				"the drop of the earlier %.100s.%.100s (source id %" PRId64 ")",
-				o->target_db, o->target_name, o->id);
-		turn = false;
-	}
-	mutex_unlock(&r->mtx);
-	return turn;
-}
-
-void run_wake_all(struct run *r)
-{
-	size_t pos = 0;
-	void *v;
-
-	mutex_lock(&r->mtx);
-	while (umap_next(&r->colls, &pos, NULL, &v)) {
-		struct coll *c = v;
-		enum coll_state s = coll_get_state(c);
-		if (s == COLL_WAITING || s == COLL_RUNNING || s == COLL_CREATING)
-			job_wake(&c->job, 0);
-	}
-	mutex_unlock(&r->mtx);
-}
-
-bool run_db_empty(struct run *r, int64_t db_id)
-{
-	bool empty = true;
-	size_t pos = 0;
-	void *v;
-
-	mutex_lock(&r->mtx);
-	while (umap_next(&r->colls, &pos, NULL, &v)) {
-		struct coll *c = v;
-		empty = empty && (c->db_id != db_id || coll_get_state(c) == COLL_DROPPED);
-	}
-	mutex_unlock(&r->mtx);
-	return empty;
-}
-
 void run_skip_op(struct run *r, const char *type, const char *fmt, ...)
 {
 	char text[sizeof(r->skipped[0].text)];
@@ -162,8 +84,10 @@ static void sync_one(struct run *r, const struct collection *src)
 	char db[NAME_BYTES];
 
 	mutex_lock(&r->mtx);
-	bool known = umap_get(&r->colls, (uint64_t)src->id) != NULL;
+	struct coll *known = umap_get(&r->colls, (uint64_t)src->id);
 	mutex_unlock(&r->mtx);
+	if (known)
+		job_wake(&known->job, 0);
 	if (known || src->state == OBJECT_GONE || src->state == OBJECT_DROPPED)
 		return;
 	if (!catalog_database_name(r->sv.catalog, src->db_id, db, sizeof(db)) ||
@@ -172,18 +96,18 @@ static void sync_one(struct run *r, const struct collection *src)
 	add_coll(r, coll_new(r, src, db));
 }
 
-static void sync_catalog(struct run *r)
+/* What changed in the catalog after version `seen`. */
+static void sync_catalog(struct run *r, uint64_t seen)
 {
 	struct collection **list = NULL;
 
 	run_db_sync(r);
-	size_t n = catalog_collections(r->sv.catalog, &list);
+	size_t n = catalog_collections_since(r->sv.catalog, seen, &list);
 	for (size_t i = 0; i < n; i++) {
 		sync_one(r, list[i]);
 		collection_unref(list[i]);
 	}
 	free(list);
-	run_wake_all(r);
 }
 
 /* ---- positions ---- */
@@ -386,7 +310,7 @@ static void main_loop(void *arg)
 			"of their keys in front");
 	if (oplog_start(r, &r->oplog, &e))
 		log_error(&r->log, "replicate channel: %s", e.text);
-	sync_catalog(r);
+	sync_catalog(r, 0);
 	wake_recorded(r);
 	while (!stop_is_set(&r->stop)) {
 		int64_t next = r->saved_mono_ms + save_interval_ms(r) - time_mono_ms();
@@ -395,7 +319,7 @@ static void main_loop(void *arg)
 		if (stop_is_set(&r->stop))
 			break;
 		if (now != seen)
-			sync_catalog(r);
+			sync_catalog(r, seen);
 		seen = now;
 		if (time_mono_ms() - r->saved_mono_ms >= save_interval_ms(r))
 			save_positions(r);

@@ -81,7 +81,7 @@ static void done(struct run_db *d, bool created, bool dropped)
 	retry_reset(&d->backoff);
 	d->recorded = true;
 	record_put(d);
-	run_wake_all(d->run);
+	run_wake_db(d->run, d->id);
 }
 
 /* An older database of the name goes first. */

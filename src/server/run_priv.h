@@ -62,8 +62,9 @@ struct run {
 struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint64_t ts);
 /* True when no earlier generation of c's target name is left. */
 bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap);
-/* Wakes what may have waited for a change of a collection or database. */
-void run_wake_all(struct run *r);
+/* Wakes the collections that wait for their turn under c's target name, or for the database. */
+void run_wake_turn(struct run *r, const struct coll *c);
+void run_wake_db(struct run *r, int64_t db_id);
 /* Is the database of this source id there on the target? Wakes its job if not. */
 bool run_db_ready(struct run *r, int64_t db_id, char *ret_why, size_t cap);
 /* All collections of a source database are dropped. */

@@ -96,6 +96,16 @@ static json_t *skipped(struct run *r)
 	return l;
 }
 
+/* What other tasks replicated when this one was created. */
+static json_t *excluded(const struct task *t)
+{
+	json_t *l = json_array();
+
+	for (size_t i = 0; i < t->n_excludes; i++)
+		json_array_append_new(l, json_string(t->excludes[i]));
+	return l;
+}
+
 /* Age of the oldest acknowledged source time; grows by itself while nothing is acknowledged. */
 static int64_t lag_ms(const struct summary *s)
 {
@@ -124,6 +134,8 @@ char *run_status(struct run *r)
 	json_object_set_new(o, "rows_written", json_integer(s.rows));
 	json_object_set_new(o, "waits_for", json_string(buf_cstr(&s.waits)));
 	json_object_set_new(o, "skipped_operations", skipped(r));
+	if (r->task->n_excludes)
+		json_object_set_new(o, "excluded", excluded(r->task));
 	char *text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	buf_done(&s.waits);

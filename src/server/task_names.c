@@ -261,6 +261,22 @@ enum err_code task_names_check_repeats(const struct task *t, struct err *e)
 	return dups.n ? duplicate_error(&dups, "in the request", e) : ERR_OK;
 }
 
+void task_names_orphans(const struct task *gone, const struct task *other, struct buf *ret)
+{
+	CLEANUP(names_done)
+	struct names had = names_of(gone);
+
+	if (!other->n_excludes || !task_names_same_target(gone, other))
+		return;
+	for (size_t i = 0; i < had.n; i++) {
+		CLEANUP(freep)
+		char *text = xasprintf("%s.%s", had.l[i].db, had.l[i].coll);
+		for (size_t k = 0; k < other->n_excludes; k++)
+			if (strcmp(other->excludes[k], text) == 0)
+				buf_putf(ret, " %s (%s)", text, other->id);
+	}
+}
+
 bool task_names_equal(const struct task *a, const struct task *b)
 {
 	CLEANUP(names_done)

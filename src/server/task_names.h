@@ -5,6 +5,7 @@
  * the crossing to the old one.) */
 #pragma once
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "model/task.h"
 
@@ -23,6 +24,9 @@ NODISCARD enum err_code task_names_check(
 /* INVALID if the request names a collection twice: "the collection name is duplicate in the
  * request, [..]". */
 NODISCARD enum err_code task_names_check_repeats(const struct task *t, struct err *e);
+
+/* Appends " db.name (id)" for what a deleted task replicated and `other` leaves out because of it. */
+void task_names_orphans(const struct task *gone, const struct task *other, struct buf *ret);
 
 /* Do both ask for the same selection on the same target? For a create with the id of a task that
  * exists. */

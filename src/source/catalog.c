@@ -200,16 +200,23 @@ uint64_t catalog_clock(struct catalog *c)
 
 /* Lists */
 
-size_t catalog_collections(struct catalog *c, struct collection ***ret_list)
+size_t catalog_collections_since(struct catalog *c, uint64_t seen, struct collection ***ret_list)
 {
+	size_t n = 0;
+
 	mutex_lock(&c->mtx);
-	size_t n = c->n_order;
-	struct collection **list = xcalloc(n, sizeof(struct collection *));
-	for (size_t i = 0; i < n; i++)
-		list[i] = collection_ref(c->order[i]->cur);
+	struct collection **list = xcalloc(c->n_order, sizeof(struct collection *));
+	for (size_t i = 0; i < c->n_order; i++)
+		if (c->order[i]->changed > seen || c->dbs_changed > seen)
+			list[n++] = collection_ref(c->order[i]->cur);
 	mutex_unlock(&c->mtx);
 	*ret_list = list;
 	return n;
+}
+
+size_t catalog_collections(struct catalog *c, struct collection ***ret_list)
+{
+	return catalog_collections_since(c, 0, ret_list);
 }
 
 struct collection *catalog_collection(struct catalog *c, int64_t id)
@@ -305,7 +312,8 @@ void catalog_forget(struct catalog *c, int64_t collection_id)
 {
 	mutex_lock(&c->mtx);
 	struct entry *en = umap_get(&c->entries, (uint64_t)collection_id);
-	if (en && en->cur && en->cur->state >= OBJECT_DROPPED) {
+	if (en && en->cur && en->cur->state >= OBJECT_DROPPED &&
+		__atomic_load_n(&en->cur->ref, __ATOMIC_ACQUIRE) == 1) {
 		en->forgotten = en->stored == OBJECT_DROPPED;
 		catalog_entry_set_cur(c, en, NULL);
 		catalog_schema_free(TAKE(en->draft));

@@ -40,6 +40,9 @@ void catalog_status(struct catalog *c, char *ret_text, size_t cap);
  * was never known and is not listed. A collection whose fields can't be read yet is shown as
  * CREATING. The caller unrefs each and frees the array. */
 size_t catalog_collections(struct catalog *c, struct collection ***ret_list);
+/* Those of them that changed, or whose partitions did, after version `seen` of catalog_wait; all of
+ * them when a database changed. */
+size_t catalog_collections_since(struct catalog *c, uint64_t seen, struct collection ***ret_list);
 /* One by id, with a reference, or NULL. */
 struct collection *catalog_collection(struct catalog *c, int64_t id);
 /* Partitions of one collection, GONE ones included, copied; freed with catalog_partitions_free. */
@@ -51,8 +54,9 @@ void catalog_databases_free(struct database *list, size_t n);
 /* The name of a database id to name (CAP bytes incl. 0); false if unknown. Gone ones keep their
  * name. */
 bool catalog_database_name(struct catalog *c, int64_t db_id, char *name, size_t cap);
-/* Every user of a gone collection has finished with it: it may leave the lists, with its
- * partitions. Nothing happens to one that is not GONE or DROPPED. */
+/* The caller has finished with a gone collection: it may leave the lists, with its partitions.
+ * Nothing happens to one that is not GONE or DROPPED, or of which somebody still holds a
+ * reference. */
 void catalog_forget(struct catalog *c, int64_t collection_id);
 /* The same for a gone partition of a collection that lives on. */
 void catalog_forget_partition(struct catalog *c, int64_t collection_id, int64_t id);

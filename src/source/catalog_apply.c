@@ -267,6 +267,7 @@ static bool publish_entry(struct catalog *c, struct entry *en) REQUIRES(c->mtx)
 		"collection %lld %s: state %d, revision %lld", (long long)nw->id, nw->name,
 		(int)nw->state, (long long)nw->revision);
 	catalog_entry_set_cur(c, en, nw);
+	en->changed = c->version + 1;
 	return true;
 }
 
@@ -298,7 +299,8 @@ static enum err_code put_partition(struct catalog *c, const struct etcd_kv *kv,
 	size_t at = catalog_partition_find(en, k->id, &found);
 	if (found) {
 		struct partition *old = &en->partitions[at].p;
-		c->touched |= old->state != p.state || strcmp(old->name, p.name) != 0;
+		if (old->state != p.state || strcmp(old->name, p.name) != 0)
+			catalog_touch(c, en);
 		free(old->name);
 	} else {
 		mem_grow(&en->partitions, &en->cap_partitions, en->n_partitions + 1,
@@ -306,7 +308,7 @@ static enum err_code put_partition(struct catalog *c, const struct etcd_kv *kv,
 		memmove(&en->partitions[at + 1], &en->partitions[at],
 			(en->n_partitions - at) * sizeof(*en->partitions));
 		en->n_partitions++;
-		c->touched = true;
+		catalog_touch(c, en);
 	}
 	en->partitions[at] = (struct partition_slot){.p = p, .gen = c->gen};
 	return ERR_OK;
@@ -322,7 +324,8 @@ static void gone_partition(struct catalog *c, const struct catalog_key *k) REQUI
 	size_t at = catalog_partition_find(en, k->id, &found);
 	if (!found)
 		return;
-	c->touched |= en->partitions[at].p.state != OBJECT_GONE;
+	if (en->partitions[at].p.state != OBJECT_GONE)
+		catalog_touch(c, en);
 	en->partitions[at].p.state = OBJECT_GONE;
 	if (en->cur || en->next)
 		return;
@@ -347,7 +350,8 @@ static void gone_database(struct catalog *c, const struct catalog_key *k) REQUIR
 
 	if (!slot || k->id == CATALOG_DEFAULT_DB)
 		return;
-	c->touched |= slot->db.state != OBJECT_GONE;
+	if (slot->db.state != OBJECT_GONE)
+		catalog_touch_databases(c);
 	slot->db.state = OBJECT_GONE;
 }
 

@@ -40,6 +40,7 @@ struct entry {
 	bool waiting;
 	bool forgotten; /* key still there in state Dropped, but nobody wants to see it */
 	uint64_t gen, draft_gen;
+	uint64_t changed;  /* the version that shows its last change, or one of its partitions' */
 	struct list dirty; /* in catalog.dirty, or self-linked */
 };
 
@@ -75,8 +76,9 @@ struct catalog {
 	struct list dirty;      /* under mtx */
 	size_t n_waiting;       /* under mtx */
 	bool touched;           /* under mtx; this batch changed something besides collections */
-	struct list notes;      /* under mtx; to be logged by the thread */
-	size_t n_notes;         /* under mtx */
+	uint64_t dbs_changed; /* under mtx; the version that shows the last change of a database */
+	struct list notes;    /* under mtx; to be logged by the thread */
+	size_t n_notes;       /* under mtx */
 	char outage[CATALOG_STATUS_BYTES]; /* under mtx; "" = etcd answers */
 };
 
@@ -95,6 +97,9 @@ void catalog_partition_remove(struct entry *en, size_t at);
 /* Takes what db points to. */
 void catalog_database_put(struct catalog *c, struct database *db) REQUIRES(c->mtx);
 void catalog_database_done(struct database *db);
+/* To be seen from the next version on: partitions of en, or a database. */
+void catalog_touch(struct catalog *c, struct entry *en) REQUIRES(c->mtx);
+void catalog_touch_databases(struct catalog *c) REQUIRES(c->mtx);
 /* All but the schema and what is derived from it; and just that. */
 struct collection *catalog_collection_copy(const struct collection *from);
 void catalog_collection_copy_schema(struct collection *to, const struct collection *from);

@@ -100,7 +100,7 @@ static void gone_databases(struct catalog *c) REQUIRES(c->mtx)
 		bool gone = slot->gen != c->gen && slot->db.id != CATALOG_DEFAULT_DB;
 		if (gone && slot->db.state != OBJECT_GONE) {
 			slot->db.state = OBJECT_GONE;
-			c->touched = true;
+			catalog_touch_databases(c);
 		}
 	}
 }
@@ -112,7 +112,7 @@ static void gone_partitions(struct catalog *c, struct entry *en) REQUIRES(c->mtx
 		if (slot->gen == c->gen || slot->p.state == OBJECT_GONE)
 			continue;
 		slot->p.state = OBJECT_GONE;
-		c->touched = true;
+		catalog_touch(c, en);
 		if (!en->cur && !en->next)
 			catalog_partition_remove(en, i);
 	}

@@ -102,6 +102,18 @@ void catalog_entry_set_cur(struct catalog *c, struct entry *en, struct collectio
 		order_insert(c, en);
 }
 
+void catalog_touch(struct catalog *c, struct entry *en)
+{
+	en->changed = c->version + 1;
+	c->touched = true;
+}
+
+void catalog_touch_databases(struct catalog *c)
+{
+	c->dbs_changed = c->version + 1;
+	c->touched = true;
+}
+
 /* Partitions */
 
 size_t catalog_partition_find(const struct entry *en, int64_t id, bool *ret_found)
@@ -180,9 +192,10 @@ void catalog_database_put(struct catalog *c, struct database *db)
 	if (!slot) {
 		slot = xcalloc(1, sizeof(*slot));
 		umap_put(&c->databases, (uint64_t)db->id, slot);
-		c->touched = true;
+		catalog_touch_databases(c);
 	} else {
-		c->touched |= !database_same(&slot->db, db);
+		if (!database_same(&slot->db, db))
+			catalog_touch_databases(c);
 		catalog_database_done(&slot->db);
 	}
 	slot->db = *db;

@@ -596,6 +596,74 @@ static void test_order_of_the_list(void **state UNUSED)
 	free(list);
 }
 
+/* "10 20": the ids of what changed after version seen. */
+static void changed_since(uint64_t seen, const char *want)
+{
+	CLEANUP(buf_done) struct buf b = BUF_INIT(256);
+	struct collection **list;
+
+	size_t n = catalog_collections_since(cat, seen, &list);
+	for (size_t i = 0; i < n; i++) {
+		buf_putf(&b, "%s%lld", i ? " " : "", (long long)list[i]->id);
+		collection_unref(list[i]);
+	}
+	free(list);
+	assert_string_equal(buf_cstr(&b), want);
+}
+
+static void test_what_changed(void **state UNUSED)
+{
+	CLEANUP(buf_done) struct buf b = BUF_INIT(4096);
+
+	first_listing();
+	uint64_t start = catalog_wait(cat, 0, DEADLINE_NEVER, NULL);
+	create(1, 10, "c");
+	create(1, 20, "d");
+	uint64_t v = catalog_wait(cat, 0, DEADLINE_NEVER, NULL);
+	changed_since(0, "10 20");
+	changed_since(start, "10 20");
+	changed_since(v, "");
+	begin();
+	put_partition(20, 22, "p", 0);
+	uint64_t w = end();
+	changed_since(v, "20");
+	begin();
+	put_partition(20, 22, "p", 0);
+	assert_int_equal(end(), w); /* the same again */
+	changed_since(w, "");
+	begin();
+	event("partitions/20/22", CV_TOMBSTONE);
+	put_collection(1, &(struct cv_collection){.id = 10, .name = "c", .state = 2});
+	end();
+	changed_since(w, "10 20");
+	w = catalog_wait(cat, 0, DEADLINE_NEVER, NULL);
+	catalog_poke(cat);
+	changed_since(w, "");
+	cv_database(&b, 9, "nine", 1);
+	begin();
+	event("database/db-info/9", buf_slice(&b));
+	end();
+	changed_since(w, "10 20"); /* collections wait for the name of their database */
+}
+
+/* Another user of the catalog may not have seen yet that it is gone. */
+static void test_forget_waits_for_holders(void **state UNUSED)
+{
+	first_listing();
+	create(1, 10, "c");
+	struct collection *held = catalog_collection(cat, 10);
+	begin();
+	put_collection(1, &(struct cv_collection){.id = 10, .name = "c", .state = 3});
+	end();
+	collection_unref(held);
+	held = catalog_collection(cat, 10);
+	catalog_forget(cat, 10);
+	assert_int_equal(n_collections(), 1);
+	collection_unref(held);
+	catalog_forget(cat, 10);
+	assert_int_equal(n_collections(), 0);
+}
+
 static void test_waiting_and_versions(void **state UNUSED)
 {
 	catalog_poke(cat);
@@ -655,6 +723,8 @@ int main(void)
 		TEST(test_databases),
 		TEST(test_forget_only_what_is_gone),
 		TEST(test_order_of_the_list),
+		TEST(test_what_changed),
+		TEST(test_forget_waits_for_holders),
 		TEST(test_waiting_and_versions),
 		TEST(test_ten_thousand),
 	};
