@@ -24,6 +24,9 @@ struct grpc_tls {
 	const char *ca_path, *cert_path, *key_path;
 	const char *server_name; /* name to verify and SNI; NULL = the host of the address */
 	const char *min_version; /* "1.0" "1.1" "1.2" "1.3"; NULL = 1.2 */
+	/* Files that can't be used fail the connections that need them, not grpc_chan_new. Files
+	 * that change are read again in any case. */
+	bool late_files;
 };
 
 struct grpc_chan_opts {

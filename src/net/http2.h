@@ -42,7 +42,7 @@ struct h2_opts {
 	const struct h2_ops *ops;
 	void *arg;
 	const struct sock_addr *addr;
-	const struct tls *tls;      /* NULL = plain; must outlive the connection */
+	struct tls *tls;            /* NULL = plain; must outlive the connection */
 	int64_t connect_timeout_ms; /* until ready */
 	int64_t keepalive_ms;       /* a PING after so much silence while requests are open */
 };

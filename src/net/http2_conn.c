@@ -192,6 +192,26 @@ static void on_flush(struct loop_fd *f)
 	loop_fd_events(c->loop, f, link_wants_write(&c->link) ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
+/* A peer that expects TLS closes, or answers with an alert or in HTTP/1, when it gets our
+ * preface. */
+static bool wants_tls(const struct h2 *c, enum link_io r, const uint8_t *p, size_t n)
+{
+	static const uint8_t alert[] = {0x15, 0x03};
+
+	if (c->state != H2_PREFACE || c->link.ssl)
+		return false;
+	return r == LINK_END || (n >= sizeof(alert) && memcmp(p, alert, sizeof(alert)) == 0) ||
+	       memmem(p, n, "HTTPS", 5);
+}
+
+static void lost_to_tls(struct h2 *c, const char *how)
+{
+	struct err why = ERR_INIT;
+
+	err_set(&why, ERR_UNAVAILABLE, "%s: does this port want TLS (https://)?", how);
+	lost(c, &why);
+}
+
 static void read_some(struct h2 *c)
 {
 	struct err why = ERR_INIT;
@@ -202,6 +222,10 @@ static void read_some(struct h2 *c)
 		enum link_io r = link_read(&c->link, p, LOOP_READ_BYTES, &n, &why);
 		if (r == LINK_AGAIN)
 			break;
+		if (wants_tls(c, r, p, n)) {
+			lost_to_tls(c, r == LINK_END ? why.text : "no HTTP/2 comes back");
+			return;
+		}
 		if (r == LINK_END || h2_session_recv(c, p, n, &why)) {
 			lost(c, &why);
 			return;

@@ -1,3 +1,4 @@
+/* TLS sessions; see tls_files.c for certificates and tls_text.c for the words of failures. */
 #include "net/tls.h"
 
 #include <arpa/inet.h>
@@ -9,12 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-
-struct tls {
-	SSL_CTX *ctx;
-	char *name;
-	bool name_is_ip;
-};
+#include "net/tls_priv.h"
 
 static const char *last_reason(void)
 {
@@ -44,57 +40,43 @@ static enum err_code set_min_version(SSL_CTX *ctx, const char *text, struct err 
 	return err_set(e, ERR_INVALID, "TLS version \"%s\" is none of 1.0 1.1 1.2 1.3", text);
 }
 
-static bool given(const char *path)
+static SSL_CTX *ctx_new(struct tls *t, struct err *e)
 {
-	return path && *path;
-}
+	static const uint8_t alpn[] = {2, 'h', '2'};
 
-static enum err_code load_files(SSL_CTX *ctx, const struct grpc_tls *o, struct err *e)
-{
-	if (given(o->ca_path)) {
-		if (SSL_CTX_load_verify_locations(ctx, o->ca_path, NULL) != 1)
-			return err_set(e, ERR_INVALID, "CA file %s: %s", o->ca_path, last_reason());
-	} else if (SSL_CTX_set_default_verify_paths(ctx) != 1) {
-		return err_set(e, ERR_INVALID, "the system's CA roots: %s", last_reason());
+	ERR_clear_error();
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	if (!ctx) {
+		err_set(e, ERR_SYSTEM, "TLS context: %s", last_reason());
+		return NULL;
 	}
-	if (given(o->cert_path) != given(o->key_path))
-		return err_set(e, ERR_INVALID, "a client certificate and its key go together");
-	if (!given(o->cert_path))
-		return ERR_OK;
-	if (SSL_CTX_use_certificate_chain_file(ctx, o->cert_path) != 1)
-		return err_set(e, ERR_INVALID, "certificate %s: %s", o->cert_path, last_reason());
-	if (SSL_CTX_use_PrivateKey_file(ctx, o->key_path, SSL_FILETYPE_PEM) != 1)
-		return err_set(e, ERR_INVALID, "key %s: %s", o->key_path, last_reason());
-	return ERR_OK;
+	if (set_min_version(ctx, t->min_version, e) || tls_files_load(t, ctx, e)) {
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, tls_on_verify);
+	SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn));
+	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+				      SSL_MODE_RELEASE_BUFFERS);
+	return ctx;
 }
 
 enum err_code tls_new(const struct grpc_tls *o, const char *host, struct tls **ret_t, struct err *e)
 {
-	static const uint8_t alpn[] = {2, 'h', '2'};
 	struct tls *t = xcalloc(1, sizeof(*t));
+	struct err why = ERR_INIT;
 	struct in6_addr a;
 
-	ERR_clear_error();
-	t->name = xstrdup(given(o->server_name) ? o->server_name : host);
+	t->name = xstrdup(o->server_name && *o->server_name ? o->server_name : host);
 	t->name_is_ip =
 		inet_pton(AF_INET, t->name, &a) == 1 || inet_pton(AF_INET6, t->name, &a) == 1;
-	t->ctx = SSL_CTX_new(TLS_client_method());
-	enum err_code code = ERR_OK;
-	if (!t->ctx)
-		code = err_set(e, ERR_SYSTEM, "TLS context: %s", last_reason());
-	if (!code)
-		code = set_min_version(t->ctx, o->min_version, e);
-	if (!code)
-		code = load_files(t->ctx, o, e);
-	if (code) {
+	t->min_version = o->min_version ? xstrdup(o->min_version) : NULL;
+	tls_files_set(t, o);
+	t->ctx = ctx_new(t, &why);
+	if (!t->ctx && !o->late_files) {
 		tls_free(t);
-		return code;
+		return err_set_origin(e, why.code, why.origin, "%s", why.text);
 	}
-	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_alpn_protos(t->ctx, alpn, sizeof(alpn));
-	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-					 SSL_MODE_RELEASE_BUFFERS);
 	*ret_t = t;
 	return ERR_OK;
 }
@@ -104,12 +86,29 @@ void tls_free(struct tls *t)
 	if (!t)
 		return;
 	SSL_CTX_free(t->ctx);
+	tls_files_free(t);
+	free(t->min_version);
 	free(t->name);
 	free(t);
 }
 
-enum err_code tls_open(const struct tls *t, int fd, struct ssl_st **ret_ssl, struct err *e)
+/* Connections that exist keep the context they began with. */
+static enum err_code refresh(struct tls *t, struct err *e)
 {
+	if (t->ctx && !tls_files_changed(t))
+		return ERR_OK;
+	SSL_CTX *fresh = ctx_new(t, e);
+	if (!fresh)
+		return e->code;
+	SSL_CTX_free(t->ctx);
+	t->ctx = fresh;
+	return ERR_OK;
+}
+
+enum err_code tls_open(struct tls *t, int fd, struct ssl_st **ret_ssl, struct err *e)
+{
+	if (refresh(t, e))
+		return e->code;
 	ERR_clear_error();
 	SSL *ssl = SSL_new(t->ctx);
 	/* Go, which runs most of our peers' clients, never looks at a certificate's common name. */
@@ -120,6 +119,7 @@ enum err_code tls_open(const struct tls *t, int fd, struct ssl_st **ret_ssl, str
 		SSL_free(ssl);
 		return err_set(e, ERR_SYSTEM, "TLS session: %s", last_reason());
 	}
+	SSL_set_app_data(ssl, t);
 	SSL_set_connect_state(ssl);
 	*ret_ssl = ssl;
 	return ERR_OK;
@@ -135,7 +135,7 @@ void tls_close(struct ssl_st *ssl)
 	SSL_free(ssl);
 }
 
-/* Alerts come with their name ("tlsv13 alert certificate required"), not as a bare end of file. */
+/* Alerts come with their meaning, not as a bare end of file. */
 static enum tls_io result(struct ssl_st *ssl, int r, struct err *e)
 {
 	int saved = errno;
@@ -152,7 +152,7 @@ static enum tls_io result(struct ssl_st *ssl, int r, struct err *e)
 		break;
 	}
 	if (ERR_peek_error())
-		err_set(e, ERR_UNAVAILABLE, "TLS: %s", last_reason());
+		tls_say_error(ssl, e);
 	else
 		err_set_origin(e, ERR_UNAVAILABLE, saved, "%s",
 			saved ? strerrordesc_np(saved) : "closed by the peer");
@@ -167,18 +167,8 @@ enum tls_io tls_handshake(struct ssl_st *ssl, struct err *e)
 	ERR_clear_error();
 	errno = 0;
 	enum tls_io r = result(ssl, SSL_do_handshake(ssl), NULL);
-	if (r == TLS_IO_FAIL) {
-		long verify = SSL_get_verify_result(ssl);
-		if (verify != X509_V_OK)
-			err_set(e, ERR_UNAVAILABLE, "TLS: the peer's certificate: %s",
-				X509_verify_cert_error_string(verify));
-		else if (ERR_peek_error())
-			err_set(e, ERR_UNAVAILABLE, "TLS: %s", last_reason());
-		else
-			err_set(e, ERR_UNAVAILABLE, "TLS: closed by the peer during the handshake");
-	}
-	if (r == TLS_IO_END) {
-		err_set(e, ERR_UNAVAILABLE, "TLS: closed by the peer during the handshake");
+	if (r == TLS_IO_FAIL || r == TLS_IO_END) {
+		tls_say_handshake(ssl, e);
 		return TLS_IO_FAIL;
 	}
 	if (r != TLS_IO_OK)

@@ -18,14 +18,13 @@ enum tls_io {
 };
 
 /* host is verified and sent (SNI) unless o->server_name is given. INVALID with the name of the file
- * that can't be used. @thread any */
+ * that can't be used, unless o->late_files. @thread any */
 NODISCARD enum err_code tls_new(
 	const struct grpc_tls *o, const char *host, struct tls **ret_t, struct err *e);
 void tls_free(struct tls *t);
 
-/* @thread I/O */
-NODISCARD enum err_code tls_open(
-	const struct tls *t, int fd, struct ssl_st **ret_ssl, struct err *e);
+/* Reads files again that have changed; INVALID as tls_new. t must outlive the session. @thread I/O */
+NODISCARD enum err_code tls_open(struct tls *t, int fd, struct ssl_st **ret_ssl, struct err *e);
 void tls_close(struct ssl_st *ssl);
 /* OK also means: the peer is who it should be and has chosen HTTP/2. */
 enum tls_io tls_handshake(struct ssl_st *ssl, struct err *e);

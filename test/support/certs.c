@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { DAY_S = 86400 };
+
 struct authority {
 	EVP_PKEY *key;
 	X509 *cert;
@@ -30,8 +32,9 @@ static void extend(X509 *x, X509 *issuer, int nid, const char *value)
 	X509_EXTENSION_free(ext);
 }
 
-/* by == NULL: self-signed. san == NULL: an authority. */
-static struct authority sign(const char *name, const char *san, const struct authority *by)
+/* by == NULL: self-signed. san == NULL: an authority. from_s: begins then, for a day. */
+static struct authority sign_at(
+	const char *name, const char *san, const struct authority *by, long from_s)
 {
 	static const unsigned char country[] = "XX";
 	struct authority a = {.key = EVP_EC_gen("P-256"), .cert = X509_new()};
@@ -41,8 +44,8 @@ static struct authority sign(const char *name, const char *san, const struct aut
 	must(a.key && a.cert, "key");
 	X509_set_version(a.cert, 2);
 	ASN1_INTEGER_set(X509_get_serialNumber(a.cert), name[0] + (san ? 2 : 1));
-	X509_gmtime_adj(X509_getm_notBefore(a.cert), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(a.cert), 86400);
+	X509_gmtime_adj(X509_getm_notBefore(a.cert), from_s);
+	X509_gmtime_adj(X509_getm_notAfter(a.cert), from_s + DAY_S);
 	X509_NAME_add_entry_by_txt(subject, "C", MBSTRING_ASC, country, -1, -1, 0);
 	X509_NAME_add_entry_by_txt(
 		subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
@@ -54,6 +57,11 @@ static struct authority sign(const char *name, const char *san, const struct aut
 		extend(a.cert, a.cert, NID_basic_constraints, "critical,CA:TRUE");
 	must(X509_sign(a.cert, signer->key, EVP_sha256()) > 0, "sign");
 	return a;
+}
+
+static struct authority sign(const char *name, const char *san, const struct authority *by)
+{
+	return sign_at(name, san, by, -3600);
 }
 
 static void save(const struct authority *a, const char *cert, const char *key)
@@ -74,8 +82,18 @@ static void release(struct authority *a)
 	X509_free(a->cert);
 }
 
-static void family(const char *name, char *ca_path, char *client, char *client_key, char *server,
-	char *server_key)
+static void save_leaf(const struct authority *ca, long from_s, const char *cert, const char *key)
+{
+	/* The common name is a trap: only the alternative names count. */
+	struct authority leaf =
+		sign_at("commonname.test", "DNS:localhost,IP:127.0.0.1", ca, from_s);
+
+	save(&leaf, cert, key);
+	release(&leaf);
+}
+
+static struct authority family(
+	const char *name, const char *ca_path, const char *client, const char *client_key)
 {
 	struct authority ca = sign(name, NULL, NULL);
 	struct authority leaf = sign("client", "DNS:client", &ca);
@@ -83,35 +101,44 @@ static void family(const char *name, char *ca_path, char *client, char *client_k
 	save(&ca, ca_path, NULL);
 	save(&leaf, client, client_key);
 	release(&leaf);
-	if (server) {
-		/* The common name is a trap: only the alternative names count. */
-		leaf = sign("commonname.test", "DNS:localhost,IP:127.0.0.1", &ca);
-		save(&leaf, server, server_key);
-		release(&leaf);
-	}
-	release(&ca);
+	return ca;
+}
+
+static void put_path(const struct certs *c, char out[96], const char *name)
+{
+	snprintf(out, 96, "%s/%s", c->dir, name);
 }
 
 void certs_make(struct certs *c)
 {
 	snprintf(c->dir, sizeof(c->dir), "/tmp/cdc-certs-XXXXXX");
 	must(mkdtemp(c->dir) != NULL, "folder");
-	snprintf(c->ca, sizeof(c->ca), "%s/ca.pem", c->dir);
-	snprintf(c->server, sizeof(c->server), "%s/server.pem", c->dir);
-	snprintf(c->server_key, sizeof(c->server_key), "%s/server.key", c->dir);
-	snprintf(c->client, sizeof(c->client), "%s/client.pem", c->dir);
-	snprintf(c->client_key, sizeof(c->client_key), "%s/client.key", c->dir);
-	snprintf(c->other_ca, sizeof(c->other_ca), "%s/other-ca.pem", c->dir);
-	snprintf(c->other_client, sizeof(c->other_client), "%s/other.pem", c->dir);
-	snprintf(c->other_key, sizeof(c->other_key), "%s/other.key", c->dir);
-	family("test CA", c->ca, c->client, c->client_key, c->server, c->server_key);
-	family("other CA", c->other_ca, c->other_client, c->other_key, NULL, NULL);
+	put_path(c, c->ca, "ca.pem");
+	put_path(c, c->server, "server.pem");
+	put_path(c, c->server_key, "server.key");
+	put_path(c, c->expired, "expired.pem");
+	put_path(c, c->expired_key, "expired.key");
+	put_path(c, c->early, "early.pem");
+	put_path(c, c->early_key, "early.key");
+	put_path(c, c->client, "client.pem");
+	put_path(c, c->client_key, "client.key");
+	put_path(c, c->other_ca, "other-ca.pem");
+	put_path(c, c->other_client, "other.pem");
+	put_path(c, c->other_key, "other.key");
+	struct authority ca = family("test CA", c->ca, c->client, c->client_key);
+	save_leaf(&ca, -3600, c->server, c->server_key);
+	save_leaf(&ca, -2 * DAY_S, c->expired, c->expired_key);
+	save_leaf(&ca, 3600, c->early, c->early_key);
+	release(&ca);
+	ca = family("other CA", c->other_ca, c->other_client, c->other_key);
+	release(&ca);
 }
 
 void certs_remove(struct certs *c)
 {
-	const char *const files[] = {c->ca, c->server, c->server_key, c->client, c->client_key,
-		c->other_ca, c->other_client, c->other_key};
+	const char *const files[] = {c->ca, c->server, c->server_key, c->expired, c->expired_key,
+		c->early, c->early_key, c->client, c->client_key, c->other_ca, c->other_client,
+		c->other_key};
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
 		unlink(files[i]);

@@ -15,6 +15,7 @@ struct milvus_opts {
 	const char *uri;   /* http://, https:// or host:port */
 	const char *token; /* "user:password" or an API key; "" = none */
 	const char *server_name, *server_pem_path, *ca_pem_path, *client_pem_path, *client_key_path;
+	bool late_files;            /* those that can't be used fail calls, not milvus_open */
 	int64_t connect_timeout_ms; /* 0 = 5000 */
 };
 

@@ -30,7 +30,8 @@ static enum err_code choose_tls(
 		return err_set(e, ERR_INVALID,
 			"ca_pem_path, client_pem_path and client_key_path belong together");
 	*t = (struct grpc_tls){.enable = by_uri || mutual || given(o->server_pem_path),
-		.server_name = given(o->server_name) ? o->server_name : NULL};
+		.server_name = given(o->server_name) ? o->server_name : NULL,
+		.late_files = o->late_files};
 	if (mutual) {
 		t->ca_path = o->ca_pem_path;
 		t->cert_path = o->client_pem_path;
