@@ -24,8 +24,11 @@ static enum err_code try_start(void *arg, struct err *e)
 	struct starting *s = arg;
 	if (!engine_start_run(s->en, s->task, e))
 		return ERR_OK;
-	/* Whatever the metastore says now, the task is to run: it is asked again. */
-	return e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;
+	/* Settings that can't be right stay so. Whatever else the metastore says now, the task is
+	 * to run: it is asked again. */
+	if (e->code == ERR_CANCELLED || e->code == ERR_INVALID)
+		return e->code;
+	return e->code = ERR_UNAVAILABLE;
 }
 
 static void note_start(void *arg, const struct err *e, int64_t delay_ms)

@@ -1,7 +1,7 @@
-/* A target session: one target Milvus with one set of credentials. It owns the client, the target's
- * clock and the target channels with their workers, and serves all tasks of that target. It lives
- * as long as a task of it exists, paused or not: without ticks the target would stop answering
- * queries. */
+/* A task's way to its target. Tasks of one address share a session: the target's clock and the
+ * target channels with their workers. The session lives as long as a task of it exists, paused or
+ * not: without ticks the target would stop answering queries. Tasks with equal credentials and TLS
+ * settings also share the client. */
 #pragma once
 
 #include "base/err.h"
@@ -32,8 +32,8 @@ NODISCARD enum err_code targets_new(
 /* Closes all sessions: calls in flight get patience_ms. */
 void targets_free(struct targets *s, int64_t patience_ms);
 
-/* The session of the task's target: shared by tasks with the same address, credentials and TLS
- * settings. Returns at once, connected or not. */
+/* Connected or not; waits only for the close of an earlier session of that address. Certificate
+ * files are read at each connection, so that INVALID is only for settings that can't be right. */
 NODISCARD enum err_code target_get(
 	struct targets *s, const struct task *t, struct target **ret_t, struct err *e);
 void target_put(struct target *t, int64_t patience_ms);

@@ -1,0 +1,105 @@
+/* What target.c, target_access.c and target_chan.c share.
+ *
+ *   task ── target (handle) ──┬─▶ access: credentials and TLS settings, a client of its own; tasks
+ *                             │           with equal settings share one
+ *                             └─▶ session: one an address, whatever the credentials: its clock, its
+ *                                          channels with their workers, its accesses
+ *
+ * There is one session an address because two clocks on one target channel would break the order
+ * there. A channel's calls carry rows of all tasks of the session, so they go through whichever
+ * access works; what a task creates and drops goes through its own.
+ *
+ * Locks: targets->mtx (who uses what) before session->mtx (channels, clock, health). */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/mutex.h"
+#include "base/retry.h"
+#include "pipeline/worker.h"
+#include "server/address.h"
+#include "server/jobs.h"
+#include "server/target.h"
+#include "sink/sink.h"
+
+enum { TARGET_STATUS_BYTES = 600 };
+
+struct access {
+	struct list link; /* in session->accesses, under session->mtx */
+	struct session *session;
+	int users;      /* handles, under targets->mtx */
+	int refs;       /* one for the session, one a call under way; under session->mtx */
+	char *settings; /* what makes two accesses equal; holds secrets */
+	struct sink *remote;
+	struct job job; /* connects and reads the clock, for ever */
+	struct retry backoff;
+	char error[TARGET_STATUS_BYTES]; /* of the last check, "" = in order; under session->mtx */
+	bool refused;                    /* a channel's call failed since; under session->mtx */
+};
+
+struct session {
+	struct targets *set;
+	int users;   /* handles; this and the next two under set->mtx */
+	int leaving; /* accesses on their way out */
+	bool closing;
+	char address[ADDRESS_TARGET_BYTES];
+	char fields[ADDRESS_TARGET_BYTES + 16];
+	struct log_ctx log;
+	struct stop stop;
+	struct chan_sink sink;
+
+	struct mutex mtx;
+	struct list accesses;   /* under mtx, as all below */
+	struct access *current; /* the one that channels use */
+	struct smap chans;      /* pchannel -> struct chan */
+	struct smap floors;     /* pchannel -> uint64 of a clean stop, heap */
+	uint64_t clock_ts;      /* TSO read at clock_mono_ms; 0 = never */
+	int64_t clock_mono_ms;
+	char call_error[TARGET_STATUS_BYTES];
+	bool reopened; /* the channels of earlier runs */
+	bool making;   /* a channel; signalled when over */
+	struct cond cond;
+	uint64_t next_id; /* atomic */
+};
+
+struct target {
+	struct session *session;
+	struct access *access;
+};
+
+struct targets {
+	struct targets_opts opts;
+	struct stop stop;
+	struct mutex mtx;
+	struct cond cond; /* a session or an access is gone */
+	struct smap by_address;
+};
+
+/* target_access.c */
+NODISCARD enum err_code access_open_sink(
+	struct targets *s, const struct task *t, bool strict, struct sink **ret, struct err *e);
+/* An access of the task's settings, not in a session yet. Files that can't be read are an error of
+ * its calls. */
+NODISCARD enum err_code access_new(
+	struct targets *s, const struct task *t, struct access **ret_a, struct err *e);
+/* Frees one that never was in a session. NULL is fine. */
+void access_free(struct access *a);
+/* From here on it is checked and used. */
+void access_join(struct access *a, struct session *s);
+/* Checks no more; calls under way go on with it. */
+void access_leave(struct access *a);
+/* The one for a channel's next call, to be given back with the outcome. */
+struct access *access_pick(struct session *s);
+void access_done(struct access *a, enum err_code code);
+
+/* target_chan.c */
+NODISCARD enum err_code session_chan(
+	struct session *s, const char *pchannel, struct tchan **ret_c, struct err *e);
+void session_init_channels(struct session *s);
+/* What the store knows of channels of earlier runs. */
+void session_load_floors(struct session *s);
+/* Opens those channels; the clock is `now`. */
+void session_reopen(struct session *s, uint64_t now);
+/* Stops all workers, which get so long to finish their calls, and frees the channels. */
+void session_close_channels(struct session *s, int64_t patience_ms);
+uint64_t session_clock(void *session);
