@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "net/http2_priv.h"
 #include "net/tls.h"
 
@@ -160,6 +161,46 @@ void h2_on_goaway(struct h2 *c, bool calm_down)
 
 /* ---- reading and writing ---- */
 
+/* A peer that refuses us says so and closes: our write may fail before its word is read. */
+static void last_word(struct h2 *c, struct err *why)
+{
+	enum link_io r = LINK_OK;
+	struct err e = ERR_INIT;
+	size_t n;
+
+	for (int i = 0; r == LINK_OK && i < READS_A_TURN; i++)
+		r = link_read(&c->link, c->loop->read_buf, LOOP_READ_BYTES, &n, &e);
+	if (r == LINK_END && str_starts(e.text, "TLS alert"))
+		*why = e;
+}
+
+/* The link has ended. Before the peer's first frame that has few causes. */
+static void lost_link(struct h2 *c, struct err *why)
+{
+	struct err e = ERR_INIT;
+
+	if (c->link.ssl)
+		last_word(c, why);
+	if (c->state == H2_PREFACE && !str_starts(why->text, "TLS")) {
+		err_set_origin(&e, why->code, why->origin, "%s: does %s?", why->text,
+			c->link.ssl ? "the peer want a client certificate"
+				    : "this port want TLS (https://)");
+		*why = e;
+	}
+	lost(c, why);
+}
+
+/* A TLS server's answer to our preface: an alert, or HTTP/1 that names HTTPS. */
+static bool wants_tls(const struct h2 *c, const uint8_t *p, size_t n)
+{
+	static const uint8_t alert[] = {0x15, 0x03};
+
+	if (c->state != H2_PREFACE || c->link.ssl)
+		return false;
+	return (n >= sizeof(alert) && memcmp(p, alert, sizeof(alert)) == 0) ||
+	       memmem(p, n, "HTTPS", 5);
+}
+
 static void on_flush(struct loop_fd *f)
 {
 	struct h2 *c = CONTAINER_OF(f, struct h2, io);
@@ -182,7 +223,7 @@ static void on_flush(struct loop_fd *f)
 			h2_touch(c);
 	}
 	if (r == LINK_END) {
-		lost(c, &why);
+		lost_link(c, &why);
 		return;
 	}
 	if (c->state == H2_DRAINING && !c->n_live && !c->wq.bytes) {
@@ -190,26 +231,6 @@ static void on_flush(struct loop_fd *f)
 		return;
 	}
 	loop_fd_events(c->loop, f, link_wants_write(&c->link) ? EPOLLIN | EPOLLOUT : EPOLLIN);
-}
-
-/* A peer that expects TLS closes, or answers with an alert or in HTTP/1, when it gets our
- * preface. */
-static bool wants_tls(const struct h2 *c, enum link_io r, const uint8_t *p, size_t n)
-{
-	static const uint8_t alert[] = {0x15, 0x03};
-
-	if (c->state != H2_PREFACE || c->link.ssl)
-		return false;
-	return r == LINK_END || (n >= sizeof(alert) && memcmp(p, alert, sizeof(alert)) == 0) ||
-	       memmem(p, n, "HTTPS", 5);
-}
-
-static void lost_to_tls(struct h2 *c, const char *how)
-{
-	struct err why = ERR_INIT;
-
-	err_set(&why, ERR_UNAVAILABLE, "%s: does this port want TLS (https://)?", how);
-	lost(c, &why);
 }
 
 static void read_some(struct h2 *c)
@@ -222,11 +243,16 @@ static void read_some(struct h2 *c)
 		enum link_io r = link_read(&c->link, p, LOOP_READ_BYTES, &n, &why);
 		if (r == LINK_AGAIN)
 			break;
-		if (wants_tls(c, r, p, n)) {
-			lost_to_tls(c, r == LINK_END ? why.text : "no HTTP/2 comes back");
+		if (r == LINK_END) {
+			lost_link(c, &why);
 			return;
 		}
-		if (r == LINK_END || h2_session_recv(c, p, n, &why)) {
+		if (wants_tls(c, p, n)) {
+			err_set(&why, ERR_UNAVAILABLE, "no HTTP/2 comes back");
+			lost_link(c, &why);
+			return;
+		}
+		if (h2_session_recv(c, p, n, &why)) {
 			lost(c, &why);
 			return;
 		}

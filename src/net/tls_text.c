@@ -135,7 +135,7 @@ static const char *alert_meaning(int alert, bool have_cert)
 		return have_cert ? "it does not accept our certificate"
 				 : "it wants a client certificate and none is set";
 	case SSL_AD_UNKNOWN_CA:
-		return "it does not know the authority that signed ours";
+		return "it does not know the signer of our client certificate";
 	case SSL_AD_CERTIFICATE_EXPIRED:
 		return "our certificate has ended";
 	case SSL_AD_CERTIFICATE_REVOKED:
