@@ -10,8 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "server/address.h"
+#include "store/mysql_dsn.h"
 
 enum { PATH_BYTES = 128 };
 
@@ -129,6 +131,29 @@ static void check_sqlite(struct config_load *l)
 			strerror(errno));
 }
 
+/* The address itself is never shown: it holds a password. */
+static void check_mysql(struct config_load *l)
+{
+	static const char path[] = "metaStoreConfig.mysqlSourceUrl";
+	CLEANUP(buf_done) struct buf unknown = BUF_INIT(LIMIT_CONFIG_FILE);
+	struct mysql_dsn d;
+	struct err e = ERR_INIT;
+
+	if (!*l->c->mysql_url) {
+		config_problem(l, config_line(l, path), path, NULL,
+			"empty; write user:password@tcp(host:3306)/database");
+		return;
+	}
+	if (mysql_dsn_parse(l->c->mysql_url, &d, &unknown, &e)) {
+		config_problem(l, config_line(l, path), path, NULL, "%s", e.text);
+		return;
+	}
+	mysql_dsn_done(&d);
+	if (unknown.n)
+		config_warning(l, config_line(l, path), path, NULL,
+			"settings behind the ? that have no effect here: %s", buf_cstr(&unknown));
+}
+
 static void check_store(struct config_load *l)
 {
 	const struct config *c = l->c;
@@ -138,8 +163,9 @@ static void check_store(struct config_load *l)
 	if (!given && other)
 		config_problem(l, config_line(l, "metaStoreConfig"), "metaStoreConfig.storeType",
 			NULL,
-			"not given, but etcd or MySQL is set up; write storeType: etcd, or remove "
-			"the others to use sqlite");
+			"not given, but %s is set up; write storeType: %s, or remove it to use "
+			"sqlite",
+			*c->mysql_url ? "MySQL" : "etcd", *c->mysql_url ? "mysql" : "etcd");
 	if (c->store_kind == CONFIG_STORE_SQLITE && (given || !other))
 		check_sqlite(l);
 	if (c->store_kind == CONFIG_STORE_ETCD && !c->store_etcd.n_endpoints)
@@ -147,6 +173,8 @@ static void check_store(struct config_load *l)
 			"metaStoreConfig.etcd.address", NULL, "empty; write e.g. [127.0.0.1:2379]");
 	if (c->store_kind == CONFIG_STORE_ETCD)
 		check_etcd(l, &c->store_etcd, "metaStoreConfig.etcd");
+	if (c->store_kind == CONFIG_STORE_MYSQL)
+		check_mysql(l);
 }
 
 static void check_kafka_word(struct config_load *l, const char *path, const char *value,

@@ -77,11 +77,10 @@ static void set_store(struct config_load *l, const struct config_row *r, const c
 	else if (strcasecmp(text, "etcd") == 0)
 		*kind = CONFIG_STORE_ETCD;
 	else if (strcasecmp(text, "mysql") == 0)
-		config_problem(l, line, r->path, text,
-			"this version keeps its tasks in sqlite or etcd only; write one of them");
+		*kind = CONFIG_STORE_MYSQL;
 	else
 		config_problem(l, line, r->path, text,
-			"not support the meta store type, valid type: [sqlite, etcd]");
+			"not support the meta store type, valid type: [sqlite, etcd, mysql]");
 }
 
 static void list_clear(char ***list)

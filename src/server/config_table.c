@@ -86,7 +86,7 @@ const struct config_row config_rows[] = {
 		.flags = CONFIG_ACTIVE,
 		.offset = AT(store_kind),
 		.def = "sqlite",
-		.doc = "where tasks and positions are kept: sqlite (a file) or etcd"},
+		.doc = "where tasks and positions are kept: sqlite (a file), etcd or mysql"},
 	TEXT(META "sqlitePath", NULL, sqlite_path, 0, "milvus-cdc.db", NULL,
 		"file of the sqlite store; a relative path starts at the folder of this file"),
 	ETCD_LIST(META "etcd.address", META "etcdEndpoints", store_etcd, 0, "", "127.0.0.1:2379",
@@ -96,8 +96,11 @@ const struct config_row config_rows[] = {
 	TEXT(META "etcd.metaSubPath", NULL, store_etcd.meta_sub_path, 0, "", "",
 		"read for compatibility"),
 	ETCD_ACCESS(META "etcd", store_etcd),
-	TEXT(META "mysqlSourceUrl", NULL, mysql_url, CONFIG_SECRET, "", "",
-		"MySQL is not a store of this version"),
+	TEXT(META "mysqlSourceUrl", NULL, mysql_url, CONFIG_SECRET, "",
+		"user:password@tcp(127.0.0.1:3306)/milvuscdc",
+		"the database of the mysql store as Go's MySQL driver writes it: "
+		"`user:password@tcp(host:port)/database?timeout=5s&tls=true`, or "
+		"`unix(/path)` for tcp; `tls` is false, true, skip-verify or preferred"),
 	TEXT(META "rootPath", NULL, store_root_path, CONFIG_ACTIVE, "", "cdc",
 		"prefix of our keys; services that share a store use different ones"),
 

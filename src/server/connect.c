@@ -4,6 +4,7 @@
 #include "server/config.h"
 #include "source/mq_kafka.h"
 #include "store/store_etcd.h"
+#include "store/store_mysql.h"
 #include "store/store_sqlite.h"
 
 enum err_code connect_etcd(
@@ -21,6 +22,16 @@ enum err_code connect_etcd(
 	return etcd_open(g, &o, ret_etcd, e);
 }
 
+static enum err_code open_mysql(const struct config *c, struct store **ret_store, struct err *e)
+{
+	struct mysql_dsn d;
+
+	if (mysql_dsn_parse(c->mysql_url, &d, NULL, e))
+		return err_ctx(e, "metaStoreConfig.mysqlSourceUrl");
+	*ret_store = store_mysql_open(&d, c->store_root_path);
+	return ERR_OK;
+}
+
 enum err_code connect_store(const struct config *c, struct grpc *g, struct etcd **ret_etcd,
 	struct store **ret_store, struct err *e)
 {
@@ -34,7 +45,7 @@ enum err_code connect_store(const struct config *c, struct grpc *g, struct etcd 
 	case CONFIG_STORE_MYSQL:
 		break;
 	}
-	return err_set(e, ERR_UNSUPPORTED, "metaStoreConfig.storeType: this store is not known");
+	return open_mysql(c, ret_store, e);
 }
 
 /* Stores of a server by itself keep no file of ours locked, and reading changes nothing there. */

@@ -146,7 +146,7 @@ enum err_code engine_start_run(struct engine *en, struct etask *t, struct err *e
 	struct store_positions *pos = NULL;
 	size_t n = 0;
 
-	if (en->sv.store->ops->positions(en->sv.store, t->task->id, &en->stop, &pos, &n, e)) {
+	if (store_read_positions(en->sv.store, t->task->id, &en->stop, &pos, &n, e)) {
 		err_ctx(e, "fail to get the task collection position");
 		e->code = ERR_SYSTEM;
 		return e->code;
@@ -182,7 +182,7 @@ enum err_code engine_persist_state(struct engine *en, struct etask *t, enum task
 	copy->user_paused = user_paused;
 	free(copy->reason);
 	copy->reason = xstrdup(reason);
-	if (en->sv.store->ops->task_put(en->sv.store, copy, &en->stop, e)) {
+	if (store_put_task(en->sv.store, copy, &en->stop, e)) {
 		err_ctx(e, "fail to update the task state, task_id: %s", t->task->id);
 		return e->code = ERR_SYSTEM;
 	}

@@ -76,8 +76,14 @@ static enum err_code load(void *arg, struct err *e)
 	struct task **list = NULL;
 	size_t n = 0;
 
-	if (en->sv.store->ops->tasks(en->sv.store, &en->stop, &list, &n, e))
-		return err_ctx(e, "load the stored tasks");
+	if (store_read_tasks(en->sv.store, &en->stop, &list, &n, e)) {
+		err_ctx(e, "load the stored tasks");
+		/* A missing database, a wrong password or a right not granted is mended at the
+		 * store, under our feet: asked again like one that is away. */
+		if (e->code == ERR_NOT_FOUND || e->code == ERR_DENIED)
+			e->code = ERR_UNAVAILABLE;
+		return e->code;
+	}
 	for (size_t i = 0; i < n; i++)
 		engine_add(en, list[i], false);
 	free(list);

@@ -31,7 +31,7 @@ static enum err_code put_new(struct engine *en, const struct task *t,
 	const struct store_positions *pos, size_t n, struct err *e)
 {
 	struct store_batch b = {.task = t, .positions = pos, .n_positions = n};
-	if (en->sv.store->ops->write(en->sv.store, &b, &en->stop, e)) {
+	if (store_write(en->sv.store, &b, &en->stop, e)) {
 		err_ctx(e, "fail to put the task info to etcd");
 		return e->code = ERR_SYSTEM;
 	}
@@ -59,7 +59,7 @@ static enum err_code create(struct engine *en, struct task *t, const struct stor
 	code = engine_start_run(en, et, e);
 	if (code) {
 		struct err ignored = ERR_INIT;
-		if (en->sv.store->ops->task_delete(en->sv.store, t->id, &en->stop, &ignored))
+		if (store_delete_task(en->sv.store, t->id, &en->stop, &ignored))
 			log_error(en->sv.log, "task %s could not be taken back: %s", t->id,
 				ignored.text);
 		engine_take_out(en, et);
@@ -158,7 +158,7 @@ static enum err_code api_remove(void *arg, const char *id, struct err *e)
 		return e->code;
 	engine_stop_run(en, t, ENGINE_STOP_MS);
 	writer_forget_task(en->sv.writer, id);
-	if (en->sv.store->ops->task_delete(en->sv.store, id, &en->stop, e)) {
+	if (store_delete_task(en->sv.store, id, &en->stop, e)) {
 		struct err again = ERR_INIT;
 		err_ctx(e, "fail to delete the task meta, task_id: %s", id);
 		e->code = ERR_SYSTEM;
@@ -288,8 +288,7 @@ static enum err_code api_positions(
 		free(ids[i]);
 	}
 	free(ids);
-	if (en->sv.store->ops->positions(
-		    en->sv.store, *id ? id : NULL, &en->stop, &stored, &n_stored, e)) {
+	if (store_read_positions(en->sv.store, *id ? id : NULL, &en->stop, &stored, &n_stored, e)) {
 		store_positions_free(fresh, n_fresh);
 		return e->code;
 	}

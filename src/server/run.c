@@ -221,7 +221,7 @@ static enum err_code load_records(void *arg, struct err *e)
 	size_t n = 0;
 	bool run_seen = false;
 
-	if (r->sv.store->ops->exts(r->sv.store, prefix, &r->stop, &kv, &n, e))
+	if (store_read_exts(r->sv.store, prefix, &r->stop, &kv, &n, e))
 		return e->code;
 	for (size_t i = 0; i < n; i++) {
 		const char *name = kv[i].key + strlen(prefix);

@@ -196,8 +196,7 @@ static void take_down(struct server *s)
 	catalog_free(s->catalog);
 	jobs_free(s->jobs);
 	writer_free(s->writer);
-	if (s->store)
-		s->store->ops->close(s->store);
+	store_close(s->store);
 	etcd_close(s->source_etcd);
 	etcd_close(s->store_etcd);
 	grpc_free(s->grpc);

@@ -205,7 +205,7 @@ void session_load_floors(struct session *s)
 	struct store *st = s->set->opts.store;
 
 	chan_key(s, "", prefix);
-	if (st->ops->exts(st, prefix, &s->stop, &kv, &n, &e)) {
+	if (store_read_exts(st, prefix, &s->stop, &kv, &n, &e)) {
 		log_warn(&s->log,
 			"earlier channels unknown: %s; rows get times from the target's clock on",
 			e.text);

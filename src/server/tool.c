@@ -70,8 +70,7 @@ void tool_close(struct tool *t)
 {
 	connect_mq_free(t->mq);
 	catalog_free(t->catalog);
-	if (t->store)
-		t->store->ops->close(t->store);
+	store_close(t->store);
 	etcd_close(t->source_etcd);
 	etcd_close(t->store_etcd);
 	grpc_free(t->grpc);
@@ -198,7 +197,7 @@ static enum err_code plan_task(
 	struct store_positions *docs = NULL;
 	size_t n = 0;
 
-	if (t->store->ops->positions(t->store, task, &t->stop, &docs, &n, e))
+	if (store_read_positions(t->store, task, &t->stop, &docs, &n, e))
 		return e->code;
 	for (size_t i = 0; i < n; i++) {
 		const struct store_positions *d = &docs[i];

@@ -79,14 +79,24 @@ char *keys_task(const char *root, const char *task_id)
 	return buf_take(&b);
 }
 
-char *keys_position_prefix(const char *root, const char *task_id)
+char *keys_position_below(const char *task_id)
 {
 	struct buf b = BUF_INIT(KEY_BYTES);
-	put_prefix(&b, root, "task_position");
 	if (task_id) {
 		put_id(&b, task_id);
 		buf_put_u8(&b, '/');
 	}
+	return buf_take(&b);
+}
+
+char *keys_position_prefix(const char *root, const char *task_id)
+{
+	struct buf b = BUF_INIT(KEY_BYTES);
+	CLEANUP(freep)
+	char *below = keys_position_below(task_id);
+
+	put_prefix(&b, root, "task_position");
+	buf_put_str(&b, below);
 	return buf_take(&b);
 }
 
@@ -104,6 +114,19 @@ char *keys_ext_prefix(const char *root)
 	struct buf b = BUF_INIT(KEY_BYTES);
 	put_prefix(&b, root, "ext");
 	return buf_take(&b);
+}
+
+char *keys_kind_prefix(const char *root, enum store_kind kind)
+{
+	switch (kind) {
+	case STORE_TASKS:
+		return keys_task_prefix(root);
+	case STORE_POSITIONS:
+		return keys_position_prefix(root, NULL);
+	case STORE_EXTS:
+		break;
+	}
+	return keys_ext_prefix(root);
 }
 
 char *keys_ext(const char *root, const char *key)

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/defs.h"
+#include "store/store.h"
 
 /* R as the reference's path join leaves it: no empty, "." or ".." elements, no slash at the end;
  * "" stays "". */
@@ -15,8 +16,10 @@ char *keys_root(const char *root);
 char *keys_task_prefix(const char *root); /* "R/task_info/" */
 char *keys_task(const char *root, const char *task_id);
 char *keys_position_prefix(const char *root, const char *task_id); /* NULL: of all tasks */
+char *keys_position_below(const char *task_id); /* behind it: "<task>/", NULL: "" */
 char *keys_position(const char *root, const char *task_id, int64_t collection_id);
-char *keys_ext_prefix(const char *root); /* "R/ext/" */
+char *keys_ext_prefix(const char *root);                        /* "R/ext/" */
+char *keys_kind_prefix(const char *root, enum store_kind kind); /* one of the three */
 char *keys_ext(const char *root, const char *key);
 
 char *keys_owner(const char *root); /* "R/ext_owner": who writes here, see store_etcd.h */

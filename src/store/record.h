@@ -48,17 +48,12 @@ NODISCARD enum err_code record_entries_encode(
 	struct buf *b, const struct store_position *l, size_t n, struct err *e);
 NODISCARD enum err_code record_entries_decode(
 	struct slice in, struct store_position **ret_l, size_t *ret_n, struct err *e);
-/* The same from a row of the reference's SQL layout; maps are Positions, OpPositions,
- * TargetPositions. */
-struct record_row {
-	const char *name;
-	struct slice maps[3];
-};
-void record_row_read(const char *task_id, int64_t collection_id, const struct record_row *row,
+/* The same from a row of the reference's SQL layout: Positions, OpPositions, TargetPositions. */
+void record_row_read(const char *task_id, int64_t collection_id, const struct store_row *row,
 	struct store_positions *p);
 
-/* Lists as stores return them, filled key by key. rest is what stands behind the prefix of tasks or
- * of positions; a key that we would not have written gives a damaged task, or no document. */
+/* Lists of what a store holds, filled row by row. A key that we would not have written gives a
+ * damaged task, or no document. */
 struct record_tasks {
 	struct task **v;
 	size_t n, cap;
@@ -67,8 +62,7 @@ struct record_docs {
 	struct store_positions *v;
 	size_t n, cap;
 };
-void record_tasks_add(struct record_tasks *l, struct slice rest, struct slice value);
-void record_docs_add(struct record_docs *l, struct slice rest, struct slice value);
-void record_docs_add_row(struct record_docs *l, struct slice rest, const struct record_row *row);
+void record_tasks_add(struct record_tasks *l, const struct store_row *row);
+void record_docs_add(struct record_docs *l, const struct store_row *row);
 void record_tasks_done(struct record_tasks *l);
 void record_docs_done(struct record_docs *l);

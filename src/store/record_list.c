@@ -6,40 +6,32 @@
 #include "base/mem.h"
 #include "store/keys.h"
 
-void record_tasks_add(struct record_tasks *l, struct slice rest, struct slice value)
+void record_tasks_add(struct record_tasks *l, const struct store_row *row)
 {
 	CLEANUP(freep)
-	char *id = keys_decode_id(rest);
+	char *id = keys_decode_id(row->rest);
 	CLEANUP(freep)
-	char *raw = xstrndup((const char *)rest.p, rest.n);
+	char *raw = xstrndup((const char *)row->rest.p, row->rest.n);
 
 	mem_grow(&l->v, &l->cap, l->n + 1, sizeof(*l->v));
-	l->v[l->n++] = id ? record_task_read(id, value)
+	l->v[l->n++] = id ? record_task_read(id, row->texts[0])
 			  : record_task_damaged(raw, "its key is not one that this server writes");
 }
 
-void record_docs_add(struct record_docs *l, struct slice rest, struct slice value)
+void record_docs_add(struct record_docs *l, const struct store_row *row)
 {
 	int64_t collection_id;
 	CLEANUP(freep)
-	char *id = keys_decode_position(rest, &collection_id);
+	char *id = keys_decode_position(row->rest, &collection_id);
 
 	if (!id)
 		return;
 	mem_grow(&l->v, &l->cap, l->n + 1, sizeof(*l->v));
-	record_positions_read(id, collection_id, value, &l->v[l->n++]);
-}
-
-void record_docs_add_row(struct record_docs *l, struct slice rest, const struct record_row *row)
-{
-	int64_t collection_id;
-	CLEANUP(freep)
-	char *id = keys_decode_position(rest, &collection_id);
-
-	if (!id)
-		return;
-	mem_grow(&l->v, &l->cap, l->n + 1, sizeof(*l->v));
-	record_row_read(id, collection_id, row, &l->v[l->n++]);
+	struct store_positions *p = &l->v[l->n++];
+	if (row->name)
+		record_row_read(id, collection_id, row, p);
+	else
+		record_positions_read(id, collection_id, row->texts[0], p);
 }
 
 void record_tasks_done(struct record_tasks *l)

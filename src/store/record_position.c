@@ -237,7 +237,7 @@ void record_positions_read(
 			"it is stored under another task's or collection's key", p);
 }
 
-void record_row_read(const char *task_id, int64_t collection_id, const struct record_row *row,
+void record_row_read(const char *task_id, int64_t collection_id, const struct store_row *row,
 	struct store_positions *p)
 {
 	struct err e = ERR_INIT;
@@ -245,8 +245,8 @@ void record_row_read(const char *task_id, int64_t collection_id, const struct re
 	*p = (struct store_positions){.task_id = xstrdup(task_id),
 		.collection_id = collection_id,
 		.collection_name = xstrdup(row->name)};
-	if (record_entries_decode(row->maps[0], &p->source, &p->n_source, &e) ||
-		record_entries_decode(row->maps[1], &p->op, &p->n_op, &e) ||
-		record_entries_decode(row->maps[2], &p->target, &p->n_target, &e))
+	if (record_entries_decode(row->texts[0], &p->source, &p->n_source, &e) ||
+		record_entries_decode(row->texts[1], &p->op, &p->n_op, &e) ||
+		record_entries_decode(row->texts[2], &p->target, &p->n_target, &e))
 		set_damaged(task_id, collection_id, e.text, p);
 }

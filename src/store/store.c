@@ -1,8 +1,11 @@
 #include "store/store.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
+#include "store/keys.h"
+#include "store/record.h"
 
 void store_positions_done(struct store_positions *p)
 {
@@ -52,4 +55,150 @@ void store_tasks_free(struct task **l, size_t n)
 	for (size_t i = 0; i < n; i++)
 		task_free(l[i]);
 	free(l);
+}
+
+/* --- reading --- */
+
+static void add_task(void *arg, const struct store_row *row)
+{
+	record_tasks_add(arg, row);
+}
+
+enum err_code store_read_tasks(
+	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e)
+{
+	CLEANUP(record_tasks_done)
+	struct record_tasks out = {.n = 0};
+	struct store_listing l = {.kind = STORE_TASKS, .below = "", .fn = add_task, .arg = &out};
+	enum err_code code = st->ops->list(st, &l, s, e);
+
+	if (code)
+		return code;
+	*ret_n = out.n;
+	*ret_list = TAKE(out.v);
+	out.n = 0;
+	return ERR_OK;
+}
+
+static void add_doc(void *arg, const struct store_row *row)
+{
+	record_docs_add(arg, row);
+}
+
+enum err_code store_read_positions(struct store *st, const char *task_id, struct stop *s,
+	struct store_positions **ret_list, size_t *ret_n, struct err *e)
+{
+	CLEANUP(record_docs_done)
+	struct record_docs out = {.n = 0};
+	CLEANUP(freep)
+	char *below = keys_position_below(task_id);
+	struct store_listing l = {
+		.kind = STORE_POSITIONS, .below = below, .fn = add_doc, .arg = &out};
+	enum err_code code = st->ops->list(st, &l, s, e);
+
+	if (code)
+		return code;
+	*ret_n = out.n;
+	*ret_list = TAKE(out.v);
+	out.n = 0;
+	return ERR_OK;
+}
+
+struct kv_list {
+	struct store_ext_kv *v;
+	size_t n, cap;
+	size_t damaged; /* task records left out */
+};
+
+/* Takes key. */
+static void kv_add(struct kv_list *out, char *key, struct slice value)
+{
+	mem_grow(&out->v, &out->cap, out->n + 1, sizeof(*out->v));
+	out->v[out->n++] = (struct store_ext_kv){
+		.key = key, .value = xstrndup((const char *)value.p, value.n)};
+}
+
+static void add_ext(void *arg, const struct store_row *row)
+{
+	kv_add(arg, xstrndup((const char *)row->rest.p, row->rest.n), row->texts[0]);
+}
+
+static void add_text(void *arg, const struct store_row *row)
+{
+	struct kv_list *out = arg;
+	CLEANUP(task_freep)
+	struct task *t = NULL;
+	CLEANUP(freep)
+	char *id = keys_decode_id(row->rest);
+	struct err e = ERR_INIT;
+
+	if (!id || record_task_decode(row->texts[0], &t, &e) || strcmp(t->id, id) != 0)
+		out->damaged++;
+	else
+		kv_add(out, TAKE(id), row->texts[0]);
+}
+
+static enum err_code read_kvs(struct store *st, const struct store_listing *l, struct stop *s,
+	struct store_ext_kv **ret_list, size_t *ret_n, struct err *e)
+{
+	struct kv_list *out = l->arg;
+	enum err_code code = st->ops->list(st, l, s, e);
+
+	if (code) {
+		store_exts_free(out->v, out->n);
+		return code;
+	}
+	*ret_list = out->v;
+	*ret_n = out->n;
+	return ERR_OK;
+}
+
+enum err_code store_read_exts(struct store *st, const char *prefix, struct stop *s,
+	struct store_ext_kv **ret_list, size_t *ret_n, struct err *e)
+{
+	struct kv_list out = {.n = 0};
+	struct store_listing l = {.kind = STORE_EXTS, .below = prefix, .fn = add_ext, .arg = &out};
+
+	return read_kvs(st, &l, s, ret_list, ret_n, e);
+}
+
+enum err_code store_read_texts(struct store *st, struct stop *s, struct store_ext_kv **ret_list,
+	size_t *ret_n, size_t *ret_damaged, struct err *e)
+{
+	struct kv_list out = {.n = 0};
+	struct store_listing l = {.kind = STORE_TASKS, .below = "", .fn = add_text, .arg = &out};
+	enum err_code code = read_kvs(st, &l, s, ret_list, ret_n, e);
+
+	*ret_damaged = out.damaged;
+	return code;
+}
+
+/* --- changes --- */
+
+enum err_code store_write(
+	struct store *st, const struct store_batch *b, struct stop *s, struct err *e)
+{
+	return st->ops->write(st, b, s, e);
+}
+
+enum err_code store_put_task(struct store *st, const struct task *t, struct stop *s, struct err *e)
+{
+	struct store_batch b = {.task = t};
+	return st->ops->write(st, &b, s, e);
+}
+
+enum err_code store_delete_task(struct store *st, const char *id, struct stop *s, struct err *e)
+{
+	return st->ops->task_delete(st, id, s, e);
+}
+
+enum err_code store_no_task(const char *task_id, struct err *e)
+{
+	return err_set(e, ERR_NOT_FOUND, "positions of task %s, which does not exist", task_id);
+}
+
+void store_close(struct store *st)
+{
+	if (st)
+		st->ops->close(st);
 }

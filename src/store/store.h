@@ -3,6 +3,7 @@
  * @thread any function any thread */
 #pragma once
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/stop.h"
 #include "model/channel.h"
@@ -42,10 +43,18 @@ void store_positions_copy(struct store_positions *to, const struct store_positio
  * borrowed. */
 struct store_batch {
 	/* NULL, or a task put in the same transaction: creates a task together with its first
-	 * positions, so that neither is ever seen without the other. */
+	 * positions, so that neither is ever seen without the other. JSON fields of a stored record
+	 * that we don't know stay. MALFORMED if the stored record is damaged: only deleting gets
+	 * rid of it. */
 	const struct task *task;
 	const struct store_positions *positions;
 	size_t n_positions;
+	/* Documents to delete; those that are not there are no failure. */
+	const struct store_doc_id {
+		const char *task_id;
+		int64_t collection_id;
+	} * gone;
+	size_t n_gone;
 	/* Our own records: key below the server's root, e.g. "object/<task>/<id>", JSON text; NULL
 	 * value = delete. They live beside the reference's keys under "ext/". Build keys that hold
 	 * a task id with keys_ext_task (store/keys.h): an id may hold '/'. */
@@ -53,50 +62,95 @@ struct store_batch {
 		const char *key, *value;
 	} * exts;
 	size_t n_exts;
+	/* Task records as they are, key = id, put over what is there: for copies between stores. */
+	const struct store_ext *texts;
+	size_t n_texts;
+};
+
+enum store_kind { STORE_TASKS, STORE_POSITIONS, STORE_EXTS };
+
+/* One stored record. rest is its key behind the common prefix of its kind. Stores that keep a
+ * document as one text leave name NULL and use texts[0]; SQL layouts give the name and the three
+ * maps. Valid during the call. */
+struct store_row {
+	struct slice rest;
+	const char *name;
+	struct slice texts[3];
+};
+
+/* Which records: those whose key behind the kind's prefix starts with `below`; fn gets each, in the
+ * order of their keys' bytes. */
+struct store_listing {
+	enum store_kind kind;
+	const char *below;
+	void (*fn)(void *arg, const struct store_row *row);
+	void *arg;
+};
+
+/* Who writes here, as far as the store can tell. */
+struct store_fence {
+	char text[256];   /* "" = nobody ever */
+	int64_t revision; /* grows with every change made by any server */
 };
 
 struct store;
-struct store_ext_kv;
 
 struct store_ops {
 	const char *name;
-	/* Reachable and usable? */
+	/* Reachable and usable? CONFLICT when another server has taken over. */
 	enum err_code (*check)(struct store *st, struct stop *s, struct err *e);
-	/* One damaged record hides no other: it comes as a task with its id, Paused, and the reason
-	 * "stored record damaged: <why>". */
-	enum err_code (*tasks)(struct store *st, struct stop *s, struct task ***ret_list,
-		size_t *ret_n, struct err *e);
-	/* Creates or changes. JSON fields of the stored record that we don't know stay. MALFORMED
-	 * if the stored record is damaged: only task_delete gets rid of it. */
-	enum err_code (*task_put)(
-		struct store *st, const struct task *t, struct stop *s, struct err *e);
+	enum err_code (*list)(
+		struct store *st, const struct store_listing *l, struct stop *s, struct err *e);
+	/* Atomic where the store can (SQLite, MySQL: one transaction; etcd: transactions of at most
+	 * LIMIT_ETCD_TXN_OPS; each record is valid by itself). Positions of a task that has no
+	 * record (it was deleted meanwhile) are left out; the rest is stored and the answer is
+	 * NOT_FOUND. UNCERTAIN: the answer was lost; repeating the same batch is right. */
+	enum err_code (*write)(
+		struct store *st, const struct store_batch *b, struct stop *s, struct err *e);
 	/* The task, all its positions and all ext records below "object/<task>/" and
 	 * "bound/<task>/" in one transaction. OK if there is none. */
 	enum err_code (*task_delete)(
 		struct store *st, const char *id, struct stop *s, struct err *e);
-	/* task_id NULL = of all tasks. Damaged documents come with p->damaged set. */
-	enum err_code (*positions)(struct store *st, const char *task_id, struct stop *s,
-		struct store_positions **ret_list, size_t *ret_n, struct err *e);
-	/* Atomic where the store can (SQLite: one transaction; etcd: transactions of at most
-	 * LIMIT_ETCD_TXN_OPS; each record is valid by itself). Positions of a task that has no
-	 * record (it was deleted meanwhile) are left out; the rest is stored and the answer is
-	 * NOT_FOUND. */
-	enum err_code (*write)(
-		struct store *st, const struct store_batch *b, struct stop *s, struct err *e);
-	/* All ext records whose key has the prefix; keys and values heap, freed by
-	 * store_exts_free. */
-	enum err_code (*exts)(struct store *st, const char *prefix, struct stop *s,
-		struct store_ext_kv **ret_list, size_t *ret_n, struct err *e);
+	enum err_code (*fence)(
+		struct store *st, struct stop *s, struct store_fence *ret, struct err *e);
 	void (*close)(struct store *st);
-};
-
-struct store_ext_kv {
-	char *key, *value;
 };
 
 struct store {
 	const struct store_ops *ops;
 };
+
+/* One damaged record hides no other: it comes as a task with its id, Paused, and the reason "stored
+ * record damaged: <why>". *ret_list is freed by store_tasks_free. */
+NODISCARD enum err_code store_read_tasks(
+	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e);
+/* task_id NULL = of all tasks. Damaged documents come with p->damaged set. */
+NODISCARD enum err_code store_read_positions(struct store *st, const char *task_id, struct stop *s,
+	struct store_positions **ret_list, size_t *ret_n, struct err *e);
+
+struct store_ext_kv {
+	char *key, *value;
+};
+
+/* All ext records whose key has the prefix; keys and values heap, freed by store_exts_free. */
+NODISCARD enum err_code store_read_exts(struct store *st, const char *prefix, struct stop *s,
+	struct store_ext_kv **ret_list, size_t *ret_n, struct err *e);
+/* The task records as stored: key = id, damaged ones left out and counted. For store_exts_free. */
+NODISCARD enum err_code store_read_texts(struct store *st, struct stop *s,
+	struct store_ext_kv **ret_list, size_t *ret_n, size_t *ret_damaged, struct err *e);
+
+/* A write of this task alone. */
+NODISCARD enum err_code store_put_task(
+	struct store *st, const struct task *t, struct stop *s, struct err *e);
+NODISCARD enum err_code store_write(
+	struct store *st, const struct store_batch *b, struct stop *s, struct err *e);
+NODISCARD enum err_code store_delete_task(
+	struct store *st, const char *id, struct stop *s, struct err *e);
+/* NULL is fine. */
+void store_close(struct store *st);
+
+/* The answer of a write that left out positions of a task without a record. */
+enum err_code store_no_task(const char *task_id, struct err *e);
 
 /* Lists as the functions above return them; NULL is fine. */
 void store_exts_free(struct store_ext_kv *l, size_t n);

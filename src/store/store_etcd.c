@@ -10,15 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/mutex.h"
-#include "base/str.h"
 #include "store/keys.h"
+#include "store/owner.h"
 #include "store/record.h"
+#include "store/turn.h"
 
 enum {
 	TRIES = 4,
@@ -32,9 +31,7 @@ struct store_etcd {
 	struct etcd *c;
 	char *root, *guard_key;
 	char *owner; /* the value we put under guard_key */
-	struct mutex mtx;
-	struct cond turn;
-	bool changing; /* under mtx: somebody has the turn */
+	struct turn turn;
 	/* Of whoever has the turn: */
 	int64_t guard_rev;
 	bool claimed;
@@ -87,41 +84,10 @@ static bool txn_fits(const struct txn *x, size_t n)
 
 /* --- turns, the owner key, and what is known at its revision --- */
 
-static enum err_code take_turn(struct store_etcd *me, struct stop *s, struct err *e)
-{
-	struct stop_watch w;
-
-	stop_watch_add(s, &w, &me->mtx, &me->turn);
-	mutex_lock(&me->mtx);
-	while (me->changing && !stop_is_set(s))
-		cond_wait(&me->turn, &me->mtx, DEADLINE_NEVER);
-	bool ok = !stop_is_set(s);
-	me->changing = ok ? true : me->changing;
-	mutex_unlock(&me->mtx);
-	stop_watch_del(s, &w);
-	return ok ? ERR_OK : stop_err(e);
-}
-
-static void give_turn(struct store_etcd *me)
-{
-	mutex_lock(&me->mtx);
-	me->changing = false;
-	/* All: a waiter whose token is set would swallow a single signal. */
-	cond_broadcast(&me->turn);
-	mutex_unlock(&me->mtx);
-}
-
 static void forget_guard(struct store_etcd *me)
 {
 	smap_done(&me->known);
 	me->guard_rev = UNKNOWN;
-}
-
-static enum err_code taken_over(const struct store_etcd *me, struct slice by, struct err *e)
-{
-	return err_set(e, ERR_CONFLICT,
-		"the metastore below \"%s\" was taken over by another server: %.*s", me->root,
-		(int)MIN(by.n, 200), (const char *)by.p);
 }
 
 /* Reads the owner key. CONFLICT when it was ours and is no longer. */
@@ -134,7 +100,7 @@ static enum err_code load_guard(struct store_etcd *me, struct stop *s, struct er
 	if (etcd_get(me->c, me->guard_key, s, &r, e))
 		return e->code;
 	if (me->claimed && r.n && !slice_eq_str(r.kvs[0].value, me->owner))
-		return taken_over(me, r.kvs[0].value, e);
+		return store_taken_over(me->root, r.kvs[0].value, e);
 	me->guard_rev = r.n ? r.kvs[0].mod_revision : 0;
 	return ERR_OK;
 }
@@ -199,10 +165,10 @@ static enum err_code attempts(
 static enum err_code change(
 	struct store_etcd *me, const struct change *ch, struct stop *s, struct err *e)
 {
-	if (take_turn(me, s, e))
+	if (turn_take(&me->turn, s, e))
 		return e->code;
 	enum err_code code = attempts(me, ch, s, e);
-	give_turn(me);
+	turn_give(&me->turn);
 	return code;
 }
 
@@ -213,17 +179,13 @@ static enum err_code et_check(struct store *st, struct stop *s, struct err *e)
 	if (etcd_status(me->c, s, e))
 		return err_ctx(e, "metastore etcd");
 	/* The status needs no rights, a read does; and it shows whether we are still the owner. */
-	if (take_turn(me, s, e))
+	if (turn_take(&me->turn, s, e))
 		return e->code;
 	forget_guard(me);
 	enum err_code code = load_guard(me, s, e);
-	give_turn(me);
+	turn_give(&me->turn);
 	return code ? err_ctx(e, "metastore etcd") : ERR_OK;
 }
-
-struct put_call {
-	const struct task *task;
-};
 
 static enum err_code add_task(
 	struct store_etcd *me, const struct task *t, struct txn *x, struct stop *s, struct err *e)
@@ -246,28 +208,6 @@ static enum err_code add_task(
 		.key = x->cmp_key, .mod_revision = r.n ? r.kvs[0].mod_revision : 0};
 	txn_add(x, ETCD_PUT, TAKE(key), buf_take(&b));
 	return ERR_OK;
-}
-
-static enum err_code build_put(
-	struct store_etcd *me, void *arg, struct txn *x, struct stop *s, struct err *e)
-{
-	struct put_call *p = arg;
-	return add_task(me, p->task, x, s, e);
-}
-
-static void done_put(struct store_etcd *me, void *arg)
-{
-	struct put_call *p = arg;
-	smap_put(&me->known, p->task->id, me);
-}
-
-static enum err_code et_task_put(
-	struct store *st, const struct task *t, struct stop *s, struct err *e)
-{
-	struct put_call p = {.task = t};
-	struct change ch = {.build = build_put, .done = done_put, .arg = &p};
-
-	return change(self(st), &ch, s, e);
 }
 
 struct delete_call {
@@ -316,11 +256,16 @@ static enum err_code et_task_delete(struct store *st, const char *id, struct sto
 
 /* --- write --- */
 
+/* How far a batch is done, by its arrays. */
+struct write_place {
+	size_t text, position, gone, ext;
+};
+
 /* One transaction's worth of a batch: from here on, and how far build came. */
 struct write_call {
 	const struct store_batch *b;
-	size_t position, ext;           /* the first ones not yet written */
-	size_t next_position, next_ext; /* behind the last ones built */
+	/* The first ones not yet written, and those behind the last ones built: */
+	struct write_place at, next;
 	bool with_task;
 	const char *missing, *built_missing; /* a task without a record; in the present build */
 	const char **seen; /* ids found to have a record, n_seen of them; borrowed */
@@ -335,6 +280,14 @@ static bool is_seen(const struct write_call *w, const char *id)
 	return false;
 }
 
+static bool is_copied(const struct write_call *w, const char *id)
+{
+	for (size_t i = 0; i < w->next.text; i++)
+		if (strcmp(w->b->texts[i].key, id) == 0)
+			return true;
+	return false;
+}
+
 static enum err_code task_exists(struct store_etcd *me, struct write_call *w, const char *id,
 	struct stop *s, bool *ret_yes, struct err *e)
 {
@@ -345,8 +298,8 @@ static enum err_code task_exists(struct store_etcd *me, struct write_call *w, co
 
 	etcd_range_init(&r);
 	*ret_yes = true;
-	if ((w->with_task && strcmp(w->b->task->id, id) == 0) || is_seen(w, id) ||
-		smap_get(&me->known, id))
+	if ((w->with_task && strcmp(w->b->task->id, id) == 0) || is_copied(w, id) ||
+		is_seen(w, id) || smap_get(&me->known, id))
 		return ERR_OK;
 	if (etcd_get(me->c, key, s, &r, e))
 		return e->code;
@@ -362,7 +315,7 @@ static enum err_code add_position(struct store_etcd *me, struct write_call *w, s
 {
 	CLEANUP(buf_done)
 	struct buf b = BUF_INIT(LIMIT_RECORD);
-	const struct store_positions *p = &w->b->positions[w->next_position];
+	const struct store_positions *p = &w->b->positions[w->next.position];
 	bool exists;
 
 	*ret_fits = true;
@@ -381,12 +334,46 @@ static enum err_code add_position(struct store_etcd *me, struct write_call *w, s
 	return ERR_OK;
 }
 
-static bool add_ext(struct store_etcd *me, const struct store_ext *ext, struct txn *x)
+/* Puts value under key, or deletes the key; takes key. False: it belongs to the next transaction. */
+static bool add_value(struct txn *x, char *key, const char *value)
 {
-	if (!txn_fits(x, ext->value ? strlen(ext->value) : 0))
-		return false;
-	txn_add(x, ext->value ? ETCD_PUT : ETCD_DELETE, keys_ext(me->root, ext->key),
-		ext->value ? xstrdup(ext->value) : NULL);
+	bool fits = txn_fits(x, value ? strlen(value) : 0);
+
+	if (fits)
+		txn_add(x, value ? ETCD_PUT : ETCD_DELETE, key, value ? xstrdup(value) : NULL);
+	else
+		free(key);
+	return fits;
+}
+
+static bool add_text(struct store_etcd *me, struct write_call *w, struct txn *x)
+{
+	const struct store_ext *text = &w->b->texts[w->next.text];
+	return add_value(x, keys_task(me->root, text->key), text->value);
+}
+
+static bool add_gone(struct store_etcd *me, struct write_call *w, struct txn *x)
+{
+	const struct store_doc_id *d = &w->b->gone[w->next.gone];
+	return add_value(x, keys_position(me->root, d->task_id, d->collection_id), NULL);
+}
+
+static bool add_ext(struct store_etcd *me, struct write_call *w, struct txn *x)
+{
+	const struct store_ext *ext = &w->b->exts[w->next.ext];
+	return add_value(x, keys_ext(me->root, ext->key), ext->value);
+}
+
+/* Adds items *at .. n - 1 as long as there is room; false when there is no more. */
+static bool add_all(struct store_etcd *me, struct write_call *w, struct txn *x,
+	bool (*add)(struct store_etcd *me, struct write_call *w, struct txn *x), size_t *at,
+	size_t n)
+{
+	while (*at < n) {
+		if (!add(me, w, x))
+			return false;
+		++*at;
+	}
 	return true;
 }
 
@@ -395,23 +382,21 @@ static enum err_code build_write(
 {
 	struct write_call *w = arg;
 	const struct store_batch *b = w->b;
-	bool fits = true;
 
 	w->n_seen = 0;
 	w->built_missing = NULL;
-	w->next_position = w->position;
-	w->next_ext = w->ext;
+	w->next = w->at;
 	if (w->with_task && add_task(me, b->task, x, s, e))
 		return e->code;
-	while (fits && w->next_position < b->n_positions) {
+	bool fits = add_all(me, w, x, add_text, &w->next.text, b->n_texts);
+	while (fits && w->next.position < b->n_positions) {
 		if (add_position(me, w, x, s, &fits, e))
 			return e->code;
-		w->next_position += fits;
+		w->next.position += fits;
 	}
-	while (fits && w->next_ext < b->n_exts) {
-		fits = add_ext(me, &b->exts[w->next_ext], x);
-		w->next_ext += fits;
-	}
+	fits = fits && add_all(me, w, x, add_gone, &w->next.gone, b->n_gone);
+	if (fits)
+		add_all(me, w, x, add_ext, &w->next.ext, b->n_exts);
 	return ERR_OK;
 }
 
@@ -425,6 +410,12 @@ static void done_write(struct store_etcd *me, void *arg)
 		smap_put(&me->known, w->b->task->id, me);
 }
 
+static bool is_done(const struct write_call *w)
+{
+	return w->at.text == w->b->n_texts && w->at.position == w->b->n_positions &&
+	       w->at.gone == w->b->n_gone && w->at.ext == w->b->n_exts;
+}
+
 static enum err_code et_write(
 	struct store *st, const struct store_batch *b, struct stop *s, struct err *e)
 {
@@ -433,96 +424,56 @@ static enum err_code et_write(
 	struct write_call w = {.b = b, .with_task = b->task != NULL, .seen = seen};
 	struct change ch = {.build = build_write, .done = done_write, .arg = &w};
 
-	while (w.with_task || w.position < b->n_positions || w.ext < b->n_exts) {
+	while (w.with_task || !is_done(&w)) {
 		if (change(self(st), &ch, s, e))
 			return e->code;
-		w.position = w.next_position;
-		w.ext = w.next_ext;
+		w.at = w.next;
 		w.missing = w.built_missing ? w.built_missing : w.missing;
 		w.with_task = false;
 	}
-	if (w.missing)
-		return err_set(
-			e, ERR_NOT_FOUND, "positions of task %s, which does not exist", w.missing);
-	return ERR_OK;
+	return w.missing ? store_no_task(w.missing, e) : ERR_OK;
 }
 
 /* --- reading --- */
 
-static struct slice rest_of(const struct etcd_kv *kv, size_t skip)
+static enum err_code et_list(
+	struct store *st, const struct store_listing *l, struct stop *s, struct err *e)
 {
-	return slice_of(kv->key + skip, kv->key_n - skip);
-}
+	CLEANUP(etcd_range_done)
+	struct etcd_range r;
+	CLEANUP(freep)
+	char *all = keys_kind_prefix(self(st)->root, l->kind);
+	CLEANUP(freep)
+	char *prefix = xasprintf("%s%s", all, l->below);
+	size_t skip = strlen(all);
 
-static enum err_code read_prefix(
-	struct store *st, const char *prefix, struct stop *s, struct etcd_range *r, struct err *e)
-{
-	if (etcd_get_prefix(self(st)->c, prefix, 0, s, r, e))
+	etcd_range_init(&r);
+	if (etcd_get_prefix(self(st)->c, prefix, 0, s, &r, e))
 		return err_ctx(e, "metastore etcd");
-	return ERR_OK;
-}
-
-static enum err_code et_tasks(
-	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e)
-{
-	CLEANUP(etcd_range_done)
-	struct etcd_range r;
-	CLEANUP(freep)
-	char *prefix = keys_task_prefix(self(st)->root);
-	struct record_tasks out = {.n = 0};
-
-	etcd_range_init(&r);
-	if (read_prefix(st, prefix, s, &r, e))
-		return e->code;
-	for (size_t i = 0; i < r.n; i++)
-		record_tasks_add(&out, rest_of(&r.kvs[i], strlen(prefix)), r.kvs[i].value);
-	*ret_list = out.v;
-	*ret_n = out.n;
-	return ERR_OK;
-}
-
-static enum err_code et_positions(struct store *st, const char *task_id, struct stop *s,
-	struct store_positions **ret_list, size_t *ret_n, struct err *e)
-{
-	CLEANUP(etcd_range_done)
-	struct etcd_range r;
-	CLEANUP(freep)
-	char *all = keys_position_prefix(self(st)->root, NULL);
-	CLEANUP(freep)
-	char *prefix = keys_position_prefix(self(st)->root, task_id);
-	struct record_docs out = {.n = 0};
-
-	etcd_range_init(&r);
-	if (read_prefix(st, prefix, s, &r, e))
-		return e->code;
-	for (size_t i = 0; i < r.n; i++)
-		record_docs_add(&out, rest_of(&r.kvs[i], strlen(all)), r.kvs[i].value);
-	*ret_list = out.v;
-	*ret_n = out.n;
-	return ERR_OK;
-}
-
-static enum err_code et_exts(struct store *st, const char *prefix, struct stop *s,
-	struct store_ext_kv **ret_list, size_t *ret_n, struct err *e)
-{
-	CLEANUP(etcd_range_done)
-	struct etcd_range r;
-	CLEANUP(freep)
-	char *all = keys_ext_prefix(self(st)->root);
-	CLEANUP(freep)
-	char *full = keys_ext(self(st)->root, prefix);
-
-	etcd_range_init(&r);
-	if (read_prefix(st, full, s, &r, e))
-		return e->code;
-	struct store_ext_kv *l = r.n ? xcalloc(r.n, sizeof(*l)) : NULL;
 	for (size_t i = 0; i < r.n; i++) {
-		struct slice key = rest_of(&r.kvs[i], strlen(all)), value = r.kvs[i].value;
-		l[i] = (struct store_ext_kv){.key = xstrndup((const char *)key.p, key.n),
-			.value = xstrndup((const char *)value.p, value.n)};
+		struct store_row row = {
+			.rest = slice_of(r.kvs[i].key + skip, r.kvs[i].key_n - skip),
+			.texts = {r.kvs[i].value}};
+		l->fn(l->arg, &row);
 	}
-	*ret_list = l;
-	*ret_n = r.n;
+	return ERR_OK;
+}
+
+static enum err_code et_fence(
+	struct store *st, struct stop *s, struct store_fence *ret, struct err *e)
+{
+	CLEANUP(etcd_range_done)
+	struct etcd_range r;
+
+	etcd_range_init(&r);
+	*ret = (struct store_fence){.text = ""};
+	if (etcd_get(self(st)->c, self(st)->guard_key, s, &r, e))
+		return err_ctx(e, "metastore etcd");
+	if (!r.n)
+		return ERR_OK;
+	snprintf(ret->text, sizeof(ret->text), "%.*s", (int)r.kvs[0].value.n,
+		(const char *)r.kvs[0].value.p);
+	ret->revision = r.kvs[0].mod_revision;
 	return ERR_OK;
 }
 
@@ -531,8 +482,7 @@ static void et_close(struct store *st)
 	struct store_etcd *me = self(st);
 
 	smap_done(&me->known);
-	cond_done(&me->turn);
-	mutex_done(&me->mtx);
+	turn_done(&me->turn);
 	free(me->root);
 	free(me->guard_key);
 	free(me->owner);
@@ -542,12 +492,10 @@ static void et_close(struct store *st)
 static const struct store_ops etcd_ops = {
 	.name = "etcd",
 	.check = et_check,
-	.tasks = et_tasks,
-	.task_put = et_task_put,
-	.task_delete = et_task_delete,
-	.positions = et_positions,
+	.list = et_list,
 	.write = et_write,
-	.exts = et_exts,
+	.task_delete = et_task_delete,
+	.fence = et_fence,
 	.close = et_close,
 };
 
@@ -555,19 +503,13 @@ enum err_code store_etcd_open(
 	struct etcd *c, const char *root_path, struct store **ret, struct err *e UNUSED)
 {
 	struct store_etcd *me = xcalloc(1, sizeof(*me));
-	char id[33], host[64] = "";
-
-	gethostname(host, sizeof(host) - 1);
-	str_random_id(id);
 	me->st.ops = &etcd_ops;
 	me->c = c;
 	me->root = keys_root(root_path);
 	me->guard_key = keys_owner(me->root);
-	me->owner =
-		xasprintf("{\"owner\":\"%s\",\"process\":\"%d on %s\"}", id, (int)getpid(), host);
+	me->owner = store_owner_text();
 	me->guard_rev = UNKNOWN;
-	mutex_init(&me->mtx, "store etcd");
-	cond_init(&me->turn);
+	turn_init(&me->turn, "store etcd");
 	*ret = &me->st;
 	return ERR_OK;
 }

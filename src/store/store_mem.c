@@ -86,13 +86,14 @@ static enum err_code mem_check(struct store *st, struct stop *s, struct err *e)
 	return code;
 }
 
-static enum err_code mem_tasks(
-	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e)
+static enum err_code mem_list(
+	struct store *st, const struct store_listing *l, struct stop *s, struct err *e)
 {
-	CLEANUP(freep)
-	char *prefix = keys_task_prefix(self(st)->root);
 	struct store_mem *m = self(st);
-	struct record_tasks out = {.n = 0};
+	CLEANUP(freep)
+	char *all = keys_kind_prefix(m->root, l->kind);
+	CLEANUP(freep)
+	char *prefix = xasprintf("%s%s", all, l->below);
 	size_t n = 0;
 
 	if (stop_is_set(s))
@@ -100,13 +101,13 @@ static enum err_code mem_tasks(
 	mutex_lock(&m->mtx);
 	enum err_code code = enter_locked(m, e);
 	CLEANUP(freep)
-	const char **l = keys_locked(m, prefix, &n);
-	for (size_t i = 0; i < n && !code; i++)
-		record_tasks_add(
-			&out, slice_str(l[i] + strlen(prefix)), slice_str(smap_get(&m->kv, l[i])));
+	const char **keys = keys_locked(m, prefix, &n);
+	for (size_t i = 0; i < n && !code; i++) {
+		struct store_row row = {.rest = slice_str(keys[i] + strlen(all)),
+			.texts = {slice_str(smap_get(&m->kv, keys[i]))}};
+		l->fn(l->arg, &row);
+	}
 	mutex_unlock(&m->mtx);
-	*ret_list = out.v;
-	*ret_n = out.n;
 	return code;
 }
 
@@ -134,21 +135,6 @@ static enum err_code task_put_locked(struct store_mem *m, const struct task *t, 
 		return e->code;
 	put_locked(m, key, text);
 	return ERR_OK;
-}
-
-static enum err_code mem_task_put(
-	struct store *st, const struct task *t, struct stop *s, struct err *e)
-{
-	struct store_mem *m = self(st);
-
-	if (stop_is_set(s))
-		return stop_err(e);
-	mutex_lock(&m->mtx);
-	enum err_code code = enter_locked(m, e);
-	if (!code)
-		code = task_put_locked(m, t, e);
-	mutex_unlock(&m->mtx);
-	return code;
 }
 
 static enum err_code mem_task_delete(
@@ -182,32 +168,6 @@ static enum err_code mem_task_delete(
 	return code;
 }
 
-static enum err_code mem_positions(struct store *st, const char *task_id, struct stop *s,
-	struct store_positions **ret_list, size_t *ret_n, struct err *e)
-{
-	struct store_mem *m = self(st);
-	CLEANUP(freep)
-	char *all = keys_position_prefix(m->root, NULL);
-	CLEANUP(freep)
-	char *prefix = keys_position_prefix(m->root, task_id);
-	struct record_docs out = {.n = 0};
-	size_t n = 0;
-
-	if (stop_is_set(s))
-		return stop_err(e);
-	mutex_lock(&m->mtx);
-	enum err_code code = enter_locked(m, e);
-	CLEANUP(freep)
-	const char **l = keys_locked(m, prefix, &n);
-	for (size_t i = 0; i < n && !code; i++)
-		record_docs_add(
-			&out, slice_str(l[i] + strlen(all)), slice_str(smap_get(&m->kv, l[i])));
-	mutex_unlock(&m->mtx);
-	*ret_list = out.v;
-	*ret_n = out.n;
-	return code;
-}
-
 static bool has_task_locked(struct store_mem *m, const struct store_batch *b, const char *id)
 	REQUIRES(m->mtx)
 {
@@ -229,13 +189,9 @@ static enum err_code encode_all(const struct store_batch *b, char **texts, struc
 	return ERR_OK;
 }
 
-static enum err_code write_locked(struct store_mem *m, const struct store_batch *b, char **texts,
-	struct err *e) REQUIRES(m->mtx)
+static void positions_put_locked(struct store_mem *m, const struct store_batch *b, char **texts,
+	const char **ret_missing) REQUIRES(m->mtx)
 {
-	const char *missing = NULL;
-
-	if (b->task && task_put_locked(m, b->task, e))
-		return e->code;
 	for (size_t i = 0; i < b->n_positions; i++) {
 		const struct store_positions *p = &b->positions[i];
 		CLEANUP(freep)
@@ -243,17 +199,34 @@ static enum err_code write_locked(struct store_mem *m, const struct store_batch 
 		if (has_task_locked(m, b, p->task_id))
 			put_locked(m, key, TAKE(texts[i]));
 		else
-			missing = p->task_id;
+			*ret_missing = p->task_id;
 	}
-	for (size_t i = 0; i < b->n_exts; i++) {
-		CLEANUP(freep)
-		char *key = keys_ext(m->root, b->exts[i].key);
-		put_locked(m, key, b->exts[i].value ? xstrdup(b->exts[i].value) : NULL);
-	}
-	m->writes++;
-	return missing ? err_set(e, ERR_NOT_FOUND, "positions of task %s, which does not exist",
-				 missing)
-		       : ERR_OK;
+}
+
+/* Takes key. */
+static void copy_locked(struct store_mem *m, char *key, const char *value) REQUIRES(m->mtx)
+{
+	put_locked(m, key, value ? xstrdup(value) : NULL);
+	free(key);
+}
+
+static enum err_code write_locked(struct store_mem *m, const struct store_batch *b, char **texts,
+	struct err *e) REQUIRES(m->mtx)
+{
+	const char *missing = NULL;
+
+	for (size_t i = 0; i < b->n_texts; i++)
+		copy_locked(m, keys_task(m->root, b->texts[i].key), b->texts[i].value);
+	if (b->task && task_put_locked(m, b->task, e))
+		return e->code;
+	positions_put_locked(m, b, texts, &missing);
+	for (size_t i = 0; i < b->n_gone; i++)
+		copy_locked(m, keys_position(m->root, b->gone[i].task_id, b->gone[i].collection_id),
+			NULL);
+	for (size_t i = 0; i < b->n_exts; i++)
+		copy_locked(m, keys_ext(m->root, b->exts[i].key), b->exts[i].value);
+	m->writes += b->n_positions || b->n_gone || b->n_exts;
+	return missing ? store_no_task(missing, e) : ERR_OK;
 }
 
 static enum err_code mem_write(
@@ -276,32 +249,11 @@ static enum err_code mem_write(
 	return code;
 }
 
-static enum err_code mem_exts(struct store *st, const char *prefix, struct stop *s,
-	struct store_ext_kv **ret_list, size_t *ret_n, struct err *e)
+static enum err_code mem_fence(
+	struct store *st, struct stop *s UNUSED, struct store_fence *ret, struct err *e UNUSED)
 {
-	struct store_mem *m = self(st);
-	CLEANUP(freep)
-	char *all = keys_ext_prefix(m->root);
-	CLEANUP(freep)
-	char *full = keys_ext(m->root, prefix);
-	struct store_ext_kv *out = NULL;
-	size_t n = 0;
-
-	if (stop_is_set(s))
-		return stop_err(e);
-	mutex_lock(&m->mtx);
-	enum err_code code = enter_locked(m, e);
-	CLEANUP(freep)
-	const char **l = keys_locked(m, full, &n);
-	n = code ? 0 : n;
-	out = n ? xcalloc(n, sizeof(*out)) : NULL;
-	for (size_t i = 0; i < n; i++)
-		out[i] = (struct store_ext_kv){.key = xstrdup(l[i] + strlen(all)),
-			.value = xstrdup(smap_get(&m->kv, l[i]))};
-	mutex_unlock(&m->mtx);
-	*ret_list = out;
-	*ret_n = n;
-	return code;
+	*ret = (struct store_fence){.revision = (int64_t)store_mem_writes(st)};
+	return ERR_OK;
 }
 
 static void mem_close(struct store *st)
@@ -321,12 +273,10 @@ static void mem_close(struct store *st)
 static const struct store_ops mem_ops = {
 	.name = "mem",
 	.check = mem_check,
-	.tasks = mem_tasks,
-	.task_put = mem_task_put,
-	.task_delete = mem_task_delete,
-	.positions = mem_positions,
+	.list = mem_list,
 	.write = mem_write,
-	.exts = mem_exts,
+	.task_delete = mem_task_delete,
+	.fence = mem_fence,
 	.close = mem_close,
 };
 

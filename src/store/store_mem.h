@@ -13,5 +13,5 @@ void store_mem_fail(struct store *st, enum err_code code, unsigned times);
 void store_mem_raw(struct store *st, const char *key, const char *value);
 /* The raw text under a full key, heap; NULL if there is none. */
 char *store_mem_get(struct store *st, const char *key);
-/* How many calls of write have succeeded. */
+/* How many writes of positions or of our own records have succeeded. */
 uint64_t store_mem_writes(struct store *st);

@@ -40,43 +40,62 @@ static enum err_code sq_check(struct store *st, struct stop *s, struct err *e)
 	return code;
 }
 
-/* What a listing does with one row; skip is the length of the common prefix of all keys. */
-typedef void row_fn(void *out, size_t skip, sqlite3_stmt *q);
-
-/* Which rows: those whose key starts with prefix, in key order. */
-struct listing {
-	const char *sql; /* ?1 <= key < ?2 */
-	const char *prefix;
-	size_t skip;
-	row_fn *fn;
-	void *out;
+/* The three kinds as tables, in the order of enum store_kind: key, then name and texts as a row
+ * has them. */
+static const char *const list_sql[] = {
+	"SELECT task_info_key, NULL, task_info_value FROM task_info"
+	" WHERE task_info_key >= ?1 AND task_info_key < ?2 ORDER BY task_info_key",
+	"SELECT task_position_key, collection_name, task_position_value, op_position_value,"
+	" target_position_value FROM task_position"
+	" WHERE task_position_key >= ?1 AND task_position_key < ?2 ORDER BY task_position_key",
+	"SELECT ext_key, NULL, ext_value FROM ext"
+	" WHERE ext_key >= ?1 AND ext_key < ?2 ORDER BY ext_key",
 };
 
-static enum err_code list_locked(struct store_sqlite *me, const struct listing *l, struct err *e)
-	REQUIRES(me->mtx)
+static void give_row(const struct store_listing *l, size_t skip, sqlite3_stmt *q)
+{
+	struct slice key = sqdb_column(q, 0), name = sqdb_column(q, 1);
+	CLEANUP(freep)
+	char *text = xstrndup((const char *)name.p, name.n);
+	struct store_row row = {
+		.rest = slice_of(key.p + MIN(skip, key.n), key.n - MIN(skip, key.n)),
+		.name = l->kind == STORE_POSITIONS ? text : NULL};
+
+	for (int i = 0; i < (int)ARRAY_LEN(row.texts) && i + 2 < sqlite3_column_count(q); i++)
+		row.texts[i] = sqdb_column(q, i + 2);
+	l->fn(l->arg, &row);
+}
+
+static enum err_code list_locked(
+	struct store_sqlite *me, const struct store_listing *l, struct err *e) REQUIRES(me->mtx)
 {
 	CLEANUP(sqdb_stmt_freep)
 	sqlite3_stmt *q = NULL;
 	CLEANUP(freep)
-	char *end = keys_prefix_end(l->prefix);
+	char *all = keys_kind_prefix(me->root, l->kind);
+	CLEANUP(freep)
+	char *prefix = xasprintf("%s%s", all, l->below);
+	CLEANUP(freep)
+	char *end = keys_prefix_end(prefix);
 	bool row;
 
-	if (sqdb_present(&me->db, e) || sqdb_prepare(&me->db, l->sql, &q, e))
+	if (sqdb_present(&me->db, e) || sqdb_prepare(&me->db, list_sql[l->kind], &q, e))
 		return e->code;
-	sqdb_bind(q, 1, l->prefix);
+	sqdb_bind(q, 1, prefix);
 	sqdb_bind(q, 2, end);
 	for (;;) {
 		if (sqdb_step(&me->db, q, &row, e))
 			return e->code;
 		if (!row)
 			return ERR_OK;
-		l->fn(l->out, l->skip, q);
+		give_row(l, strlen(all), q);
 	}
 }
 
-static enum err_code list(
-	struct store_sqlite *me, const struct listing *l, struct stop *s, struct err *e)
+static enum err_code sq_list(
+	struct store *st, const struct store_listing *l, struct stop *s, struct err *e)
 {
+	struct store_sqlite *me = self(st);
 	struct err mine = ERR_INIT;
 
 	if (stop_is_set(s))
@@ -87,117 +106,11 @@ static enum err_code list(
 	return code ? err_set_origin(e, code, mine.origin, "%s", mine.text) : ERR_OK;
 }
 
-/* The key of the row's first column behind the prefix. */
-static struct slice rest_of(sqlite3_stmt *q, size_t skip)
+/* The lock on the file is the fence: whoever has it open is the only one. */
+static enum err_code sq_fence(struct store *st UNUSED, struct stop *s UNUSED,
+	struct store_fence *ret, struct err *e UNUSED)
 {
-	struct slice key = sqdb_column(q, 0);
-	return slice_of(key.p + MIN(skip, key.n), key.n - MIN(skip, key.n));
-}
-
-static void add_task(void *out, size_t skip, sqlite3_stmt *q)
-{
-	struct slice rest = rest_of(q, skip);
-	record_tasks_add(out, rest, sqdb_column(q, 1));
-}
-
-static enum err_code sq_tasks(
-	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e)
-{
-	CLEANUP(freep)
-	char *prefix = keys_task_prefix(self(st)->root);
-	CLEANUP(record_tasks_done)
-	struct record_tasks out = {.n = 0};
-	struct listing l = {.sql = "SELECT task_info_key, task_info_value FROM task_info"
-				   " WHERE task_info_key >= ?1 AND task_info_key < ?2"
-				   " ORDER BY task_info_key",
-		.prefix = prefix,
-		.skip = strlen(prefix),
-		.fn = add_task,
-		.out = &out};
-	enum err_code code = list(self(st), &l, s, e);
-
-	if (code)
-		return code;
-	*ret_n = out.n;
-	*ret_list = TAKE(out.v);
-	out.n = 0;
-	return ERR_OK;
-}
-
-static void add_doc(void *out, size_t skip, sqlite3_stmt *q)
-{
-	CLEANUP(freep)
-	char *name = xstrndup((const char *)sqdb_column(q, 1).p, sqdb_column(q, 1).n);
-	struct record_row row = {
-		.name = name, .maps = {sqdb_column(q, 2), sqdb_column(q, 3), sqdb_column(q, 4)}};
-
-	record_docs_add_row(out, rest_of(q, skip), &row);
-}
-
-static enum err_code sq_positions(struct store *st, const char *task_id, struct stop *s,
-	struct store_positions **ret_list, size_t *ret_n, struct err *e)
-{
-	CLEANUP(freep)
-	char *all = keys_position_prefix(self(st)->root, NULL);
-	CLEANUP(freep)
-	char *prefix = keys_position_prefix(self(st)->root, task_id);
-	CLEANUP(record_docs_done)
-	struct record_docs out = {.n = 0};
-	struct listing l = {.sql = "SELECT task_position_key, collection_name, task_position_value,"
-				   " op_position_value, target_position_value FROM task_position"
-				   " WHERE task_position_key >= ?1 AND task_position_key < ?2"
-				   " ORDER BY task_position_key",
-		.prefix = prefix,
-		.skip = strlen(all),
-		.fn = add_doc,
-		.out = &out};
-	enum err_code code = list(self(st), &l, s, e);
-
-	if (code)
-		return code;
-	*ret_n = out.n;
-	*ret_list = TAKE(out.v);
-	out.n = 0;
-	return ERR_OK;
-}
-
-struct ext_list {
-	struct store_ext_kv *v;
-	size_t n, cap;
-};
-
-static void add_ext(void *arg, size_t skip, sqlite3_stmt *q)
-{
-	struct ext_list *out = arg;
-	struct slice key = rest_of(q, skip), value = sqdb_column(q, 1);
-
-	mem_grow(&out->v, &out->cap, out->n + 1, sizeof(*out->v));
-	out->v[out->n++] = (struct store_ext_kv){.key = xstrndup((const char *)key.p, key.n),
-		.value = xstrndup((const char *)value.p, value.n)};
-}
-
-static enum err_code sq_exts(struct store *st, const char *prefix, struct stop *s,
-	struct store_ext_kv **ret_list, size_t *ret_n, struct err *e)
-{
-	CLEANUP(freep)
-	char *all = keys_ext_prefix(self(st)->root);
-	CLEANUP(freep)
-	char *full = keys_ext(self(st)->root, prefix);
-	struct ext_list out = {.n = 0};
-	struct listing l = {.sql = "SELECT ext_key, ext_value FROM ext"
-				   " WHERE ext_key >= ?1 AND ext_key < ?2 ORDER BY ext_key",
-		.prefix = full,
-		.skip = strlen(all),
-		.fn = add_ext,
-		.out = &out};
-	enum err_code code = list(self(st), &l, s, e);
-
-	if (code) {
-		store_exts_free(out.v, out.n);
-		return code;
-	}
-	*ret_list = out.v;
-	*ret_n = out.n;
+	*ret = (struct store_fence){.text = ""};
 	return ERR_OK;
 }
 
@@ -220,11 +133,28 @@ static enum err_code merge_locked(struct store_sqlite *me, const char *key, cons
 	return row ? record_task_merge(b, sqdb_column(q, 0), t, e) : record_task_encode(b, t, e);
 }
 
-static enum err_code task_put_locked(struct store_sqlite *me, const struct task *t, struct err *e)
-	REQUIRES(me->mtx)
+static enum err_code text_put_locked(
+	struct store_sqlite *me, const char *id, const char *text, struct err *e) REQUIRES(me->mtx)
 {
 	CLEANUP(sqdb_stmt_freep)
 	sqlite3_stmt *q = NULL;
+	CLEANUP(freep)
+	char *key = keys_task(me->root, id);
+
+	if (sqdb_prepare(&me->db,
+		    "INSERT INTO task_info VALUES(?1, ?2, ?3) ON CONFLICT(task_info_key)"
+		    " DO UPDATE SET task_info_value = excluded.task_info_value",
+		    &q, e))
+		return e->code;
+	sqdb_bind(q, 1, key);
+	sqdb_bind(q, 2, id);
+	sqdb_bind(q, 3, text);
+	return sqdb_run(&me->db, q, e);
+}
+
+static enum err_code task_put_locked(struct store_sqlite *me, const struct task *t, struct err *e)
+	REQUIRES(me->mtx)
+{
 	CLEANUP(buf_done)
 	struct buf b = BUF_INIT(LIMIT_RECORD);
 	CLEANUP(freep)
@@ -232,15 +162,7 @@ static enum err_code task_put_locked(struct store_sqlite *me, const struct task 
 
 	if (merge_locked(me, key, t, &b, e))
 		return e->code;
-	if (sqdb_prepare(&me->db,
-		    "INSERT INTO task_info VALUES(?1, ?2, ?3) ON CONFLICT(task_info_key)"
-		    " DO UPDATE SET task_info_value = excluded.task_info_value",
-		    &q, e))
-		return e->code;
-	sqdb_bind(q, 1, key);
-	sqdb_bind(q, 2, t->id);
-	sqdb_bind(q, 3, buf_cstr(&b));
-	return sqdb_run(&me->db, q, e);
+	return text_put_locked(me, t->id, buf_cstr(&b), e);
 }
 
 /* Deletes by a key range, or one key when prefix is false. */
@@ -372,10 +294,28 @@ static enum err_code exts_put_locked(
 	return ERR_OK;
 }
 
+static enum err_code gone_delete_locked(
+	struct store_sqlite *me, const struct store_batch *b, struct err *e) REQUIRES(me->mtx)
+{
+	for (size_t i = 0; i < b->n_gone; i++) {
+		CLEANUP(freep)
+		char *key = keys_position(me->root, b->gone[i].task_id, b->gone[i].collection_id);
+		if (delete_locked(me, "DELETE FROM task_position WHERE task_position_key = ?1", key,
+			    false, e))
+			return e->code;
+	}
+	return ERR_OK;
+}
+
 static enum err_code batch_locked(struct store_sqlite *me, const struct store_batch *b,
 	const char **ret_missing, struct err *e) REQUIRES(me->mtx)
 {
+	for (size_t i = 0; i < b->n_texts; i++)
+		if (text_put_locked(me, b->texts[i].key, b->texts[i].value, e))
+			return e->code;
 	if (b->task && task_put_locked(me, b->task, e))
+		return e->code;
+	if (b->n_gone && gone_delete_locked(me, b, e))
 		return e->code;
 	if (b->n_positions && positions_put_locked(me, b, ret_missing, e))
 		return e->code;
@@ -403,12 +343,6 @@ static enum err_code transact(
 	return code ? err_set_origin(e, code, mine.origin, "%s", mine.text) : ERR_OK;
 }
 
-static enum err_code change_task(struct store_sqlite *me, const void *arg, struct err *e)
-	REQUIRES(me->mtx)
-{
-	return task_put_locked(me, arg, e);
-}
-
 static enum err_code change_delete(struct store_sqlite *me, const void *arg, struct err *e)
 	REQUIRES(me->mtx)
 {
@@ -427,12 +361,6 @@ static enum err_code change_batch(struct store_sqlite *me, const void *arg, stru
 	return batch_locked(me, w->batch, w->missing, e);
 }
 
-static enum err_code sq_task_put(
-	struct store *st, const struct task *t, struct stop *s, struct err *e)
-{
-	return transact(st, change_task, t, s, e);
-}
-
 static enum err_code sq_task_delete(struct store *st, const char *id, struct stop *s, struct err *e)
 {
 	return transact(st, change_delete, id, s, e);
@@ -445,10 +373,7 @@ static enum err_code sq_write(
 	struct write_call w = {.batch = b, .missing = &missing};
 	enum err_code code = transact(st, change_batch, &w, s, e);
 
-	if (!code && missing)
-		return err_set(
-			e, ERR_NOT_FOUND, "positions of task %s, which does not exist", missing);
-	return code;
+	return !code && missing ? store_no_task(missing, e) : code;
 }
 
 static void sq_close(struct store *st)
@@ -464,12 +389,10 @@ static void sq_close(struct store *st)
 static const struct store_ops sqlite_ops = {
 	.name = "sqlite",
 	.check = sq_check,
-	.tasks = sq_tasks,
-	.task_put = sq_task_put,
-	.task_delete = sq_task_delete,
-	.positions = sq_positions,
+	.list = sq_list,
 	.write = sq_write,
-	.exts = sq_exts,
+	.task_delete = sq_task_delete,
+	.fence = sq_fence,
 	.close = sq_close,
 };
 

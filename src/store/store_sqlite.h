@@ -7,7 +7,7 @@
 /* Opens or creates path; failures as sqdb_open. root_path as in the other stores' keys. */
 NODISCARD enum err_code store_sqlite_open(
 	const char *path, const char *root_path, struct store **ret, struct err *e);
-/* For a look at the file of a running or stopped server: only tasks, positions and exts work. As
+/* For a look at the file of a running or stopped server: only reading works. As
  * sqdb_open_read. */
 NODISCARD enum err_code store_sqlite_open_read(
 	const char *path, const char *root_path, struct store **ret, struct err *e);

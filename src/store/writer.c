@@ -31,6 +31,7 @@ struct entry {
 	char *map_key;
 	uint64_t seq;
 	bool written;
+	bool gone; /* the document is to be deleted; pos holds only its ids */
 	struct store_positions pos;
 	char *key, *value;
 };
@@ -95,6 +96,17 @@ void writer_put_position(struct writer *w, const struct store_positions *p)
 
 	store_positions_copy(&n->pos, p);
 	n->map_key = keys_position("", p->task_id, p->collection_id);
+	put(w, n);
+}
+
+void writer_delete_position(struct writer *w, const char *task_id, int64_t collection_id)
+{
+	struct entry *n = xcalloc(1, sizeof(*n));
+
+	n->gone = true;
+	n->pos.task_id = xstrdup(task_id);
+	n->pos.collection_id = collection_id;
+	n->map_key = keys_position("", task_id, collection_id);
 	put(w, n);
 }
 
@@ -226,16 +238,21 @@ static enum err_code write_some(struct writer *w, struct entry **v, size_t n, st
 	CLEANUP(freep)
 	struct store_positions *positions = xcalloc(n, sizeof(*positions));
 	CLEANUP(freep)
+	struct store_doc_id *gone = xcalloc(n, sizeof(*gone));
+	CLEANUP(freep)
 	struct store_ext *exts = xcalloc(n, sizeof(*exts));
-	struct store_batch b = {.positions = positions, .exts = exts};
+	struct store_batch b = {.positions = positions, .gone = gone, .exts = exts};
 
 	for (size_t i = 0; i < n; i++) {
 		if (v[i]->key)
 			exts[b.n_exts++] = (struct store_ext){v[i]->key, v[i]->value};
+		else if (v[i]->gone)
+			gone[b.n_gone++] =
+				(struct store_doc_id){v[i]->pos.task_id, v[i]->pos.collection_id};
 		else
 			positions[b.n_positions++] = v[i]->pos;
 	}
-	enum err_code code = w->st->ops->write(w->st, &b, &w->stop, e);
+	enum err_code code = store_write(w->st, &b, &w->stop, e);
 	metrics_add(metrics_get(METRIC_store_writes, err_name(code), NULL), 1);
 	return code;
 }

@@ -34,6 +34,8 @@ void writer_free(struct writer *w);
 
 /* The newest document of (p->task_id, p->collection_id); copied. Never blocks on the store. */
 void writer_put_position(struct writer *w, const struct store_positions *p);
+/* The document is no longer wanted: deletes it, in place of a value that waits. */
+void writer_delete_position(struct writer *w, const char *task_id, int64_t collection_id);
 /* The newest value of one of our records, NULL = delete; copied. key as in store_ext. */
 void writer_put_ext(struct writer *w, const char *key, const char *value);
 

@@ -14,9 +14,12 @@
 
 #include "base/mem.h"
 #include "store/store_etcd.h"
+#include "store/mydb.h"
 #include "store/store_mem.h"
+#include "store/store_mysql.h"
 #include "store/store_sqlite.h"
 #include "support/etcd_server.h"
+#include "support/mysql_server.h"
 
 static const char root[] = "cdc";
 
@@ -110,7 +113,7 @@ static void sqlite_reopen(struct store_bed *b)
 {
 	struct err e = ERR_INIT;
 	if (b->st)
-		b->st->ops->close(b->st);
+		store_close(b->st);
 	if (store_sqlite_open(b->path, root, &b->st, &e))
 		fail_msg("%s", e.text);
 }
@@ -171,7 +174,7 @@ static void etcd_reopen(struct store_bed *b)
 {
 	struct err e = ERR_INIT;
 	if (b->st)
-		b->st->ops->close(b->st);
+		store_close(b->st);
 	assert_int_equal(store_etcd_open(b->c, root, &b->st, &e), ERR_OK);
 }
 
@@ -218,6 +221,96 @@ int store_bed_etcd_up(void **state)
 	return 0;
 }
 
+/* --- MariaDB --- */
+
+/* MariaDB checks that a JSON column holds JSON; MySQL can hold nothing else. */
+static void mysql_plant(struct store_bed *b, const char *columns, const char *key, const char *text)
+{
+	CLEANUP(buf_done) struct buf sql = BUF_INIT(1 << 20);
+
+	buf_putf(&sql,
+		"SET STATEMENT check_constraint_checks = 0 FOR REPLACE INTO cdc.%s VALUES('x', ",
+		columns);
+	mydb_quote(&sql, slice_str(key));
+	buf_put_u8(&sql, ',');
+	mydb_quote(&sql, slice_str(text));
+	buf_put_str(&sql, strstr(columns, "collection_id") ? ", 0, 'n', 'null')" : ")");
+	free(mysql_server_sql(b->my, buf_cstr(&sql)));
+}
+
+static void mysql_plant_task(struct store_bed *b, const char *element, const char *text)
+{
+	CLEANUP(freep)
+	char *key = xasprintf("cdc/task_info/%s", element);
+	mysql_plant(b, "task_info(task_id, task_info_key, task_info_value)", key, text);
+}
+
+static void mysql_plant_doc(struct store_bed *b, const char *element, int64_t cid, const char *text)
+{
+	CLEANUP(freep)
+	char *key = xasprintf("cdc/task_position/%s/%lld", element, (long long)cid);
+	mysql_plant(b,
+		"task_position(task_id, task_position_key, task_position_value, collection_id,"
+		" collection_name, target_position_value)",
+		key, text);
+}
+
+static char *mysql_raw_task(struct store_bed *b, const char *element)
+{
+	CLEANUP(freep)
+	char *sql = xasprintf("SELECT task_info_value FROM cdc.task_info"
+			      " WHERE task_info_key = 'cdc/task_info/%s'",
+		element);
+	return mysql_server_sql(b->my, sql);
+}
+
+static void mysql_reopen(struct store_bed *b)
+{
+	struct mysql_dsn d;
+	struct err e = ERR_INIT;
+
+	store_close(b->st);
+	if (mysql_dsn_parse(b->my->dsn, &d, NULL, &e))
+		fail_msg("%s", e.text);
+	b->st = store_mysql_open(&d, root);
+}
+
+int store_bed_mysql_group_up(void **state)
+{
+	struct mysql_server *my = *state = xcalloc(1, sizeof(*my));
+	mysql_server_start(my, NULL);
+	return 0;
+}
+
+int store_bed_mysql_group_down(void **state)
+{
+	mysql_server_stop(*state);
+	free(*state);
+	return 0;
+}
+
+int store_bed_mysql_up(void **state)
+{
+	struct mysql_server *my = *state;
+	struct store_bed *b = *state = xcalloc(1, sizeof(*b));
+	struct store_doc_id none = {"nobody", 1};
+	struct store_batch batch = {.gone = &none, .n_gone = 1};
+	struct err e = ERR_INIT;
+
+	stop_init(&b->stop, NULL);
+	b->my = my;
+	free(mysql_server_sql(my, "DROP DATABASE cdc"));
+	free(mysql_server_sql(my, "CREATE DATABASE cdc"));
+	b->plant_task = mysql_plant_task;
+	b->raw_task = mysql_raw_task;
+	b->plant_doc = mysql_plant_doc;
+	b->reopen = mysql_reopen;
+	mysql_reopen(b);
+	if (store_write(b->st, &batch, &b->stop, &e)) /* makes the tables */
+		fail_msg("%s", e.text);
+	return 0;
+}
+
 static int remove_one(
 	const char *path, const struct stat *st UNUSED, int flag UNUSED, struct FTW *ftw UNUSED)
 {
@@ -228,7 +321,7 @@ int store_bed_down(void **state)
 {
 	struct store_bed *b = *state;
 
-	b->st->ops->close(b->st);
+	store_close(b->st);
 	if (b->dir[0])
 		nftw(b->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	stop_done(&b->stop);

@@ -1,4 +1,4 @@
-/* Metastores under test: memory, SQLite in a temporary folder, a real etcd. Setup and teardown
+/* Metastores under test: memory, SQLite in a temporary folder, a real etcd, a real MariaDB. Setup and teardown
  * functions for cmocka; the test's state is a struct store_bed. Keys are below the root "cdc". */
 #pragma once
 
@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 struct etcd;
+struct mysql_server;
 
 struct store_bed {
 	struct store *st;
@@ -18,6 +19,7 @@ struct store_bed {
 	void (*reopen)(struct store_bed *b); /* NULL: what is in it is gone then */
 	char dir[64], path[96];              /* SQLite */
 	struct etcd *c;                      /* etcd */
+	struct mysql_server *my;             /* MariaDB */
 };
 
 int store_bed_mem_up(void **state);
@@ -26,4 +28,8 @@ int store_bed_sqlite_up(void **state);
 int store_bed_etcd_group_up(void **state);
 int store_bed_etcd_group_down(void **state);
 int store_bed_etcd_up(void **state);
-int store_bed_down(void **state); /* of all three */
+/* The same with a MariaDB. */
+int store_bed_mysql_group_up(void **state);
+int store_bed_mysql_group_down(void **state);
+int store_bed_mysql_up(void **state);
+int store_bed_down(void **state); /* of all */

@@ -220,7 +220,7 @@ static void test_all_problems_at_once(void **state)
 	struct fixture *f = *state;
 
 	load(f, "address: nonsense\nmaxNameLength: abc\ndryRun: perhaps\nreplicateID: [1]\n"
-		"metaStoreConfig:\n  storeType: mysql\n  mysqlSourceUrl: root:hush@tcp(h:1)/x\n"
+		"metaStoreConfig:\n  storeType: mysql\n  mysqlSourceUrl: root:hush@tcp(h:x)/x\n"
 		"sourceConfig:\n  etcd: {address: [host, {a: b}], enableTLS: true, enableAuth: "
 		"true,\n"
 		"    tlsCertPath: /nope.pem, tlsMinVersion: 2}\n  readChanLen: -1\n"
@@ -231,8 +231,8 @@ static void test_all_problems_at_once(void **state)
 	expect_problem(f, "3: dryRun = \"perhaps\": neither true nor false; write one of them");
 	expect_problem(f, "4: replicateID: a list stands where a value is expected");
 	expect_problem(f,
-		"6: metaStoreConfig.storeType = \"mysql\": this version keeps its tasks in "
-		"sqlite or etcd only; write one of them");
+		"7: metaStoreConfig.mysqlSourceUrl: the address's port is not 1 to 65535; write "
+		"user:password@tcp(host:3306)/database");
 	expect_problem(f,
 		"8: sourceConfig.replicateChan: the replicate channel in the source config is "
 		"empty; write <chanNamePrefix.cluster>-<chanNamePrefix.replicateMsg> of the "
@@ -310,13 +310,23 @@ static void test_stores(void **state)
 	load(f, SOURCE "metaStoreConfig: {storeType: redis}\n");
 	expect_problem(f,
 		"5: metaStoreConfig.storeType = \"redis\": not support the meta store type, "
-		"valid type: [sqlite, etcd]");
+		"valid type: [sqlite, etcd, mysql]");
 	load(f, SOURCE "metaStoreConfig: {storeType: etcd}\n");
 	expect_problem(f, "5: metaStoreConfig.etcd.address: empty; write e.g. [127.0.0.1:2379]");
 	load(f, SOURCE "metaStoreConfig: {etcd: {address: [h:1]}}\n");
 	expect_problem(f,
-		"5: metaStoreConfig.storeType: not given, but etcd or MySQL is set up; write "
-		"storeType: etcd, or remove the others to use sqlite");
+		"5: metaStoreConfig.storeType: not given, but etcd is set up; write storeType: "
+		"etcd, or remove it to use sqlite");
+	load(f, SOURCE "metaStoreConfig: {storeType: mysql}\n");
+	expect_problem(f, "5: metaStoreConfig.mysqlSourceUrl: empty; write "
+			  "user:password@tcp(host:3306)/database");
+	load(f, SOURCE "metaStoreConfig: {storeType: mysql, "
+		       "mysqlSourceUrl: 'u:hush@tcp(h:1)/d?charset=utf8&timeuot=1s'}\n");
+	assert_int_equal(f->code, ERR_OK);
+	assert_int_equal(f->c->store_kind, CONFIG_STORE_MYSQL);
+	assert_non_null(strstr(
+		buf_cstr(&f->warnings), "settings behind the ? that have no effect here: timeuot"));
+	assert_null(strstr(buf_cstr(&f->warnings), "hush"));
 	load(f, SOURCE "metaStoreConfig: {sqlitePath: /no/such/folder/x.db}\n");
 	expect_problem(f,
 		"5: metaStoreConfig.sqlitePath = \"/no/such/folder/x.db\": can't be written: No "

@@ -1,4 +1,5 @@
-/* One suite for every metastore: memory, SQLite, and a real etcd of the test's own. */
+/* One suite for every metastore: memory, SQLite, and a real etcd and MariaDB of the
+ * test's own. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -25,7 +26,7 @@ static void put_task(struct store_bed *b, const char *id)
 
 	free(t->id);
 	t->id = xstrdup(id);
-	if (b->st->ops->task_put(b->st, t, &b->stop, &e))
+	if (store_put_task(b->st, t, &b->stop, &e))
 		fail_msg("%s", e.text);
 }
 
@@ -34,7 +35,7 @@ static struct task **get_tasks(struct store_bed *b, size_t *n)
 	struct task **l = NULL;
 	struct err e = ERR_INIT;
 
-	if (b->st->ops->tasks(b->st, &b->stop, &l, n, &e))
+	if (store_read_tasks(b->st, &b->stop, &l, n, &e))
 		fail_msg("%s", e.text);
 	return l;
 }
@@ -50,7 +51,7 @@ static size_t count_tasks(struct store_bed *b)
 static void delete_task(struct store_bed *b, const char *id)
 {
 	struct err e = ERR_INIT;
-	if (b->st->ops->task_delete(b->st, id, &b->stop, &e))
+	if (store_delete_task(b->st, id, &b->stop, &e))
 		fail_msg("%s", e.text);
 }
 
@@ -72,7 +73,7 @@ static enum err_code put_docs(
 	struct store_bed *b, struct store_positions *l, size_t n, struct err *e)
 {
 	struct store_batch batch = {.positions = l, .n_positions = n};
-	enum err_code code = b->st->ops->write(b->st, &batch, &b->stop, e);
+	enum err_code code = store_write(b->st, &batch, &b->stop, e);
 
 	for (size_t i = 0; i < n; i++)
 		store_positions_done(&l[i]);
@@ -92,7 +93,7 @@ static struct store_positions *get_docs(struct store_bed *b, const char *task_id
 	struct store_positions *l = NULL;
 	struct err e = ERR_INIT;
 
-	if (b->st->ops->positions(b->st, task_id, &b->stop, &l, n, &e))
+	if (store_read_positions(b->st, task_id, &b->stop, &l, n, &e))
 		fail_msg("%s", e.text);
 	return l;
 }
@@ -110,7 +111,7 @@ static void put_ext(struct store_bed *b, const char *key, const char *value)
 	struct store_ext x = {key, value};
 	struct store_batch batch = {.exts = &x, .n_exts = 1};
 	struct err e = ERR_INIT;
-	if (b->st->ops->write(b->st, &batch, &b->stop, &e))
+	if (store_write(b->st, &batch, &b->stop, &e))
 		fail_msg("%s", e.text);
 }
 
@@ -119,7 +120,7 @@ static struct store_ext_kv *get_exts(struct store_bed *b, const char *prefix, si
 	struct store_ext_kv *l = NULL;
 	struct err e = ERR_INIT;
 
-	if (b->st->ops->exts(b->st, prefix, &b->stop, &l, n, &e))
+	if (store_read_exts(b->st, prefix, &b->stop, &l, n, &e))
 		fail_msg("%s", e.text);
 	return l;
 }
@@ -161,8 +162,8 @@ static void test_tasks_are_created_changed_and_listed_by_key(void **state)
 	l[0]->user_paused = true;
 	free(l[0]->milvus.uri);
 	l[0]->milvus.uri = xstrdup("http://\xc3\xa4:1/'\"\\");
-	assert_int_equal(b->st->ops->task_put(b->st, l[0], &b->stop, &e), ERR_OK);
-	assert_int_equal(b->st->ops->task_put(b->st, l[0], &b->stop, &e), ERR_OK);
+	assert_int_equal(store_put_task(b->st, l[0], &b->stop, &e), ERR_OK);
+	assert_int_equal(store_put_task(b->st, l[0], &b->stop, &e), ERR_OK);
 	store_tasks_free(l, n);
 	if (b->reopen)
 		b->reopen(b);
@@ -184,7 +185,7 @@ static void test_foreign_fields_survive(void **state)
 	b->plant_task(b, "aa", "{\"TaskID\":\"aa\",\"Else\":[1]}");
 	struct task **l = get_tasks(b, &n);
 	l[0]->state = TASK_RUNNING;
-	assert_int_equal(b->st->ops->task_put(b->st, l[0], &b->stop, &e), ERR_OK);
+	assert_int_equal(store_put_task(b->st, l[0], &b->stop, &e), ERR_OK);
 	store_tasks_free(l, n);
 	CLEANUP(freep)
 	char *raw = b->raw_task(b, "aa");
@@ -206,7 +207,7 @@ static void test_a_damaged_task_hides_nobody_and_is_not_overwritten(void **state
 	assert_string_equal(l[1]->id, "bb");
 	assert_int_equal(l[1]->state, TASK_PAUSED);
 	assert_non_null(strstr(l[1]->reason, "stored record damaged: "));
-	assert_int_equal(b->st->ops->task_put(b->st, l[1], &b->stop, &e), ERR_MALFORMED);
+	assert_int_equal(store_put_task(b->st, l[1], &b->stop, &e), ERR_MALFORMED);
 	assert_non_null(strstr(e.text, "bb"));
 	store_tasks_free(l, n);
 
@@ -324,7 +325,7 @@ static void test_a_task_and_its_first_positions_in_one_write(void **state)
 
 	free(t->id);
 	t->id = xstrdup("new");
-	assert_int_equal(b->st->ops->write(b->st, &batch, &b->stop, &e), ERR_OK);
+	assert_int_equal(store_write(b->st, &batch, &b->stop, &e), ERR_OK);
 	store_positions_done(&p);
 	assert_int_equal(count_tasks(b), 1);
 	assert_int_equal(count_docs(b, "new"), 1);
@@ -348,6 +349,54 @@ static void test_our_own_records(void **state)
 	put_ext(b, "object/a/1", NULL);
 	assert_int_equal(count_exts(b, "object/a/"), 1);
 	assert_int_equal(count_exts(b, ""), 2);
+}
+
+static void test_a_document_can_be_deleted_alone(void **state)
+{
+	struct store_bed *b = *state;
+	const struct store_doc_id gone[] = {{"aa", 1}, {"aa", 7}, {"nobody", 1}};
+	struct store_positions p = doc("aa", 3, 1ULL << 40);
+	struct store_batch batch = {
+		.gone = gone, .n_gone = ARRAY_LEN(gone), .positions = &p, .n_positions = 1};
+	struct err e = ERR_INIT;
+
+	put_task(b, "aa");
+	put_doc(b, "aa", 1, 1ULL << 40);
+	put_doc(b, "aa", 12, 1ULL << 40);
+	assert_int_equal(store_write(b->st, &batch, &b->stop, &e), ERR_OK);
+	store_positions_done(&p);
+	size_t n;
+	struct store_positions *l = get_docs(b, "aa", &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(l[0].collection_id, 12);
+	assert_int_equal(l[1].collection_id, 3);
+	store_positions_free(l, n);
+}
+
+/* For copies between stores: every byte that means something stays. */
+static void test_task_records_as_they_are(void **state)
+{
+	static const char text[] = "{\"TaskID\":\"a/b\",\"Else\":{\"n\":9007199254740993}}";
+	struct store_bed *b = *state;
+	const struct store_ext texts[] = {{"a/b", text}};
+	struct store_positions p = doc("a/b", 3, 1ULL << 40);
+	struct store_batch batch = {
+		.texts = texts, .n_texts = 1, .positions = &p, .n_positions = 1};
+	struct store_ext_kv *l;
+	struct err e = ERR_INIT;
+	size_t n, damaged;
+
+	b->plant_task(b, "bad", "{\"TaskID\":");
+	for (int i = 0; i < 2; i++) /* safe to repeat */
+		assert_int_equal(store_write(b->st, &batch, &b->stop, &e), ERR_OK);
+	store_positions_done(&p);
+	assert_int_equal(store_read_texts(b->st, &b->stop, &l, &n, &damaged, &e), ERR_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(damaged, 1);
+	assert_string_equal(l[0].key, "a/b");
+	assert_non_null(strstr(l[0].value, "9007199254740993"));
+	store_exts_free(l, n);
+	assert_int_equal(count_docs(b, "a/b"), 1);
 }
 
 /* Above etcd's operations and bytes a transaction. */
@@ -374,7 +423,7 @@ static void test_a_batch_beyond_one_transaction(void **state)
 		x[i] = (struct store_ext){keys[i], value};
 	}
 	struct store_batch batch = {.positions = l, .n_positions = DOCS, .exts = x, .n_exts = EXTS};
-	if (b->st->ops->write(b->st, &batch, &b->stop, &e))
+	if (store_write(b->st, &batch, &b->stop, &e))
 		fail_msg("%s", e.text);
 	for (int i = 0; i < DOCS; i++)
 		store_positions_done(&l[i]);
@@ -414,11 +463,11 @@ static void test_a_set_stop_token_cancels(void **state)
 	stop_init(&s, NULL);
 	stop_set(&s);
 	assert_int_equal(b->st->ops->check(b->st, &s, &e), ERR_CANCELLED);
-	assert_int_equal(b->st->ops->tasks(b->st, &s, &tasks, &n, &e), ERR_CANCELLED);
-	assert_int_equal(b->st->ops->positions(b->st, NULL, &s, &docs, &n, &e), ERR_CANCELLED);
-	assert_int_equal(b->st->ops->exts(b->st, "", &s, &exts, &n, &e), ERR_CANCELLED);
-	assert_int_equal(b->st->ops->write(b->st, &batch, &s, &e), ERR_CANCELLED);
-	assert_int_equal(b->st->ops->task_delete(b->st, "aa", &s, &e), ERR_CANCELLED);
+	assert_int_equal(store_read_tasks(b->st, &s, &tasks, &n, &e), ERR_CANCELLED);
+	assert_int_equal(store_read_positions(b->st, NULL, &s, &docs, &n, &e), ERR_CANCELLED);
+	assert_int_equal(store_read_exts(b->st, "", &s, &exts, &n, &e), ERR_CANCELLED);
+	assert_int_equal(store_write(b->st, &batch, &s, &e), ERR_CANCELLED);
+	assert_int_equal(store_delete_task(b->st, "aa", &s, &e), ERR_CANCELLED);
 	stop_done(&s);
 	store_positions_done(&p);
 	assert_int_equal(count_docs(b, NULL), 0);
@@ -476,7 +525,8 @@ static void test_writes_racing_with_deletion_leave_nothing(void **state)
 		TEST(test_delete_takes_all_of_one_task_and_nothing_else),                          \
 		TEST(test_positions_of_a_deleted_task_are_left_out),                               \
 		TEST(test_a_task_and_its_first_positions_in_one_write),                            \
-		TEST(test_our_own_records), TEST(test_a_batch_beyond_one_transaction),             \
+		TEST(test_our_own_records), TEST(test_a_document_can_be_deleted_alone),            \
+		TEST(test_task_records_as_they_are), TEST(test_a_batch_beyond_one_transaction),    \
 		TEST(test_what_can_not_be_encoded_changes_nothing),                                \
 		TEST(test_a_set_stop_token_cancels),                                               \
 		TEST(test_writes_racing_with_deletion_leave_nothing)
@@ -492,8 +542,12 @@ int main(void)
 #define UP store_bed_etcd_up
 	const struct CMUnitTest etcd[] = {SUITE};
 #undef UP
+#define UP store_bed_mysql_up
+	const struct CMUnitTest mysql[] = {SUITE};
+#undef UP
 
 	return cmocka_run_group_tests(mem, NULL, NULL) +
 	       cmocka_run_group_tests(sqlite, NULL, NULL) +
-	       cmocka_run_group_tests(etcd, store_bed_etcd_group_up, store_bed_etcd_group_down);
+	       cmocka_run_group_tests(etcd, store_bed_etcd_group_up, store_bed_etcd_group_down) +
+	       cmocka_run_group_tests(mysql, store_bed_mysql_group_up, store_bed_mysql_group_down);
 }

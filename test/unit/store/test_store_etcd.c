@@ -60,7 +60,7 @@ static enum err_code put(struct bed *b, struct store *st, const char *id, struct
 	struct task *t = task_new();
 	free(t->id);
 	t->id = xstrdup(id);
-	return st->ops->task_put(st, t, &b->stop, e);
+	return store_put_task(st, t, &b->stop, e);
 }
 
 static void plant(struct bed *b, const char *key, const char *text)
@@ -107,7 +107,7 @@ static enum err_code put_doc(
 		.source = &s,
 		.n_source = 1};
 	struct store_batch batch = {.positions = &p, .n_positions = 1};
-	return st->ops->write(st, &batch, &b->stop, e);
+	return store_write(st, &batch, &b->stop, e);
 }
 
 static void test_the_references_keys_and_text(void **state)
@@ -129,7 +129,7 @@ static void test_the_references_keys_and_text(void **state)
 		"\"StartTime\":0,\"Time\":1,\"DataPair\":{\"key\":\"by-dev-rootcoord-dml_0\"},"
 		"\"Dropped\":false,\"Ext\":{\"V\":1,\"TS\":\"524288\",\"ID\":\"\"}}},"
 		"\"OpPositions\":{},\"TargetPositions\":{}}");
-	st->ops->close(st);
+	store_close(st);
 }
 
 /* The reference puts any id into a key as it is. */
@@ -146,20 +146,20 @@ static void test_a_references_odd_id_is_shown_and_can_be_deleted(void **state)
 	plant(b, "odd/task_position/a/bc/1", "{}");
 	assert_int_equal(put(b, st, "a", &e), ERR_OK);
 	assert_int_equal(put_doc(b, st, "a", 1 << 18, &e), ERR_OK);
-	assert_int_equal(st->ops->tasks(st, &b->stop, &l, &n, &e), ERR_OK);
+	assert_int_equal(store_read_tasks(st, &b->stop, &l, &n, &e), ERR_OK);
 	assert_int_equal(n, 2);
 	assert_string_equal(l[1]->id, "a/b");
 	assert_int_equal(l[1]->state, TASK_PAUSED);
 	store_tasks_free(l, n);
 
-	assert_int_equal(st->ops->task_delete(st, "a/b", &b->stop, &e), ERR_OK);
+	assert_int_equal(store_delete_task(st, "a/b", &b->stop, &e), ERR_OK);
 	expect_raw(b, "odd/task_info/a/b", NULL);
 	expect_raw(b, "odd/task_position/a/b/1", NULL);
 	expect_raw(b, "odd/task_position/a/bc/1", "{}");
 	CLEANUP(freep)
 	char *doc = raw(b, "odd/task_position/a/449");
 	assert_non_null(doc);
-	st->ops->close(st);
+	store_close(st);
 }
 
 static void test_the_newest_server_wins_and_the_other_is_told(void **state)
@@ -186,9 +186,9 @@ static void test_the_newest_server_wins_and_the_other_is_told(void **state)
 	expect_raw(b, "own/task_position/a/449", before);
 	err_clear(&e);
 	assert_int_equal(put_doc(b, two, "a", 4 << 18, &e), ERR_OK);
-	one->ops->close(one);
-	two->ops->close(two);
-	elsewhere->ops->close(elsewhere);
+	store_close(one);
+	store_close(two);
+	store_close(elsewhere);
 }
 
 /* A write whose answer was lost must not land on top of a newer one: all changes share the owner
@@ -223,7 +223,7 @@ static void test_a_given_up_write_can_not_land_later(void **state)
 	assert_int_equal(put_doc(b, st, "a", 9 << 18, &e), ERR_OK);
 	expect_raw(b, "late/task_position/a/449", now);
 	etcd_range_done(&r);
-	st->ops->close(st);
+	store_close(st);
 }
 
 static void test_away_and_back(void **state)
@@ -247,7 +247,7 @@ static void test_away_and_back(void **state)
 		code = put_doc(b, st, "a", 2 << 18, &e);
 	} while (code && !deadline_passed(d));
 	assert_int_equal(code, ERR_OK);
-	st->ops->close(st);
+	store_close(st);
 }
 
 int main(void)

@@ -79,7 +79,7 @@ static enum err_code put(struct bed *b, struct store *st, const char *id, struct
 	struct task *t = task_new();
 	free(t->id);
 	t->id = xstrdup(id);
-	return st->ops->task_put(st, t, &b->stop, e);
+	return store_put_task(st, t, &b->stop, e);
 }
 
 static void run_sql(const char *path, const char *sql)
@@ -119,11 +119,11 @@ static void test_only_its_owner_may_read_it(void **state)
 	umask(old);
 	assert_int_equal(mode_of(b->path), 0600);
 	assert_int_equal(mode_of(wal), 0600);
-	st->ops->close(st);
+	store_close(st);
 	assert_int_equal(chmod(b->path, 0644), 0);
 	st = open_ok(b);
 	assert_int_equal(mode_of(b->path), 0600);
-	st->ops->close(st);
+	store_close(st);
 }
 
 static void test_a_second_server_is_told_who_has_the_file(void **state)
@@ -138,9 +138,9 @@ static void test_a_second_server_is_told_who_has_the_file(void **state)
 	opens_with(b->path, ERR_CONFLICT, who);
 	assert_int_equal(symlink(b->path, link), 0);
 	opens_with(link, ERR_CONFLICT, who);
-	st->ops->close(st);
+	store_close(st);
 	st = open_ok(b);
-	st->ops->close(st);
+	store_close(st);
 }
 
 static void test_what_is_not_ours_is_left_alone(void **state)
@@ -184,7 +184,7 @@ static void test_a_newer_schema_is_refused(void **state)
 	struct bed *b = *state;
 	struct store *st = open_ok(b);
 
-	st->ops->close(st);
+	store_close(st);
 	run_sql(b->path, "UPDATE schema_version SET version = 2");
 	opens_with(b->path, ERR_UNSUPPORTED, "schema 2");
 }
@@ -199,7 +199,7 @@ static void test_a_damaged_file_says_so(void **state)
 	char junk[4096];
 
 	assert_int_equal(put(b, st, "a", &e), ERR_OK);
-	st->ops->close(st);
+	store_close(st);
 	/* All pages but the first, which holds the schema. */
 	memset(junk, 0xa5, sizeof(junk));
 	int fd = open(b->path, O_WRONLY);
@@ -210,8 +210,8 @@ static void test_a_damaged_file_says_so(void **state)
 	struct store *again = NULL;
 	enum err_code code = store_sqlite_open(b->path, "cdc", &again, &e);
 	if (!code) {
-		code = again->ops->tasks(again, &b->stop, &l, &n, &e);
-		again->ops->close(again);
+		code = store_read_tasks(again, &b->stop, &l, &n, &e);
+		store_close(again);
 	}
 	assert_int_equal(code, ERR_MALFORMED);
 	assert_non_null(strstr(e.text, "damaged"));
@@ -230,7 +230,7 @@ static void test_a_removed_file_is_noticed(void **state)
 	assert_non_null(strstr(e.text, "removed or replaced"));
 	err_clear(&e);
 	assert_int_equal(st->ops->check(st, &b->stop, &e), ERR_SYSTEM);
-	st->ops->close(st);
+	store_close(st);
 }
 
 static void test_a_shell_with_a_transaction_makes_it_busy(void **state)
@@ -248,7 +248,7 @@ static void test_a_shell_with_a_transaction_makes_it_busy(void **state)
 	sqlite3_close(h);
 	err_clear(&e);
 	assert_int_equal(put(b, st, "a", &e), ERR_OK);
-	st->ops->close(st);
+	store_close(st);
 }
 
 /* One value of a megabyte, and its key; to fill a disk with. */
@@ -256,7 +256,7 @@ static enum err_code put_big(struct bed *b, struct store *st, const char *value,
 {
 	struct store_ext x = {"big", value};
 	struct store_batch batch = {.exts = &x, .n_exts = 1};
-	return st->ops->write(st, &batch, &b->stop, e);
+	return store_write(st, &batch, &b->stop, e);
 }
 
 static void test_no_room_on_the_disk(void **state)
@@ -283,10 +283,10 @@ static void test_no_room_on_the_disk(void **state)
 	struct store_ext_kv *l;
 	size_t n;
 	err_clear(&e);
-	assert_int_equal(st->ops->exts(st, "", &b->stop, &l, &n, &e), ERR_OK);
+	assert_int_equal(store_read_exts(st, "", &b->stop, &l, &n, &e), ERR_OK);
 	assert_int_equal(n, 0);
 	assert_int_equal(put_big(b, st, value, &e), ERR_OK);
-	st->ops->close(st);
+	store_close(st);
 }
 
 /* The child commits batches for ever: round i writes the same number to all documents and one of
@@ -316,7 +316,7 @@ static void commit_for_ever(struct bed *b, int out)
 				.collection_name = name,
 				.source = &s,
 				.n_source = 1};
-		if (st->ops->write(st, &batch, &b->stop, &e) || write(out, &i, sizeof(i)) < 0)
+		if (store_write(st, &batch, &b->stop, &e) || write(out, &i, sizeof(i)) < 0)
 			_exit(1);
 	}
 }
@@ -356,8 +356,8 @@ static void test_kill_keeps_what_was_committed_whole(void **state)
 		struct store_positions *l;
 		struct store_ext_kv *x;
 		size_t n, m;
-		assert_int_equal(st->ops->positions(st, "a", &b->stop, &l, &n, &e), ERR_OK);
-		assert_int_equal(st->ops->exts(st, "", &b->stop, &x, &m, &e), ERR_OK);
+		assert_int_equal(store_read_positions(st, "a", &b->stop, &l, &n, &e), ERR_OK);
+		assert_int_equal(store_read_exts(st, "", &b->stop, &x, &m, &e), ERR_OK);
 		assert_int_equal(n, DOCS);
 		assert_int_equal(m, 1);
 		uint64_t stored = strtoull(x[0].value, NULL, 10);
@@ -370,7 +370,7 @@ static void test_kill_keeps_what_was_committed_whole(void **state)
 		}
 		store_positions_free(l, n);
 		store_exts_free(x, m);
-		st->ops->close(st);
+		store_close(st);
 	}
 }
 

@@ -54,7 +54,7 @@ static enum err_code gate_write(
 	stop_watch_del(s, &w);
 	if (fail)
 		return err_set(e, fail, "the gate says no");
-	return g->mem->ops->write(g->mem, b, s, e);
+	return store_write(g->mem, b, s, e);
 }
 
 static const struct store_ops gate_ops = {.name = "gate", .write = gate_write};
@@ -78,7 +78,7 @@ static void put_task(struct bed *b, const char *id)
 	struct err e = ERR_INIT;
 	free(t->id);
 	t->id = xstrdup(id);
-	assert_int_equal(b->gate.mem->ops->task_put(b->gate.mem, t, &b->stop, &e), ERR_OK);
+	assert_int_equal(store_put_task(b->gate.mem, t, &b->stop, &e), ERR_OK);
 }
 
 static int up(void **state)
@@ -160,8 +160,7 @@ static uint64_t stored(struct bed *b, const char *id, int64_t cid)
 	size_t n;
 	uint64_t v = 0;
 
-	assert_int_equal(
-		b->gate.mem->ops->positions(b->gate.mem, id, &b->stop, &l, &n, &e), ERR_OK);
+	assert_int_equal(store_read_positions(b->gate.mem, id, &b->stop, &l, &n, &e), ERR_OK);
 	for (size_t i = 0; i < n; i++)
 		if (l[i].collection_id == cid)
 			v = l[i].source[0].pos.ts >> 18;
@@ -208,6 +207,26 @@ static void test_flush_makes_everything_durable(void **state)
 	assert_true(st.healthy);
 	assert_int_equal(st.waiting, 0);
 	assert_string_equal(st.text, "");
+}
+
+/* The newest of put and delete counts, whichever it is. */
+static void test_a_document_is_deleted(void **state)
+{
+	struct bed *b = *state;
+
+	start(b, LONG_MS);
+	for (int64_t cid = 1; cid <= 3; cid++)
+		put_doc(b, "a", cid, 5);
+	flush_ok(b);
+	writer_delete_position(b->w, "a", 1);
+	put_doc(b, "a", 2, 6);
+	writer_delete_position(b->w, "a", 2);
+	writer_delete_position(b->w, "a", 3);
+	put_doc(b, "a", 3, 7);
+	flush_ok(b);
+	assert_int_equal(stored(b, "a", 1), 0);
+	assert_int_equal(stored(b, "a", 2), 0);
+	assert_int_equal(stored(b, "a", 3), 7);
 }
 
 static void test_writes_by_itself_every_interval(void **state)
@@ -469,6 +488,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_flush_makes_everything_durable),
+		TEST(test_a_document_is_deleted),
 		TEST(test_writes_by_itself_every_interval),
 		TEST(test_many_records_go_in_batches),
 		TEST(test_a_failed_write_never_replaces_a_newer_value),
