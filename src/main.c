@@ -9,6 +9,7 @@
 #include "server/server.h"
 #include "server/tool_count.h"
 #include "server/tool_inspect.h"
+#include "server/tool_migrate.h"
 #include "server/tool_positions.h"
 
 enum { TEXT_BYTES = 1 << 20, ARENAS = 2 };
@@ -62,6 +63,8 @@ int main(int argc, char **argv)
 		return tool_count_main(&cli);
 	case CLI_INSPECT:
 		return tool_inspect_main(&cli);
+	case CLI_MIGRATE_STORE:
+		return tool_migrate_main(&cli);
 	case CLI_DONE:
 		break;
 	}

@@ -12,6 +12,7 @@ enum cli_command {
 	CLI_POSITIONS,
 	CLI_COUNT,
 	CLI_INSPECT,
+	CLI_MIGRATE_STORE,
 	CLI_DONE, /* not in the table: out holds all there is to say */
 };
 

@@ -48,6 +48,14 @@ static const struct cli_option inspect_options[] = {
 	{.name = NULL},
 };
 
+static const struct cli_option migrate_options[] = {
+	{"--from", CLI_TEXT, "FILE", "the configuration whose metaStoreConfig is read"},
+	{"--to", CLI_TEXT, "FILE", "the one whose metaStoreConfig is written"},
+	{"--dry-run", CLI_FLAG, NULL, "only look, and tell what would be copied"},
+	{"--force", CLI_FLAG, NULL, "write over what the target holds, leave damaged records out"},
+	{.name = NULL},
+};
+
 const struct cli_row cli_rows[] = {
 	{CLI_SERVER, "server", .help = "replicate and serve the API (without a command too)"},
 	{CLI_CHECK_CONFIG, "check-config",
@@ -67,5 +75,12 @@ const struct cli_row cli_rows[] = {
 	{CLI_INSPECT, "inspect", .help = "print the messages of channels of the source",
 		.more = "From the same places as count, one line a message. Reads only.\n",
 		.options = inspect_options},
+	{CLI_MIGRATE_STORE, "migrate-store",
+		.help = "copy tasks and positions to another metastore",
+		.more = "From sqlite, etcd or mysql to any of them; reads back what it wrote. The "
+			"target is empty, or\nholds part of the same from a copy that was cut off. "
+			"No "
+			"server may run on either.\n",
+		.options = migrate_options},
 	{.name = NULL},
 };

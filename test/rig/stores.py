@@ -24,7 +24,7 @@ class Etcd(Part):
     """One etcd member, always also without TLS at its first port.
 
     options: tls (server: a second port with TLS; mutual: one that asks for a certificate of ours),
-    auth (users: root has the password ROOT_PASSWORD), args (more command line arguments).
+    auth (users: root has the password ROOT_PASSWORD), certificate (another one than server), args (more command line arguments).
     """
 
     kind = "etcd"
@@ -38,7 +38,7 @@ class Etcd(Part):
         client, peer = f"http://{self.address}", f"http://127.0.0.1:{self.port(1)}"
         args = list(self.options.get("args", []))
         if self.options.get("tls"):
-            server = self.rig.certs.pair("server")
+            server = self.rig.certs.pair(self.options.get("certificate", "server"))
             client += f",https://{self.tls_address}"
             args += ["--cert-file", str(server.cert), "--key-file", str(server.key)]
         if self.options.get("tls") == "mutual":

@@ -53,6 +53,10 @@ static void test_commands(void **state)
 	expect("print-docs api", 0, "");
 	assert_int_equal(cli.command, CLI_PRINT_DOCS);
 	assert_non_null(cli.word);
+	expect("migrate-store --from a --to b --dry-run", 0, "");
+	assert_int_equal(cli.command, CLI_MIGRATE_STORE);
+	assert_true(cli_flag(&cli, "--dry-run"));
+	assert_false(cli_flag(&cli, "--force"));
 	expect("--version", 0, "1.2 (abc)\n");
 	assert_int_equal(cli.command, CLI_DONE);
 	expect("server -V", 0, "1.2 (abc)\n");
