@@ -22,8 +22,9 @@ FROM debian:bookworm-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
 	&& apt-get install -y --no-install-recommends \
-		ca-certificates libjansson4 libmariadb3 libmicrohttpd12 libnghttp2-14 libprotobuf-c1 \
-		librdkafka1 libsasl2-modules libsqlite3-0 libssl3 libyaml-0-2 zlib1g \
+		ca-certificates libjansson4 liblz4-1 libmariadb3 libmicrohttpd12 libnghttp2-14 \
+		libprotobuf-c1 librdkafka1 libsasl2-modules libsnappy1v5 libsqlite3-0 libssl3 \
+		libyaml-0-2 libzstd1 zlib1g \
 	&& rm -rf /var/lib/apt/lists/* \
 	&& groupadd --gid 10001 milvus-cdc \
 	&& useradd --uid 10001 --gid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin milvus-cdc \

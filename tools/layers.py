@@ -23,13 +23,16 @@ MAY = {
     "net": {"base", "metrics"},
     "client/etcd": NOUNS | {"net", "proto"},
     "client/kafka": NOUNS | {"net", "proto"},
+    "client/pulsar": NOUNS | {"net"},
     "client/milvus": NOUNS | {"net", "proto"},
-    "source": NOUNS | {"client/etcd", "client/kafka", "proto"},
+    "source": NOUNS | {"client/etcd", "client/kafka", "client/pulsar", "proto"},
     "pipeline": NOUNS,
     "sink": NOUNS | {"client/milvus", "client/kafka"},
     "store": NOUNS | {"client/etcd", "proto"},
     # It wires all; it fills in the options of the clients, and hands its etcd to source and store.
-    "server": NOUNS | {"net", "client/etcd", "client/milvus", "source", "pipeline", "sink", "store"},
+    # The configuration's check reads Pulsar's url and credentials as the client will.
+    "server": NOUNS | {"net", "client/etcd", "client/milvus", "client/pulsar", "source", "pipeline",
+                       "sink", "store"},
     "main": {"base", "server"},
 }
 INCLUDE = re.compile(r'\s*#\s*include\s+([<"])([^">]+)[">]')

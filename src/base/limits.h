@@ -28,8 +28,13 @@ enum {
 	LIMIT_TOPIC_PREFETCH = 2 << 20, /* fetched from Kafka ahead of the reader, per topic */
 	/* asked of Kafka at once, per topic; one message may be more */
 	LIMIT_TOPIC_FETCH = 1 << 20,
-	LIMIT_CONN_FETCH = 16 << 20, /* the same for all topics of a connection */
-	LIMIT_CONN_TOPICS = 64,      /* count; librdkafka looks topics up one by one */
-	LIMIT_DDL_WORKERS = 8,       /* threads */
-	LIMIT_OP_EVENTS = 1024,      /* operations read ahead per task */
+	LIMIT_CONN_FETCH = 16 << 20,    /* the same for all topics of a connection */
+	LIMIT_CONN_TOPICS = 64,         /* count; librdkafka looks topics up one by one */
+	LIMIT_PULSAR_QUEUES = 64 << 20, /* fetched from Pulsar ahead of the readers, all topics */
+	LIMIT_PULSAR_QUEUE = 8 << 20,   /* the same of one topic, in any case */
+	LIMIT_PULSAR_SHARE = 256 << 10, /* what one topic may hold when all of it is used up */
+	LIMIT_PULSAR_PERMITS = 256,     /* count; messages a broker may send ahead, per topic */
+	LIMIT_PULSAR_HELD = 64 << 20,   /* pieces of chunked messages and what waits behind them */
+	LIMIT_DDL_WORKERS = 8,          /* threads */
+	LIMIT_OP_EVENTS = 1024,         /* operations read ahead per task */
 };

@@ -11,7 +11,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
 /* clang-format off */
 #define LOG_COMPONENTS(X)                                                                          \
 	X(server) X(api) X(config) X(task) X(catalog) X(reader) X(channel) X(sink) X(ddl) X(store)      \
-	X(etcd) X(grpc) X(kafka) X(checkpoint)
+	X(etcd) X(grpc) X(kafka) X(pulsar) X(checkpoint)
 
 enum log_comp {
 #define LOG_ENUM(name) LOG_##name,

@@ -67,7 +67,7 @@ enum err_code grpc_chan_new(
 	c->keepalive_ms = o->keepalive_ms ? o->keepalive_ms : KEEPALIVE_MS;
 	c->max_recv_bytes = o->max_recv_bytes ? o->max_recv_bytes : LIMIT_GRPC_RECV;
 	if (o->tls.enable)
-		code = tls_new(&o->tls, host, &c->tls, e);
+		code = tls_new(&o->tls, host, H2_PROTOCOL, &c->tls, e);
 	if (code) {
 		chan_free(c);
 		return code;

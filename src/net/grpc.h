@@ -27,6 +27,7 @@ struct grpc_tls {
 	/* Files that can't be used fail the connections that need them, not grpc_chan_new. Files
 	 * that change are read again in any case. */
 	bool late_files;
+	bool any_name; /* the certificate may be for another name */
 };
 
 struct grpc_chan_opts {

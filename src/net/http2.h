@@ -15,6 +15,8 @@
 
 struct h2;
 struct h2_stream;
+#define H2_PROTOCOL "h2" /* the name in ALPN */
+
 struct tls;
 
 /* What the connection tells its owner (arg) and the owner of a request (req). They run inside

@@ -280,6 +280,10 @@ static void handshake(struct h2 *c)
 
 	switch (tls_handshake(c->link.ssl, &why)) {
 	case TLS_IO_OK:
+		if (!tls_chose(c->link.ssl, H2_PROTOCOL)) {
+			lost_text(c, "TLS: the peer does not offer HTTP/2 (no ALPN h2)");
+			return;
+		}
 		start_session(c);
 		/* The peer's first frames may already be inside OpenSSL. */
 		read_some(c);

@@ -2,6 +2,7 @@
 #include "net/tls.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "net/tls_priv.h"
 
@@ -40,10 +42,19 @@ static enum err_code set_min_version(SSL_CTX *ctx, const char *text, struct err 
 	return err_set(e, ERR_INVALID, "TLS version \"%s\" is none of 1.0 1.1 1.2 1.3", text);
 }
 
+static void offer(SSL_CTX *ctx, const char *protocol)
+{
+	uint8_t alpn[UINT8_MAX + 1];
+	size_t n = strlen(protocol);
+
+	assert(n && n <= UINT8_MAX);
+	alpn[0] = (uint8_t)n;
+	memcpy(alpn + 1, protocol, n);
+	SSL_CTX_set_alpn_protos(ctx, alpn, (unsigned)n + 1);
+}
+
 static SSL_CTX *ctx_new(struct tls *t, struct err *e)
 {
-	static const uint8_t alpn[] = {2, 'h', '2'};
-
 	ERR_clear_error();
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	if (!ctx) {
@@ -55,18 +66,22 @@ static SSL_CTX *ctx_new(struct tls *t, struct err *e)
 		return NULL;
 	}
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, tls_on_verify);
-	SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn));
+	if (t->protocol)
+		offer(ctx, t->protocol);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				      SSL_MODE_RELEASE_BUFFERS);
 	return ctx;
 }
 
-enum err_code tls_new(const struct grpc_tls *o, const char *host, struct tls **ret_t, struct err *e)
+enum err_code tls_new(const struct grpc_tls *o, const char *host, const char *protocol,
+	struct tls **ret_t, struct err *e)
 {
 	struct tls *t = xcalloc(1, sizeof(*t));
 	struct err why = ERR_INIT;
 	struct in6_addr a;
 
+	t->any_name = o->any_name;
+	t->protocol = protocol;
 	t->name = xstrdup(o->server_name && *o->server_name ? o->server_name : host);
 	t->name_is_ip =
 		inet_pton(AF_INET, t->name, &a) == 1 || inet_pton(AF_INET6, t->name, &a) == 1;
@@ -114,7 +129,7 @@ enum err_code tls_open(struct tls *t, int fd, struct ssl_st **ret_ssl, struct er
 	/* Go, which runs most of our peers' clients, never looks at a certificate's common name. */
 	if (ssl)
 		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-	if (!ssl || !SSL_set_fd(ssl, fd) || !SSL_set1_host(ssl, t->name) ||
+	if (!ssl || !SSL_set_fd(ssl, fd) || (!t->any_name && !SSL_set1_host(ssl, t->name)) ||
 		(!t->name_is_ip && !SSL_set_tlsext_host_name(ssl, t->name))) {
 		SSL_free(ssl);
 		return err_set(e, ERR_SYSTEM, "TLS session: %s", last_reason());
@@ -161,9 +176,6 @@ static enum tls_io result(struct ssl_st *ssl, int r, struct err *e)
 
 enum tls_io tls_handshake(struct ssl_st *ssl, struct err *e)
 {
-	const uint8_t *alpn = NULL;
-	unsigned n = 0;
-
 	ERR_clear_error();
 	errno = 0;
 	enum tls_io r = result(ssl, SSL_do_handshake(ssl), NULL);
@@ -171,13 +183,16 @@ enum tls_io tls_handshake(struct ssl_st *ssl, struct err *e)
 		tls_say_handshake(ssl, e);
 		return TLS_IO_FAIL;
 	}
-	if (r != TLS_IO_OK)
-		return r;
+	return r;
+}
+
+bool tls_chose(struct ssl_st *ssl, const char *protocol)
+{
+	const uint8_t *alpn = NULL;
+	unsigned n = 0;
+
 	SSL_get0_alpn_selected(ssl, &alpn, &n);
-	if (n == 2 && memcmp(alpn, "h2", 2) == 0)
-		return TLS_IO_OK;
-	err_set(e, ERR_UNAVAILABLE, "TLS: the peer does not offer HTTP/2 (no ALPN h2)");
-	return TLS_IO_FAIL;
+	return slice_eq_str(slice_of(alpn, n), protocol);
 }
 
 enum tls_io tls_read(struct ssl_st *ssl, void *p, size_t cap, size_t *ret_n, struct err *e)

@@ -17,17 +17,20 @@ enum tls_io {
 	TLS_IO_FAIL,  /* e tells why, as UNAVAILABLE */
 };
 
-/* host is verified and sent (SNI) unless o->server_name is given. INVALID with the name of the file
- * that can't be used, unless o->late_files. @thread any */
-NODISCARD enum err_code tls_new(
-	const struct grpc_tls *o, const char *host, struct tls **ret_t, struct err *e);
+/* host is verified and sent (SNI) unless o->server_name is given. protocol is offered by ALPN (a
+ * literal; NULL: none). INVALID with the name of the file that can't be used, unless o->late_files.
+ * @thread any */
+NODISCARD enum err_code tls_new(const struct grpc_tls *o, const char *host, const char *protocol,
+	struct tls **ret_t, struct err *e);
 void tls_free(struct tls *t);
 
 /* Reads files again that have changed; INVALID as tls_new. t must outlive the session. @thread I/O */
 NODISCARD enum err_code tls_open(struct tls *t, int fd, struct ssl_st **ret_ssl, struct err *e);
 void tls_close(struct ssl_st *ssl);
-/* OK also means: the peer is who it should be and has chosen HTTP/2. */
+/* OK also means: the peer is who it should be. */
 enum tls_io tls_handshake(struct ssl_st *ssl, struct err *e);
+/* The peer has chosen this protocol (ALPN). */
+bool tls_chose(struct ssl_st *ssl, const char *protocol);
 enum tls_io tls_read(struct ssl_st *ssl, void *p, size_t cap, size_t *ret_n, struct err *e);
 /* After READ or WRITE the same bytes must be offered again. */
 enum tls_io tls_write(struct ssl_st *ssl, const void *p, size_t n, size_t *ret_n, struct err *e);

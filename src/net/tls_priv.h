@@ -19,6 +19,8 @@ struct tls {
 	SSL_CTX *ctx; /* NULL: the files could not be used yet */
 	char *name;
 	bool name_is_ip;
+	bool any_name;
+	const char *protocol; /* for ALPN, or NULL */
 	char *min_version;
 	struct tls_file ca, cert, key;
 	struct err refused; /* why the last certificate was not accepted */

@@ -39,8 +39,9 @@ struct config {
 	char *replicate_channel;
 	int64_t read_chan_len, channel_num, tick_interval_ms;
 	bool has_pulsar, has_kafka;
-	char *pulsar_address, *pulsar_web_address, *pulsar_tenant, *pulsar_namespace;
-	char *pulsar_auth_plugin, *pulsar_auth_params;
+	char *pulsar_address, *pulsar_tenant, *pulsar_namespace;
+	char *pulsar_auth_plugin, *pulsar_auth_params, *pulsar_ca_path;
+	bool pulsar_verify_host;
 	int64_t pulsar_max_message_size;
 	char *kafka_address, *kafka_sasl_username, *kafka_sasl_password, *kafka_sasl_mechanisms;
 	char *kafka_security_protocol;

@@ -12,6 +12,8 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "client/pulsar/auth.h"
+#include "client/pulsar/url.h"
 #include "server/address.h"
 #include "store/mysql_dsn.h"
 
@@ -226,6 +228,28 @@ static void check_kafka(struct config_load *l)
 			"empty though saslUsername is set; write e.g. PLAIN");
 }
 
+/* What needs no network; url and authentication are read as the client reads them. */
+static void check_pulsar(struct config_load *l)
+{
+	const struct config *c = l->c;
+	struct pulsar_auth auth;
+	struct pulsar_url url;
+	struct err e = ERR_INIT;
+
+	if (pulsar_url_parse(&url, c->pulsar_address, &e))
+		config_problem(l, config_line(l, "sourceConfig.pulsar.address"),
+			"sourceConfig.pulsar.address", c->pulsar_address, "%s", e.text);
+	else
+		pulsar_url_done(&url);
+	err_clear(&e);
+	if (pulsar_auth_parse(&auth, c->pulsar_auth_plugin, c->pulsar_auth_params, &e))
+		config_problem(l, config_line(l, "sourceConfig.pulsar.authPlugin"),
+			"sourceConfig.pulsar.authPlugin", c->pulsar_auth_plugin, "%s", e.text);
+	else
+		pulsar_auth_done(&auth);
+	check_file(l, "sourceConfig.pulsar", "tlsTrustCertsFilePath", c->pulsar_ca_path);
+}
+
 static void check_queue(struct config_load *l)
 {
 	struct config *c = l->c;
@@ -237,17 +261,14 @@ static void check_queue(struct config_load *l)
 			"sourceConfig.pulsar", NULL,
 			"kafka is set up as well; pulsar comes first, as it always did");
 	if (c->has_pulsar)
-		config_problem(l, config_line(l, "sourceConfig.pulsar.address"),
-			"sourceConfig.pulsar", NULL, "this version reads Kafka sources only; %s",
-			c->has_kafka
-				? "remove the pulsar block"
-				: "write kafka: {address: host:9092} if the source uses Kafka");
+		check_pulsar(l);
 	if (c->has_kafka)
 		check_kafka(l);
 	if (!c->has_pulsar && !c->has_kafka)
-		config_problem(l, config_line(l, "sourceConfig.kafka.address"),
-			"sourceConfig.kafka.address", NULL,
-			"the source's message queue is missing; write the brokers, e.g. "
+		config_problem(l, config_line(l, "sourceConfig.pulsar.address"),
+			"sourceConfig.pulsar.address", NULL,
+			"the source's message queue is missing; write e.g. "
+			"pulsar: {address: pulsar://127.0.0.1:6650} or "
 			"kafka: {address: 127.0.0.1:9092}");
 }
 

@@ -3,6 +3,7 @@
 #include "client/etcd/etcd.h"
 #include "server/config.h"
 #include "source/mq_kafka.h"
+#include "source/mq_pulsar.h"
 #include "store/store_etcd.h"
 #include "store/store_mysql.h"
 #include "store/store_sqlite.h"
@@ -57,21 +58,43 @@ enum err_code connect_store_read(const struct config *c, struct grpc *g, struct 
 	return connect_store(c, g, ret_etcd, ret_store, e);
 }
 
-enum err_code connect_mq(const struct config *c, struct mq **ret_q, struct err *e)
+static enum err_code connect_kafka(const struct config *c, struct mq **ret_q, struct err *e)
 {
-	struct mq_kafka_opts ko = {.address = c->kafka_address,
+	struct mq_kafka_opts o = {.address = c->kafka_address,
 		.sasl_username = c->kafka_sasl_username,
 		.sasl_password = c->kafka_sasl_password,
 		.sasl_mechanisms = c->kafka_sasl_mechanisms,
 		.security_protocol = c->kafka_security_protocol,
 		.extra = (const char *const *)c->kafka_extra};
 
-	if (mq_kafka_new(&ko, ret_q, e))
+	if (mq_kafka_new(&o, ret_q, e))
 		return err_ctx(e, "sourceConfig.kafka");
 	return ERR_OK;
 }
 
+static enum err_code connect_pulsar(const struct config *c, struct mq **ret_q, struct err *e)
+{
+	struct pulsar_opts o = {.url = c->pulsar_address,
+		.tenant = c->pulsar_tenant,
+		.ns = c->pulsar_namespace,
+		.max_message_bytes = (size_t)c->pulsar_max_message_size,
+		.auth_plugin = c->pulsar_auth_plugin,
+		.auth_params = c->pulsar_auth_params,
+		.ca_path = c->pulsar_ca_path,
+		.any_host_name = !c->pulsar_verify_host};
+
+	if (mq_pulsar_new(&o, ret_q, e))
+		return err_ctx(e, "sourceConfig.pulsar");
+	return ERR_OK;
+}
+
+enum err_code connect_mq(const struct config *c, struct mq **ret_q, struct err *e)
+{
+	return c->has_pulsar ? connect_pulsar(c, ret_q, e) : connect_kafka(c, ret_q, e);
+}
+
 void connect_mq_free(struct mq *q)
 {
-	mq_kafka_free(q);
+	if (q)
+		q->ops->free(q);
 }

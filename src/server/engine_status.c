@@ -50,11 +50,13 @@ static json_t *tasks_json(struct engine *en)
 void engine_status(struct engine *en, struct buf *ret)
 {
 	json_t *o = json_object(), *source = json_object(), *store = json_object();
+	const struct config *c = en->sv.config;
 	struct writer_status ws;
 	char text[512];
 
 	catalog_status(en->sv.catalog, text, sizeof(text));
-	json_object_set_new(source, "address", json_string(en->sv.config->kafka_address));
+	json_object_set_new(source, "address",
+		json_string(c->has_pulsar ? c->pulsar_address : c->kafka_address));
 	json_object_set_new(source, "status", json_string(text));
 	writer_status(en->sv.writer, &ws);
 	json_object_set_new(store, "kind", json_string(en->sv.store->ops->name));

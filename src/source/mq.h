@@ -1,5 +1,5 @@
-/* The source's message queue behind a vtable: Kafka now, Pulsar next. A reader delivers one topic
- * in order from an exact position. @thread an mq is used by any thread, a reader by one. */
+/* The source's message queue behind a vtable: Kafka or Pulsar. A reader delivers one topic in order
+ * from an exact position. @thread an mq is used by any thread, a reader by one. */
 #pragma once
 
 #include "base/bytes.h"
@@ -44,6 +44,8 @@ struct mq_ops {
 	struct slice (*property)(const struct mq_msg *m, const char *key);
 	/* <0, 0, >0; ids of one topic only. */
 	int (*compare)(const struct mq_id *a, const struct mq_id *b);
+	/* All readers closed. */
+	void (*free)(struct mq *q);
 };
 
 struct mq {

@@ -122,6 +122,12 @@ static int mqk_compare(const struct mq_id *a, const struct mq_id *b)
 	return (x > y) - (x < y);
 }
 
+static void mqk_free(struct mq *q)
+{
+	kafka_free(kafka_of(q));
+	free(CONTAINER_OF(q, struct kafka_mq, mq));
+}
+
 static const struct mq_ops mqk_ops = {
 	.name = "kafka",
 	.check = mqk_check,
@@ -132,6 +138,7 @@ static const struct mq_ops mqk_ops = {
 	.msg_free = mqk_msg_free,
 	.property = mqk_property,
 	.compare = mqk_compare,
+	.free = mqk_free,
 };
 
 static enum err_code mqk_next(struct mq_reader *mr, struct deadline d, struct stop *s,
@@ -190,13 +197,4 @@ enum err_code mq_kafka_new(const struct mq_kafka_opts *o, struct mq **ret_q, str
 	q->k = k;
 	*ret_q = &q->mq;
 	return ERR_OK;
-}
-
-void mq_kafka_free(struct mq *q)
-{
-	if (!q)
-		return;
-	struct kafka_mq *kq = CONTAINER_OF(q, struct kafka_mq, mq);
-	kafka_free(kq->k);
-	free(kq);
 }

@@ -15,4 +15,3 @@ struct mq_kafka_opts {
 /* Checks the settings; no network. */
 NODISCARD enum err_code mq_kafka_new(
 	const struct mq_kafka_opts *o, struct mq **ret_q, struct err *e);
-void mq_kafka_free(struct mq *q);

@@ -246,7 +246,7 @@ static int fake_compare(const struct mq_id *a, const struct mq_id *b)
 }
 
 static const struct mq_ops fake_ops = {"fake", fake_check, fake_latest, fake_open, fake_next,
-	fake_close, fake_msg_free, fake_property, fake_compare};
+	fake_close, fake_msg_free, fake_property, fake_compare, NULL};
 
 struct fake_mq *fake_mq_new(void)
 {

@@ -284,23 +284,43 @@ static void test_pulsar(void **state)
 {
 	struct fixture *f = *state;
 
-	load(f, "sourceConfig:\n  replicateChan: x\n  pulsar:\n    address: pulsar://h:6650\n"
-		"    maxMessageSize: 5242880\n    webPort: 80\n");
+	load(f, "sourceConfig:\n  replicateChan: x\n  pulsar:\n    address: pulsar://h:6650,g\n"
+		"    maxMessageSize: 1048576\n    webPort: 80\n    webAddress: h\n");
+	assert_int_equal(f->problems.n, 0);
+	assert_true(f->c->has_pulsar && f->c->pulsar_verify_host);
+	assert_int_equal(f->c->pulsar_max_message_size, 1048576);
+	load(f, "sourceConfig:\n  replicateChan: x\n  kafka: {address: 'h:1'}\n"
+		"  pulsar: {address: 'http://h:6650'}\n");
 	expect_problem(f,
-		"4: sourceConfig.pulsar: this version reads Kafka sources only; write kafka: "
-		"{address: host:9092} if the source uses Kafka");
-	load(f, "sourceConfig:\n  replicateChan: x\n  kafka: {address: 'h:1'}\n  pulsar: {address: "
-		"p}\n");
-	expect_problem(f,
-		"4: sourceConfig.pulsar: this version reads Kafka sources only; remove the "
-		"pulsar block");
+		"4: sourceConfig.pulsar.address = \"http://h:6650\": \"http://h:6650\" is no "
+		"Pulsar service url: write pulsar://host:6650 or pulsar+ssl://host:6651");
 	expect(f, &f->warnings,
 		"4: sourceConfig.pulsar: kafka is set up as well; pulsar comes first, as "
 		"it always did");
 	load(f, "sourceConfig:\n  replicateChan: x\n");
 	expect_problem(f,
-		"1: sourceConfig.kafka.address: the source's message queue is missing; write "
-		"the brokers, e.g. kafka: {address: 127.0.0.1:9092}");
+		"1: sourceConfig.pulsar.address: the source's message queue is missing; write "
+		"e.g. pulsar: {address: pulsar://127.0.0.1:6650} or kafka: {address: "
+		"127.0.0.1:9092}");
+}
+
+static void test_pulsar_auth(void **state)
+{
+	struct fixture *f = *state;
+
+	load(f, "sourceConfig:\n  replicateChan: x\n  pulsar: {address: 'pulsar://h:1', "
+		"authPlugin: "
+		"token, authParams: 'token:hush'}\n");
+	assert_int_equal(f->problems.n, 0);
+	load(f, "sourceConfig:\n  replicateChan: x\n  pulsar: {address: 'pulsar://h:1', "
+		"authPlugin: "
+		"athenz, authParams: hush}\n");
+	expect_problem(f,
+		"3: sourceConfig.pulsar.authPlugin = \"athenz\": authPlugin \"athenz\" is "
+		"not known: write "
+		"org.apache.pulsar.client.impl.auth.AuthenticationToken or "
+		"org.apache.pulsar.client.impl.auth.AuthenticationTls");
+	assert_null(strstr(buf_cstr(&f->problems), "hush"));
 }
 
 static void test_stores(void **state)
@@ -413,8 +433,9 @@ static void test_unreadable(void **state)
 	expect_problem(f, "1: the file must hold settings, name: value");
 	load(f, "");
 	expect_problem(f,
-		"1: sourceConfig.kafka.address: the source's message queue is missing; write "
-		"the brokers, e.g. kafka: {address: 127.0.0.1:9092}");
+		"1: sourceConfig.pulsar.address: the source's message queue is missing; write "
+		"e.g. pulsar: {address: pulsar://127.0.0.1:6650} or kafka: {address: "
+		"127.0.0.1:9092}");
 }
 
 static void test_too_large(void **state)
@@ -499,6 +520,7 @@ int main(void)
 		T(test_all_problems_at_once),
 		T(test_secrets_are_masked),
 		T(test_pulsar),
+		T(test_pulsar_auth),
 		T(test_stores),
 		T(test_warnings),
 		T(test_wide_permissions),

@@ -106,7 +106,7 @@ static int teardown(void **state)
 {
 	struct peer *p = *state;
 
-	mq_kafka_free(p->mq);
+	p->mq->ops->free(p->mq);
 	rd_kafka_destroy(p->producer);
 	stop_done(&p->stop);
 	free(p);
@@ -363,7 +363,7 @@ static void test_absent_broker_is_unavailable(void **state)
 	assert_int_equal(mq->ops->check(mq, &p->stop, &e), ERR_UNAVAILABLE);
 	print_message("%s\n", e.text);
 	assert_non_null(strstr(e.text, "refused"));
-	mq_kafka_free(mq);
+	mq->ops->free(mq);
 }
 
 static void test_settings_are_checked(void **state)
@@ -376,7 +376,7 @@ static void test_settings_are_checked(void **state)
 
 	(void)state;
 	assert_int_equal(mq_kafka_new(&o, &mq, &e), ERR_OK);
-	mq_kafka_free(mq);
+	mq->ops->free(mq);
 	o.extra = bad;
 	assert_int_equal(mq_kafka_new(&o, &mq, &e), ERR_INVALID);
 	assert_non_null(strstr(e.text, "no.such.setting"));

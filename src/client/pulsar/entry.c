@@ -1,0 +1,256 @@
+#include "client/pulsar/entry.h"
+
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/time.h"
+#include "client/pulsar/inflate.h"
+
+struct chunked {
+	struct list link;
+	struct pulsar_msg *m;    /* in ready; its payload grows */
+	struct pulsar_meta meta; /* of the first piece; points into m */
+	uint32_t next;
+	int64_t since_ms;
+};
+
+void pulsar_entries_init(struct pulsar_entries *es)
+{
+	list_init(&es->ready);
+	list_init(&es->pieces);
+	es->held = 0;
+}
+
+void pulsar_entries_done(struct pulsar_entries *es)
+{
+	for (struct list *n; (n = list_pop(&es->ready));)
+		pulsar_msg_free(LIST_ITEM(n, struct pulsar_msg, link));
+	for (struct list *n; (n = list_pop(&es->pieces));)
+		free(LIST_ITEM(n, struct chunked, link));
+	es->held = 0;
+}
+
+bool pulsar_entries_empty(const struct pulsar_entries *es)
+{
+	return list_empty(&es->ready);
+}
+
+static void push(struct pulsar_entries *es, struct pulsar_msg *m)
+{
+	list_push(&es->ready, &m->link);
+	es->held += m->n;
+}
+
+struct pulsar_msg *pulsar_entries_pop(struct pulsar_entries *es)
+{
+	if (list_empty(&es->ready))
+		return NULL;
+	struct pulsar_msg *m = LIST_ITEM(es->ready.next, struct pulsar_msg, link);
+	if (!m->complete)
+		return NULL;
+	list_del(&m->link);
+	es->held -= m->n;
+	return m;
+}
+
+/* A message with room for payload_n bytes and a copy of its metadata behind them. */
+static struct pulsar_msg *msg_new(const struct pulsar_id *id, struct slice meta,
+	enum pulsar_properties properties, size_t payload_n)
+{
+	struct pulsar_msg *m = xmalloc(sizeof(*m) + payload_n + meta.n);
+
+	*m = (struct pulsar_msg){
+		.id = *id, .properties = properties, .complete = true, .n = payload_n + meta.n};
+	list_init(&m->link);
+	m->payload = slice_of(m->bytes, payload_n);
+	m->meta = slice_of(m->bytes + payload_n, meta.n);
+	if (meta.n)
+		memcpy(m->bytes + payload_n, meta.p, meta.n);
+	return m;
+}
+
+/* ---- one message an entry ---- */
+
+/* Without compression the entry itself becomes the message. */
+static enum err_code add_single(struct pulsar_entries *es, struct pulsar_msg **entry,
+	const struct pulsar_meta *meta, struct slice payload, struct err *e)
+{
+	struct pulsar_msg *m = *entry;
+
+	if (meta->compression) {
+		m = msg_new(&(*entry)->id, meta->bytes, PULSAR_PROPERTIES, meta->inflated);
+		if (pulsar_inflate(meta->compression, payload, m->bytes, meta->inflated, e)) {
+			pulsar_msg_free(m);
+			return e->code;
+		}
+	} else {
+		m->payload = payload;
+		m->meta = meta->bytes;
+		m->properties = PULSAR_PROPERTIES;
+		m->complete = true;
+		*entry = NULL;
+	}
+	if (meta->null_value)
+		m->payload.n = 0;
+	push(es, m);
+	return ERR_OK;
+}
+
+/* ---- batches ---- */
+
+static void add_of_batch(struct pulsar_entries *es, const struct pulsar_id *entry,
+	const struct pulsar_single *s, const struct pulsar_id *from)
+{
+	struct pulsar_id id = *entry;
+
+	id.batch = (int32_t)s->index;
+	if (s->compacted_out || pulsar_id_cmp(&id, from) < 0)
+		return;
+	struct pulsar_msg *m = msg_new(&id, s->bytes, PULSAR_PROPERTIES_SINGLE, s->payload.n);
+	if (s->payload.n)
+		memcpy(m->bytes, s->payload.p, s->payload.n);
+	if (s->null_value)
+		m->payload.n = 0;
+	push(es, m);
+}
+
+static enum err_code add_batch(struct pulsar_entries *es, const struct pulsar_id *entry,
+	const struct pulsar_meta *meta, struct slice payload, const struct pulsar_id *from,
+	struct err *e)
+{
+	CLEANUP(freep) uint8_t *inflated = NULL;
+	struct pulsar_single s;
+	bool end;
+
+	if (meta->compression) {
+		inflated = xmalloc(meta->inflated);
+		if (pulsar_inflate(meta->compression, payload, inflated, meta->inflated, e))
+			return e->code;
+		payload = slice_of(inflated, meta->inflated);
+	}
+	struct pulsar_batch b = pulsar_batch_open(payload, meta->n);
+	for (;;) {
+		if (pulsar_batch_next(&b, &s, &end, e))
+			return e->code;
+		if (end)
+			return ERR_OK;
+		add_of_batch(es, entry, &s, from);
+	}
+}
+
+/* ---- pieces ---- */
+
+static struct chunked *find_chunked(struct pulsar_entries *es, struct slice uuid)
+{
+	list_foreach (it, &es->pieces) {
+		struct chunked *c = LIST_ITEM(it, struct chunked, link);
+		if (slice_eq(c->meta.uuid, uuid))
+			return c;
+	}
+	return NULL;
+}
+
+static struct chunked *begin_chunked(
+	struct pulsar_entries *es, const struct pulsar_id *id, const struct pulsar_meta *meta)
+{
+	struct chunked *c = xcalloc(1, sizeof(*c));
+
+	c->m = msg_new(id, meta->bytes, PULSAR_PROPERTIES, meta->chunked_bytes);
+	c->m->complete = false;
+	c->m->payload.n = 0;
+	c->meta = *meta;
+	c->meta.bytes = c->m->meta;
+	c->meta.uuid = slice_of(c->m->meta.p + (meta->uuid.p - meta->bytes.p), meta->uuid.n);
+	push(es, c->m);
+	list_push(&es->pieces, &c->link);
+	return c;
+}
+
+/* All pieces are there: what they make up takes their place. */
+static enum err_code end_chunked(struct pulsar_entries *es, struct chunked *c, struct err *e)
+{
+	struct pulsar_msg *m = c->m;
+	enum err_code code = ERR_OK;
+
+	if (m->payload.n != c->meta.chunked_bytes)
+		code = err_set(e, ERR_MALFORMED, "%u pieces hold %zu bytes of %zu", c->meta.chunks,
+			m->payload.n, c->meta.chunked_bytes);
+	if (!code && c->meta.compression) {
+		struct pulsar_msg *whole =
+			msg_new(&m->id, m->meta, PULSAR_PROPERTIES, c->meta.inflated);
+		code = pulsar_inflate(
+			c->meta.compression, m->payload, whole->bytes, c->meta.inflated, e);
+		list_push_front(&m->link, &whole->link);
+		list_del(&m->link);
+		es->held = es->held + whole->n - m->n;
+		pulsar_msg_free(m);
+		m = whole;
+	}
+	m->complete = true;
+	list_del(&c->link);
+	free(c);
+	return code;
+}
+
+static enum err_code add_piece(struct pulsar_entries *es, const struct pulsar_id *id,
+	const struct pulsar_meta *meta, struct slice payload, struct err *e)
+{
+	struct chunked *c = find_chunked(es, meta->uuid);
+
+	if (!c && meta->chunk_id == 0)
+		c = begin_chunked(es, id, meta);
+	if (!c || meta->chunk_id > c->next)
+		return err_set(e, ERR_MALFORMED,
+			"piece %u of a message in %u pieces, but not those before it",
+			meta->chunk_id, meta->chunks);
+	if (meta->chunk_id < c->next)
+		return ERR_OK; /* the producer sent it twice */
+	if (payload.n > c->meta.chunked_bytes - c->m->payload.n)
+		return err_set(e, ERR_MALFORMED, "the pieces of a message are more than %zu bytes",
+			c->meta.chunked_bytes);
+	if (payload.n)
+		memcpy(c->m->bytes + c->m->payload.n, payload.p, payload.n);
+	c->m->payload.n += payload.n;
+	c->next++;
+	c->since_ms = time_mono_ms();
+	return c->next == c->meta.chunks ? end_chunked(es, c, e) : ERR_OK;
+}
+
+bool pulsar_entries_give_up(struct pulsar_entries *es, struct pulsar_id *ret_id)
+{
+	if (list_empty(&es->ready) || list_empty(&es->pieces))
+		return false;
+	struct chunked *c = LIST_ITEM(es->pieces.next, struct chunked, link);
+	if (c->m != LIST_ITEM(es->ready.next, struct pulsar_msg, link) ||
+		(es->held <= LIMIT_PULSAR_HELD && time_mono_ms() - c->since_ms < PULSAR_PIECES_MS))
+		return false;
+	*ret_id = c->m->id;
+	list_del(&c->m->link);
+	es->held -= c->m->n;
+	pulsar_msg_free(c->m);
+	list_del(&c->link);
+	free(c);
+	return true;
+}
+
+enum err_code pulsar_entries_add(struct pulsar_entries *es, struct pulsar_msg *entry,
+	const struct pulsar_id *from, uint32_t *ret_n, struct err *e)
+{
+	struct pulsar_meta meta;
+	struct slice payload;
+	enum err_code code = pulsar_payload_read(entry->payload, &meta, &payload, e);
+
+	*ret_n = code ? 1 : meta.n;
+	/* A consumer's ids are of partition 0 and batch index 0 even where there are none. */
+	entry->id.partition = 0;
+	entry->id.batch = 0;
+	if (!code && meta.chunk)
+		code = add_piece(es, &entry->id, &meta, payload, e);
+	else if (!code && meta.batch)
+		code = add_batch(es, &entry->id, &meta, payload, from, e);
+	else if (!code && pulsar_id_cmp(&entry->id, from) >= 0)
+		code = add_single(es, &entry, &meta, payload, e);
+	pulsar_msg_free(entry);
+	return code;
+}

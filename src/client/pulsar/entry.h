@@ -1,0 +1,32 @@
+/* Entries to messages: checksum, decompression, batches, and the pieces of chunked messages.
+ *
+ * A chunked message stands in the stream where its first piece stands, and what follows waits for
+ * it: so ids stay in order, and no position lies behind a first piece whose message is not whole. */
+#pragma once
+
+#include "base/defs.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "client/pulsar/pulsar.h"
+
+enum { PULSAR_PIECES_MS = 60000 }; /* the next piece of a message comes within */
+
+struct pulsar_entries {
+	struct list ready;  /* messages in order, some of them not whole yet */
+	size_t held;        /* bytes of ready while its first is not whole */
+	struct list pieces; /* struct chunked: those that are not whole */
+};
+
+void pulsar_entries_init(struct pulsar_entries *es);
+/* Drops all. */
+void pulsar_entries_done(struct pulsar_entries *es);
+/* Takes entry, whose payload is the part behind the command. Messages before from are left out.
+ * *ret_n: how many messages the broker counts. MALFORMED, UNSUPPORTED, LIMIT. */
+NODISCARD enum err_code pulsar_entries_add(struct pulsar_entries *es, struct pulsar_msg *entry,
+	const struct pulsar_id *from, uint32_t *ret_n, struct err *e);
+/* The next whole message or NULL. */
+struct pulsar_msg *pulsar_entries_pop(struct pulsar_entries *es);
+bool pulsar_entries_empty(const struct pulsar_entries *es);
+/* A message whose pieces have not come for too long, or that holds up too much, is given up: its
+ * producer never got it acknowledged. True if there was one; *ret_id names it. */
+bool pulsar_entries_give_up(struct pulsar_entries *es, struct pulsar_id *ret_id);
