@@ -476,9 +476,9 @@ struct pulsar_conn *pulsar_conn_new(struct pulsar *p, const char *address, const
 	return c;
 }
 
-void pulsar_conn_post_start_locked(struct pulsar_conn *c)
+void pulsar_conn_post_start_locked(struct pulsar *p, struct pulsar_conn *c)
 {
-	loop_post_locked(&c->p->loop, &c->job, JOB_START);
+	loop_post_locked(&p->loop, &c->job, JOB_START);
 }
 
 void pulsar_conn_post_write_locked(struct pulsar_conn *c)

@@ -56,9 +56,7 @@ static void enqueue_locked(struct pulsar_conn *c, struct pulsar_consumer *cs,
 static void to_consumer(
 	struct pulsar_conn *c, const struct pulsar_cmd *cmd, struct pulsar_msg *frame)
 {
-	struct loop *l = &c->p->loop;
-
-	mutex_lock(&l->mtx);
+	mutex_lock(&c->p->loop.mtx);
 	struct pulsar_consumer *cs = umap_get(&c->consumers, cmd->consumer);
 	if (!cs) {
 		pulsar_msg_free(frame);
@@ -73,14 +71,12 @@ static void to_consumer(
 		cond_broadcast(&cs->cond);
 		pulsar_msg_free(frame);
 	}
-	mutex_unlock(&l->mtx);
+	mutex_unlock(&c->p->loop.mtx);
 }
 
 static void to_caller(struct pulsar_conn *c, const struct pulsar_cmd *cmd, struct pulsar_msg *frame)
 {
-	struct loop *l = &c->p->loop;
-
-	mutex_lock(&l->mtx);
+	mutex_lock(&c->p->loop.mtx);
 	list_foreach (it, &c->calls) {
 		struct pulsar_call *k = LIST_ITEM(it, struct pulsar_call, link);
 		if (k->request != cmd->request)
@@ -92,7 +88,7 @@ static void to_caller(struct pulsar_conn *c, const struct pulsar_cmd *cmd, struc
 		cond_broadcast(&k->cond);
 		break;
 	}
-	mutex_unlock(&l->mtx);
+	mutex_unlock(&c->p->loop.mtx);
 	pulsar_msg_free(frame); /* the caller has given up */
 }
 

@@ -22,7 +22,7 @@ static struct pulsar_conn *find_locked(struct pulsar *p, const char *address, co
 	}
 	struct pulsar_conn *c = pulsar_conn_new(p, address, proxy_to);
 	list_push(&p->conns, &c->link);
-	pulsar_conn_post_start_locked(c);
+	pulsar_conn_post_start_locked(p, c);
 	return c;
 }
 
@@ -48,12 +48,12 @@ enum err_code pulsar_conn_get(struct pulsar *p, const char *address, const char 
 	c->users++;
 	mutex_unlock(&p->loop.mtx);
 	stop_watch_add(s, &w, &p->loop.mtx, &c->cond);
-	mutex_lock(&p->loop.mtx);
+	mutex_lock(&c->p->loop.mtx);
 	while (c->state != CONN_OPEN && c->state != CONN_DEAD && !stop_is_set(s) &&
-		cond_wait(&c->cond, &p->loop.mtx, d))
+		cond_wait(&c->cond, &c->p->loop.mtx, d))
 		;
 	enum err_code code = state_error_locked(c, s, e);
-	mutex_unlock(&p->loop.mtx);
+	mutex_unlock(&c->p->loop.mtx);
 	stop_watch_del(s, &w);
 	if (code)
 		pulsar_conn_put(c);
@@ -63,7 +63,7 @@ enum err_code pulsar_conn_get(struct pulsar *p, const char *address, const char 
 }
 
 /* True when the caller is to free it, without the lock. */
-static bool put_locked(struct pulsar_conn *c) REQUIRES(c->p->loop.mtx)
+static bool put_locked(UNUSED struct pulsar *p, struct pulsar_conn *c) REQUIRES(p->loop.mtx)
 {
 	c->users--;
 	c->idle_since_ms = time_mono_ms();
@@ -72,11 +72,11 @@ static bool put_locked(struct pulsar_conn *c) REQUIRES(c->p->loop.mtx)
 
 void pulsar_conn_put(struct pulsar_conn *c)
 {
-	struct loop *l = &c->p->loop;
+	struct pulsar *p = c->p;
 
-	mutex_lock(&l->mtx);
-	bool last = put_locked(c);
-	mutex_unlock(&l->mtx);
+	mutex_lock(&p->loop.mtx);
+	bool last = put_locked(p, c);
+	mutex_unlock(&p->loop.mtx);
 	if (last)
 		pulsar_conn_free(c);
 }
@@ -128,12 +128,11 @@ static enum err_code call_error_locked(struct pulsar_conn *c, struct pulsar_call
 enum err_code pulsar_conn_call(struct pulsar_conn *c, const struct buf *frame,
 	struct pulsar_call *k, struct deadline d, struct stop *s, struct err *e)
 {
-	struct loop *l = &c->p->loop;
 	struct stop_watch w;
 
 	cond_init(&k->cond);
-	stop_watch_add(s, &w, &l->mtx, &k->cond);
-	mutex_lock(&l->mtx);
+	stop_watch_add(s, &w, &c->p->loop.mtx, &k->cond);
+	mutex_lock(&c->p->loop.mtx);
 	if (c->state == CONN_DEAD) {
 		k->err = c->why;
 		k->done = true;
@@ -141,12 +140,12 @@ enum err_code pulsar_conn_call(struct pulsar_conn *c, const struct buf *frame,
 		list_push(&c->calls, &k->link);
 		send_locked(c, frame);
 	}
-	while (!k->done && !stop_is_set(s) && cond_wait(&k->cond, &l->mtx, d))
+	while (!k->done && !stop_is_set(s) && cond_wait(&k->cond, &c->p->loop.mtx, d))
 		;
 	if (!k->done)
 		list_del(&k->link);
 	enum err_code code = call_error_locked(c, k, s, e);
-	mutex_unlock(&l->mtx);
+	mutex_unlock(&c->p->loop.mtx);
 	stop_watch_del(s, &w);
 	cond_done(&k->cond);
 	return code;
@@ -183,7 +182,7 @@ void pulsar_consumer_unregister(struct pulsar *p, struct pulsar_consumer *cs)
 	if (c) {
 		umap_del(&c->consumers, cs->id);
 		p->n_consumers--;
-		last = put_locked(c);
+		last = put_locked(p, c);
 	}
 	list_splice(&drop, &cs->queue);
 	p->queued -= cs->queued;

@@ -134,7 +134,7 @@ uint8_t *pulsar_conn_direct(struct pulsar_conn *c, size_t *ret_n);
 NODISCARD enum err_code pulsar_conn_direct_done(struct pulsar_conn *c, size_t n, struct err *e);
 void pulsar_conn_free(struct pulsar_conn *c);
 /* From any thread: connect; take what is in the outbox. */
-void pulsar_conn_post_start_locked(struct pulsar_conn *c) REQUIRES(c->p->loop.mtx);
+void pulsar_conn_post_start_locked(struct pulsar *p, struct pulsar_conn *c) REQUIRES(p->loop.mtx);
 void pulsar_conn_post_write_locked(struct pulsar_conn *c) REQUIRES(c->p->loop.mtx);
 
 /* pool.c: for callers */

@@ -197,19 +197,23 @@ static uint32_t permits_wanted(struct pulsar_reader *r)
 	return (uint32_t)MIN(MAX(n, (size_t)PERMITS_LEAST), (size_t)LIMIT_PULSAR_PERMITS);
 }
 
-static void grant(struct pulsar_reader *r)
+static void send_permits(struct pulsar_consumer *cs, uint32_t n)
 {
 	CLEANUP(buf_done) struct buf b = BUF_INIT(PULSAR_COMMAND_MOST);
-	uint32_t want;
 
+	pulsar_put_flow(&b, cs->id, n);
+	pulsar_conn_send(cs->conn, &b);
+}
+
+static void grant(struct pulsar_reader *r)
+{
 	if (r->granted > LIMIT_PULSAR_PERMITS / 2)
 		return;
-	want = permits_wanted(r);
+	uint32_t want = permits_wanted(r);
 	if (r->granted > want / 2)
 		return;
-	pulsar_put_flow(&b, r->cs.id, want - r->granted);
+	send_permits(&r->cs, want - r->granted);
 	r->granted = want;
-	pulsar_conn_send(r->cs.conn, &b);
 }
 
 static void note_size(struct pulsar_reader *r, size_t n, uint32_t messages)
@@ -228,27 +232,28 @@ static bool at_end(const struct pulsar_reader *r)
 }
 
 /* The oldest entry of the queue; NULL when d passes, s is set or the subscription is lost. */
-static struct pulsar_msg *take(struct pulsar_reader *r, struct deadline d, struct stop *s)
+static struct pulsar_msg *take(
+	struct pulsar *p, struct pulsar_consumer *cs, struct deadline d, struct stop *s)
 {
-	struct loop *l = &r->p->loop;
+	struct loop *l = &p->loop;
 	struct stop_watch w;
 	bool watched = false;
 
 	mutex_lock(&l->mtx);
-	if (list_empty(&r->cs.queue) && !deadline_passed(d)) {
+	if (list_empty(&cs->queue) && !deadline_passed(d)) {
 		mutex_unlock(&l->mtx);
-		stop_watch_add(s, &w, &l->mtx, &r->cs.cond);
+		stop_watch_add(s, &w, &l->mtx, &cs->cond);
 		watched = true;
 		mutex_lock(&l->mtx);
-		while (list_empty(&r->cs.queue) && !r->cs.lost && !stop_is_set(s) &&
-			cond_wait(&r->cs.cond, &l->mtx, d))
+		while (list_empty(&cs->queue) && !cs->lost && !stop_is_set(s) &&
+			cond_wait(&cs->cond, &l->mtx, d))
 			;
 	}
-	struct list *n = list_pop(&r->cs.queue);
+	struct list *n = list_pop(&cs->queue);
 	struct pulsar_msg *m = n ? LIST_ITEM(n, struct pulsar_msg, link) : NULL;
 	if (m) {
-		r->cs.queued -= m->n;
-		r->p->queued -= m->n;
+		cs->queued -= m->n;
+		p->queued -= m->n;
 	}
 	mutex_unlock(&l->mtx);
 	if (watched)
@@ -264,6 +269,48 @@ static bool is_lost(struct pulsar_reader *r)
 		r->trouble = r->cs.why;
 	mutex_unlock(&r->p->loop.mtx);
 	return lost;
+}
+
+/* The first entry the broker gives to who asks for this one; *ret_id is unset on TIMEOUT. */
+static enum err_code first_from(struct pulsar_reader *r, const struct pulsar_id *id, struct stop *s,
+	struct pulsar_id *ret_id, struct err *e)
+{
+	struct pulsar_consumer probe;
+	struct pulsar_id last;
+
+	pulsar_consumer_init(r->p, &probe);
+	enum err_code code = pulsar_subscribe(r->p, &probe, r->topic, id, s, &last, e);
+	if (!code) {
+		send_permits(&probe, 1);
+		struct pulsar_msg *m = take(r->p, &probe, deadline_in(PULSAR_CALL_MS), s);
+		if (m)
+			*ret_id = m->id;
+		else
+			code = err_set(e, ERR_UNAVAILABLE, "topic %s: no entry in time", r->topic);
+		pulsar_msg_free(m);
+	}
+	pulsar_unsubscribe(r->p, &probe);
+	pulsar_consumer_done(&probe);
+	return code;
+}
+
+/* A broker moves a reader that is behind silently on when it trims a ledger below it. As it trims
+ * from the front, everything was there if the entry before the step to another ledger still is. A
+ * reader that was at the end a moment ago can't have been moved. */
+static enum err_code check_step(
+	struct pulsar_reader *r, const struct pulsar_id *id, struct stop *s, struct err *e)
+{
+	struct pulsar_id first;
+
+	if (!has_seen(r) || id->ledger == r->seen.ledger || time_mono_ms() - r->at_end_ms < CALM_MS)
+		return ERR_OK;
+	if (first_from(r, &r->seen, s, &first, e))
+		return e->code;
+	if (pulsar_id_same_entry(&first, &r->seen))
+		return ERR_OK;
+	r->start = r->seen;
+	r->lost_ms = time_mono_ms();
+	return trimmed(r, id, e);
 }
 
 /* True for an entry that is to be decoded. */
@@ -300,7 +347,8 @@ static enum err_code damaged(struct pulsar_reader *r, const struct pulsar_id *id
 }
 
 /* Takes m. */
-static enum err_code on_entry(struct pulsar_reader *r, struct pulsar_msg *m, struct err *e)
+static enum err_code on_entry(
+	struct pulsar_reader *r, struct pulsar_msg *m, struct stop *s, struct err *e)
 {
 	struct pulsar_id id = m->id;
 	size_t n = m->n;
@@ -308,9 +356,11 @@ static enum err_code on_entry(struct pulsar_reader *r, struct pulsar_msg *m, str
 	bool is_new;
 
 	id.partition = id.batch = 0;
-	if (check_id(r, &m->id, &is_new, e) || !is_new) {
+	if (check_id(r, &m->id, &is_new, e) || !is_new || check_step(r, &id, s, e)) {
 		pulsar_msg_free(m);
 		note_size(r, n, messages);
+		if (is_new && e->code && retry_may(e->code, true))
+			lose(r); /* this entry comes again */
 		return e->code;
 	}
 	enum err_code code = pulsar_entries_add(&r->entries, m, &r->from, &messages, e);
@@ -342,9 +392,9 @@ static enum err_code step(struct pulsar_reader *r, struct deadline d, struct sto
 	if (!r->subscribed)
 		return resume(r, d, s, e);
 	grant(r);
-	struct pulsar_msg *m = take(r, d, s);
+	struct pulsar_msg *m = take(r->p, &r->cs, d, s);
 	if (m)
-		return on_entry(r, m, e);
+		return on_entry(r, m, s, e);
 	if (stop_is_set(s))
 		return stop_err(e);
 	if (is_lost(r)) {

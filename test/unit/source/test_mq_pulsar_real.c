@@ -1,0 +1,421 @@
+/* The Pulsar source on a real broker: CDC_TEST_PULSAR (host:port) and CDC_TEST_PULSAR_WEB; without
+ * them nothing is tested. CDC_TEST_PULSAR_RESTART names a file whose making restarts the broker.
+ * test/e2e/test_mq_pulsar.py starts it. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "client/pulsar/inflate.h"
+#include "source/mq_pulsar.h"
+#include "support/pulsar_peer.h"
+
+enum { WAIT_MS = 60000, QUIET_MS = 300, TOPIC_BYTES = 128, BIG = 4 << 20 };
+
+struct world {
+	struct mq *mq;
+	struct stop stop;
+	char topic[TOPIC_BYTES / 2], full[TOPIC_BYTES];
+};
+
+static int setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+	CLEANUP(freep) char *url = xasprintf("pulsar://%s", getenv("CDC_TEST_PULSAR"));
+	struct pulsar_opts o = {.url = url, .max_message_bytes = 5 << 20};
+	char id[33];
+
+	str_random_id(id);
+	snprintf(w->topic, sizeof(w->topic), "t-%s", id);
+	snprintf(w->full, sizeof(w->full), "persistent://public/default/%s", w->topic);
+	stop_init(&w->stop, NULL);
+	struct err e = ERR_INIT;
+	assert_int_equal(mq_pulsar_new(&o, &w->mq, &e), ERR_OK);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	w->mq->ops->free(w->mq);
+	stop_done(&w->stop);
+	free(w);
+	return 0;
+}
+
+static struct mq_reader *open_at(struct world *w, const char *topic, const struct mq_id *id)
+{
+	struct mq_reader *r = NULL;
+	struct err e = ERR_INIT;
+
+	if (w->mq->ops->open(w->mq, topic, id, &w->stop, &r, &e))
+		fail_msg("open: %s", e.text);
+	return r;
+}
+
+static struct mq_msg *next_within(struct world *w, struct mq_reader *r, int64_t ms)
+{
+	struct deadline d = deadline_in(ms);
+
+	for (;;) {
+		struct mq_msg *m = NULL;
+		struct err e = ERR_INIT;
+		enum err_code code = w->mq->ops->next(r, d, &w->stop, &m, &e);
+		if (!code)
+			return m;
+		if (code != ERR_UNAVAILABLE && code != ERR_BUSY && code != ERR_TIMEOUT)
+			fail_msg("next: %s", e.text);
+		if (deadline_passed(d))
+			return NULL;
+		stop_sleep(&w->stop, 50);
+	}
+}
+
+static void expect_text(struct world *w, struct mq_reader *r, const char *text)
+{
+	struct mq_msg *m = next_within(w, r, WAIT_MS);
+
+	assert_non_null(m);
+	if (!slice_eq_str(m->payload, text))
+		fail_msg("%.*s, not %s", (int)MIN(m->payload.n, 100U), (const char *)m->payload.p,
+			text);
+	mq_msg_free(m);
+}
+
+static void expect_nothing(struct world *w, struct mq_reader *r)
+{
+	struct mq_msg *m = next_within(w, r, QUIET_MS);
+
+	if (m)
+		fail_msg("%.*s, not nothing", (int)MIN(m->payload.n, 100U),
+			(const char *)m->payload.p);
+}
+
+static struct pulsar_id send_text(struct pulsar_peer *p, const char *text)
+{
+	return pulsar_peer_send(
+		p, &(const struct pulsar_make){.compression = PULSAR_ZSTD}, slice_str(text));
+}
+
+static const struct mq_id no_id = {.n = 0};
+
+static struct mq_id bytes_of(const struct pulsar_id *id)
+{
+	CLEANUP(buf_done) struct buf b = BUF_INIT(MQ_ID_BYTES);
+	struct mq_id to;
+
+	pulsar_id_put(&b, id);
+	assert_int_equal(mq_id_set(&to, buf_slice(&b), &(struct err)ERR_INIT), ERR_OK);
+	return to;
+}
+
+static enum err_code latest_of(struct world *w, const char *topic, struct mq_id *ret_id)
+{
+	struct err e = ERR_INIT;
+
+	return w->mq->ops->latest(w->mq, topic, &w->stop, ret_id, &e);
+}
+
+/* ---- what a topic holds ---- */
+
+static void test_every_compression_and_size(void **state)
+{
+	static const char *const properties[] = {"msg_type", "Insert", NULL};
+	struct world *w = *state;
+	struct pulsar_peer *p = pulsar_peer_open(NULL, w->full);
+	CLEANUP(freep) uint8_t *big = xmalloc(BIG);
+	struct pulsar_id sent[3 * PULSAR_COMPRESSIONS];
+	const size_t sizes[] = {17, 70000, BIG};
+	size_t n = 0;
+
+	for (size_t i = 0; i < BIG; i++)
+		big[i] = (uint8_t)(i * 2654435761U >> 24);
+	for (int c = 0; c < PULSAR_COMPRESSIONS; c++)
+		for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+			sent[n++] = pulsar_peer_send(p,
+				&(const struct pulsar_make){
+					.compression = c, .properties = properties},
+				slice_of(big, sizes[i]));
+	struct mq_reader *r = open_at(w, w->topic, &no_id);
+	for (size_t i = 0; i < n; i++) {
+		struct mq_msg *m = next_within(w, r, WAIT_MS);
+		assert_non_null(m);
+		sent[i].partition = sent[i].batch = 0;
+		struct mq_id id = bytes_of(&sent[i]);
+		assert_true(slice_eq(mq_id_slice(&m->id), mq_id_slice(&id)));
+		assert_true(slice_eq(m->payload, slice_of(big, sizes[i % ARRAY_LEN(sizes)])));
+		assert_true(slice_eq_str(w->mq->ops->property(m, "msg_type"), "Insert"));
+		assert_int_equal(m->more, i + 1 < n);
+		mq_msg_free(m);
+	}
+	expect_nothing(w, r);
+	w->mq->ops->close(r);
+	pulsar_peer_close(p);
+}
+
+static void test_batches_and_pieces(void **state)
+{
+	struct world *w = *state;
+	struct pulsar_peer *p = pulsar_peer_open(NULL, w->full);
+	CLEANUP(buf_done) struct buf batch = BUF_INIT(4096);
+	struct pulsar_make piece = {.uuid = "u-1", .chunks = 2, .chunked = 6};
+
+	pulsar_make_single(&batch, slice_str("a0"), NULL);
+	pulsar_make_single(&batch, slice_str("a1"), NULL);
+	struct pulsar_id id = pulsar_peer_send(p,
+		&(const struct pulsar_make){.batch = 2, .compression = PULSAR_LZ4},
+		buf_slice(&batch));
+	struct mq_id behind;
+	assert_int_equal(latest_of(w, w->topic, &behind), ERR_OK);
+	pulsar_peer_send(p, &piece, slice_str("abc"));
+	send_text(p, "between");
+	piece.chunk = 1;
+	pulsar_peer_send(p, &piece, slice_str("def"));
+	struct mq_reader *r = open_at(w, w->topic, &no_id);
+	expect_text(w, r, "a0");
+	expect_text(w, r, "a1");
+	expect_text(w, r, "abcdef");
+	expect_text(w, r, "between");
+	w->mq->ops->close(r);
+	id.batch = 1;
+	struct mq_id second = bytes_of(&id);
+	r = open_at(w, w->topic, &second);
+	expect_text(w, r, "a1");
+	w->mq->ops->close(r);
+	r = open_at(w, w->topic, &behind);
+	expect_text(w, r, "abcdef");
+	w->mq->ops->close(r);
+	pulsar_peer_close(p);
+}
+
+/* ---- positions ---- */
+
+static void test_starts_are_inclusive(void **state)
+{
+	struct world *w = *state;
+	struct pulsar_peer *p = pulsar_peer_open(NULL, w->full);
+	struct pulsar_id ids[3];
+	struct mq_id latest;
+
+	/* of an empty topic: from its first message on */
+	assert_int_equal(latest_of(w, w->topic, &latest), ERR_OK);
+	for (int i = 0; i < 3; i++)
+		ids[i] = send_text(p, (const char *[]){"m0", "m1", "m2"}[i]);
+	struct mq_reader *r = open_at(w, w->topic, &latest);
+	expect_text(w, r, "m0");
+	w->mq->ops->close(r);
+	ids[1].partition = 0; /* the reference's bytes; bare ones mean the same */
+	for (int batch = -1; batch <= 0; batch++) {
+		ids[1].batch = batch;
+		struct mq_id from = bytes_of(&ids[1]);
+		r = open_at(w, w->topic, &from);
+		expect_text(w, r, "m1");
+		expect_text(w, r, "m2");
+		w->mq->ops->close(r);
+	}
+	assert_int_equal(latest_of(w, w->topic, &latest), ERR_OK);
+	r = open_at(w, w->topic, &latest);
+	expect_nothing(w, r);
+	send_text(p, "m3");
+	expect_text(w, r, "m3");
+	w->mq->ops->close(r);
+	/* the same after the ledger was changed */
+	pulsar_peer_close(p);
+	CLEANUP(freep) char *unload = xasprintf("persistent/public/default/%s/unload", w->topic);
+	assert_int_equal(pulsar_admin("PUT", unload, NULL), 204);
+	r = open_at(w, w->topic, &latest);
+	expect_text(w, r, "m3");
+	p = pulsar_peer_open(NULL, w->full);
+	send_text(p, "m4");
+	expect_text(w, r, "m4");
+	w->mq->ops->close(r);
+	pulsar_peer_close(p);
+}
+
+static void expect_refused(struct world *w, const char *topic, const struct mq_id *from,
+	enum err_code code, const char *text)
+{
+	struct mq_reader *r = NULL;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(w->mq->ops->open(w->mq, topic, from, &w->stop, &r, &e), code);
+	print_message("%s\n", e.text);
+	assert_non_null(strstr(e.text, text));
+}
+
+static void test_topics_that_can_not_be_read(void **state)
+{
+	struct world *w = *state;
+	struct mq_id id, kafka = {.n = 8, .b = {0x5d}};
+	CLEANUP(freep)
+	char *path = xasprintf("persistent/public/default/%s/partitions", w->topic);
+
+	expect_refused(w, w->topic, &no_id, ERR_NOT_FOUND, w->topic);
+	assert_int_equal(latest_of(w, w->topic, &id), ERR_NOT_FOUND);
+	expect_refused(w, w->topic, &kafka, ERR_INVALID, "Kafka");
+	assert_int_equal(pulsar_admin("PUT", path, "3"), 204);
+	expect_refused(w, w->topic, &no_id, ERR_UNSUPPORTED, "3 partitions");
+}
+
+/* A namespace that keeps nothing nobody has a subscription for. */
+static void test_a_trimmed_position_is_gone(void **state)
+{
+	struct world *w = *state;
+	CLEANUP(freep) char *full = xasprintf("persistent://public/trim/%s", w->topic);
+	CLEANUP(freep) char *path = xasprintf("persistent/public/trim/%s", w->topic);
+	CLEANUP(freep) char *unload = xasprintf("%s/unload", path);
+	CLEANUP(freep) char *trim = xasprintf("%s/trim", path);
+
+	pulsar_admin("PUT", "namespaces/public/trim",
+		"{\"retention_policies\":{\"retentionTimeInMinutes\":0,\"retentionSizeInMB\":0}}");
+	struct pulsar_peer *p = pulsar_peer_open(NULL, full);
+	struct pulsar_id first = send_text(p, "t0");
+	pulsar_peer_close(p);
+	struct mq_id latest, from = bytes_of(&first);
+	assert_int_equal(latest_of(w, full, &latest), ERR_OK);
+	assert_int_equal(pulsar_admin("PUT", unload, NULL), 204);
+	p = pulsar_peer_open(NULL, full);
+	send_text(p, "t1");
+	int status = pulsar_admin("POST", trim, NULL);
+	print_message("trim: %d\n", status);
+	struct deadline d = deadline_in(WAIT_MS);
+	for (;;) { /* trimming goes on behind the answer */
+		struct mq_reader *r = NULL;
+		struct err e = ERR_INIT;
+		enum err_code code = w->mq->ops->open(w->mq, full, &from, &w->stop, &r, &e);
+		w->mq->ops->close(r);
+		if (code == ERR_GONE || deadline_passed(d))
+			break;
+		stop_sleep(&w->stop, 100);
+	}
+	expect_refused(w, full, &from, ERR_GONE, "older than the broker keeps: first available");
+	/* A position behind a trimmed message is believed: it may have been the last one. */
+	struct mq_reader *r = open_at(w, full, &latest);
+	expect_text(w, r, "t1");
+	w->mq->ops->close(r);
+	first.ledger += 1000000;
+	from = bytes_of(&first);
+	expect_refused(w, full, &from, ERR_GONE, "newer than its end");
+	pulsar_peer_close(p);
+}
+
+/* ---- faults ---- */
+
+static void read_numbers(struct world *w, struct mq_reader *r, int from, int to)
+{
+	char text[32];
+
+	for (int i = from; i < to; i++) {
+		snprintf(text, sizeof(text), "n%d", i);
+		expect_text(w, r, text);
+	}
+}
+
+static void send_numbers(struct world *w, int from, int to)
+{
+	struct pulsar_peer *p = pulsar_peer_open(NULL, w->full);
+	char text[32];
+
+	for (int i = from; i < to; i++) {
+		snprintf(text, sizeof(text), "n%d", i);
+		send_text(p, text);
+	}
+	pulsar_peer_close(p);
+}
+
+static void test_unloads_lose_and_double_nothing(void **state)
+{
+	struct world *w = *state;
+	CLEANUP(freep) char *unload = xasprintf("persistent/public/default/%s/unload", w->topic);
+
+	send_numbers(w, 0, 300);
+	struct mq_reader *r = open_at(w, w->topic, &no_id);
+	read_numbers(w, r, 0, 10);
+	assert_int_equal(pulsar_admin("PUT", unload, NULL), 204);
+	read_numbers(w, r, 10, 300);
+	assert_int_equal(pulsar_admin("PUT", unload, NULL), 204);
+	send_numbers(w, 300, 400);
+	read_numbers(w, r, 300, 400);
+	expect_nothing(w, r);
+	w->mq->ops->close(r);
+}
+
+static void test_restart_loses_and_doubles_nothing(void **state)
+{
+	struct world *w = *state;
+	const char *flag = getenv("CDC_TEST_PULSAR_RESTART");
+
+	if (!flag)
+		skip();
+	send_numbers(w, 0, 200);
+	struct mq_reader *r = open_at(w, w->topic, &no_id);
+	read_numbers(w, r, 0, 100);
+	FILE *f = fopen(flag, "w");
+	assert_non_null(f);
+	fclose(f);
+	/* until it is gone */
+	struct deadline d = deadline_in(2 * WAIT_MS);
+	enum err_code code = ERR_OK;
+	for (int i = 100; code != ERR_UNAVAILABLE && !deadline_passed(d);) {
+		struct mq_msg *m = NULL;
+		struct err e = ERR_INIT;
+		code = w->mq->ops->next(r, deadline_in(1000), &w->stop, &m, &e);
+		if (!code) {
+			char text[32];
+			snprintf(text, sizeof(text), "n%d", i++);
+			assert_true(slice_eq_str(m->payload, text));
+			mq_msg_free(m);
+		}
+	}
+	assert_int_equal(code, ERR_UNAVAILABLE);
+	send_numbers(w, 200, 300);
+	read_numbers(w, r, 200, 300);
+	expect_nothing(w, r);
+	w->mq->ops->close(r);
+}
+
+static void test_unreachable(void **state)
+{
+	struct world *w = *state;
+	struct pulsar_opts o = {.url = "pulsar://127.0.0.1:1", .max_message_bytes = 1 << 20};
+	struct err e = ERR_INIT;
+	struct mq *mq;
+
+	assert_int_equal(w->mq->ops->check(w->mq, &w->stop, &e), ERR_OK);
+	assert_int_equal(mq_pulsar_new(&o, &mq, &e), ERR_OK);
+	assert_int_equal(mq->ops->check(mq, &w->stop, &e), ERR_UNAVAILABLE);
+	assert_non_null(strstr(e.text, "refused"));
+	mq->ops->free(mq);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_every_compression_and_size),
+		T(test_batches_and_pieces),
+		T(test_starts_are_inclusive),
+		T(test_topics_that_can_not_be_read),
+		T(test_a_trimmed_position_is_gone),
+		T(test_unloads_lose_and_double_nothing),
+		T(test_restart_loses_and_doubles_nothing),
+		T(test_unreachable),
+	};
+
+	if (!getenv("CDC_TEST_PULSAR")) {
+		print_message("CDC_TEST_PULSAR is not set: nothing to test\n");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
