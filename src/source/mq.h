@@ -31,11 +31,11 @@ struct mq_ops {
 		struct mq_id *ret_id, struct err *e);
 	/* Starts reading at `from`, inclusive; without an id (n 0) at the first message the broker
 	 * keeps. GONE (with the gap named) when it is older than what the broker keeps or newer
-	 * than its end; NOT_FOUND if there is no such topic. */
+	 * than its end; NOT_FOUND if there is no such topic; DENIED: worth another try. */
 	enum err_code (*open)(struct mq *q, const char *topic, const struct mq_id *from,
 		struct stop *s, struct mq_reader **ret_r, struct err *e);
 	/* The next message, to be freed by the caller; TIMEOUT when d passes first. UNAVAILABLE:
-	 * broker away, goes on by itself, call again. GONE, MALFORMED: call no more. */
+	 * broker away or login refused, goes on by itself, call again. GONE, MALFORMED: call no more. */
 	enum err_code (*next)(struct mq_reader *r, struct deadline d, struct stop *s,
 		struct mq_msg **ret_m, struct err *e);
 	void (*close)(struct mq_reader *r);

@@ -113,7 +113,8 @@ static void open_topic(struct reader *r, struct retry *retry)
 		return;
 	if (code == ERR_GONE) {
 		fail_gone(r, &from, &e);
-	} else if (retry_may(code, true)) {
+	} else if (retry_may(code, true) || code == ERR_DENIED) {
+		/* A login or a right is mended at the broker, without us. */
 		note_trouble(r, &e);
 		stop_sleep(&r->stop, retry_next_ms(retry));
 	} else {

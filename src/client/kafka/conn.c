@@ -58,11 +58,10 @@ static void on_error(rd_kafka_t *rk, int code, const char *why, void *opaque)
 	c->doubt = true;
 	/* "All brokers are down" follows the line that says why. */
 	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || !c->why[0])
-		snprintf(c->why, sizeof(c->why), "%s", why);
-	if (code_of((rd_kafka_resp_err_t)code) == ERR_DENIED && !c->denied) {
-		c->denied = true;
-		c->denied_since_ms = time_mono_ms();
-	}
+		kafka_why(why, c->why, sizeof(c->why));
+	/* A failed handshake is as final as a refused login. */
+	c->denied = c->denied || code == RD_KAFKA_RESP_ERR__SSL ||
+		    code_of((rd_kafka_resp_err_t)code) == ERR_DENIED;
 	mutex_unlock(&c->mtx);
 }
 
@@ -87,25 +86,6 @@ static enum err_code with_reason(struct kafka_conn *c, struct err *e)
 	}
 	mutex_unlock(&c->mtx);
 	return e->code;
-}
-
-enum err_code kafka_new(const struct kafka_opts *o, struct kafka **ret_k, struct err *e)
-{
-	struct kafka *k = xcalloc(1, sizeof(*k));
-
-	k->log = (struct log_ctx){.comp = LOG_kafka};
-	if (kafka_settings(o, &k->log, &k->conf, e)) {
-		free(k);
-		return e->code;
-	}
-	rd_kafka_conf_set_log_cb(k->conf, kafka_log_line);
-	rd_kafka_conf_set_error_cb(k->conf, on_error);
-	k->username = xstrdup(o->sasl_username ? o->sasl_username : "");
-	k->password = xstrdup(o->sasl_password ? o->sasl_password : "");
-	mutex_init(&k->mtx, "kafka");
-	list_init(&k->conns);
-	*ret_k = k;
-	return ERR_OK;
 }
 
 static void conn_free(struct kafka_conn *c)
@@ -151,6 +131,32 @@ static struct kafka_conn *conn_new(struct kafka *k, enum kafka_pace pace, struct
 	conn_free(c);
 	err_set(e, ERR_INVALID, "Kafka settings: %s", why);
 	return NULL;
+}
+
+enum err_code kafka_new(const struct kafka_opts *o, struct kafka **ret_k, struct err *e)
+{
+	struct kafka *k = xcalloc(1, sizeof(*k));
+
+	k->log = (struct log_ctx){.comp = LOG_kafka};
+	if (kafka_settings(o, &k->log, &k->conf, e)) {
+		free(k);
+		return e->code;
+	}
+	rd_kafka_conf_set_log_cb(k->conf, kafka_log_line);
+	rd_kafka_conf_set_error_cb(k->conf, on_error);
+	k->username = xstrdup(o->sasl_username ? o->sasl_username : "");
+	k->password = xstrdup(o->sasl_password ? o->sasl_password : "");
+	mutex_init(&k->mtx, "kafka");
+	list_init(&k->conns);
+	/* librdkafka judges some settings only here. */
+	struct kafka_conn *first = conn_new(k, KAFKA_CALM, e);
+	if (!first) {
+		kafka_free(k);
+		return e->code;
+	}
+	list_push(&k->conns, &first->link);
+	*ret_k = k;
+	return ERR_OK;
 }
 
 static void reserve_locked(struct kafka_conn *c, const char *topic)
@@ -368,10 +374,8 @@ enum err_code kafka_conn_health(struct kafka_conn *c, const char *topic, struct 
 	if (begin_probe(c))
 		probe(c, topic);
 	mutex_lock(&c->mtx);
-	if (c->down) {
-		bool believe = c->denied && time_mono_ms() - c->denied_since_ms > KAFKA_DENIED_MS;
-		code = err_set(e, believe ? ERR_DENIED : ERR_UNAVAILABLE, "Kafka: %s", c->why);
-	}
+	if (c->down)
+		code = err_set(e, ERR_UNAVAILABLE, "Kafka: %s", c->why);
 	mutex_unlock(&c->mtx);
 	return code;
 }
@@ -390,8 +394,10 @@ static enum err_code ask_patiently(struct kafka_conn *c, const char *topic, stru
 			code = kafka_conn_ends(c, topic, ret_first, ret_next, e);
 		else if (topic_exists(c, NULL, e))
 			code = with_reason(c, e);
-		if (code != ERR_UNAVAILABLE || deadline_passed(d))
+		if (code != ERR_UNAVAILABLE)
 			return code;
+		if (deadline_passed(d))
+			return err_ctx(e, "no answer in %d s", KAFKA_PATIENCE_MS / 1000);
 		int64_t rest = KAFKA_CALL_MS / 4 - (time_mono_ms() - before);
 		if (stop_sleep(s, MAX(rest, 0))) {
 			err_clear(e);

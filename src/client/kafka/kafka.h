@@ -30,7 +30,8 @@ struct kafka_opts {
 	const char *const *extra;
 };
 
-/* INVALID for settings librdkafka refuses. No network. */
+/* INVALID for settings librdkafka refuses and files it can't read. Connecting begins in the
+ * background. */
 NODISCARD enum err_code kafka_new(const struct kafka_opts *o, struct kafka **ret_k, struct err *e);
 /* All parts must be closed and all messages freed. */
 void kafka_free(struct kafka *k);
@@ -46,8 +47,9 @@ NODISCARD enum err_code kafka_ends(struct kafka *k, const char *topic, struct st
  * text. */
 NODISCARD enum err_code kafka_part_open(struct kafka *k, const char *topic, int64_t offset,
 	struct stop *s, struct kafka_part **ret_p, struct err *e);
-/* The next message; TIMEOUT when d passes. UNAVAILABLE: the broker is away, reading goes on by
- * itself. GONE, NOT_FOUND, DENIED, MALFORMED: nothing will come any more. @thread one a part */
+/* The next message; TIMEOUT when d passes. UNAVAILABLE: the broker is away or refuses the login,
+ * reading goes on by itself. GONE, NOT_FOUND, MALFORMED: nothing will come any more. @thread one a
+ * part */
 NODISCARD enum err_code kafka_part_next(struct kafka_part *p, struct deadline d, struct stop *s,
 	rd_kafka_message_t **ret_m, struct kafka_lease **ret_owner, struct err *e);
 /* The topic is known to hold messages beyond the last one returned. */

@@ -11,9 +11,8 @@
 enum {
 	KAFKA_CALL_MS =
 		1000, /* one call; repeated until KAFKA_PATIENCE_MS so that a stop is seen */
-	KAFKA_PATIENCE_MS = 5000,
+	KAFKA_PATIENCE_MS = 10000,  /* a first connection with TLS and SCRAM takes long on a busy machine */
 	KAFKA_PROBE_MS = 1000,   /* between two probes of a connection that is in doubt */
-	KAFKA_DENIED_MS = 30000, /* a running reader believes a refusal after this */
 	KAFKA_STALL_MS = 10000,
 	KAFKA_CONFIRM_MS = 2000,
 	KAFKA_STALL_MOST_MS = 300000,
@@ -59,9 +58,12 @@ struct kafka_conn {
 	bool down;  /* and a probe failed, too */
 	bool probing;
 	bool denied;
-	int64_t denied_since_ms, probed_ms;
-	char why[256];
+	int64_t probed_ms;
+	char why[400];
 };
+
+/* why.c: what librdkafka says of a connection, in words for the operator. */
+void kafka_why(const char *text, char *out, size_t cap);
 
 /* settings.c */
 NODISCARD enum err_code kafka_settings(const struct kafka_opts *o, const struct log_ctx *log,

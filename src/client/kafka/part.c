@@ -185,8 +185,10 @@ static enum err_code on_error(struct kafka_part *p, rd_kafka_message_t *m, struc
 	kafka_err(&first, code, "topic %s at %lld: %s", p->topic, (long long)p->next,
 		rd_kafka_message_errstr(m));
 	rd_kafka_message_destroy(m);
-	if (first.code == ERR_DENIED)
+	if (first.code == ERR_DENIED) {
+		fetch_stop(p, false); /* and start at the next call */
 		return err_set_origin(e, first.code, first.origin, "%s", first.text);
+	}
 	if (ask_range(p, e))
 		return e->code;
 	if (++p->bad >= BAD_MOST && first.code == ERR_MALFORMED)
@@ -314,7 +316,7 @@ static enum err_code timed_out(struct kafka_part *p, bool waited, struct err *e)
 	return err_set(e, ERR_TIMEOUT, "no message");
 }
 
-enum err_code kafka_part_next(struct kafka_part *p, struct deadline d, struct stop *s,
+static enum err_code next(struct kafka_part *p, struct deadline d, struct stop *s,
 	rd_kafka_message_t **ret_m, struct kafka_lease **ret_owner, struct err *e)
 {
 	/* A restart may have failed half way. */
@@ -340,4 +342,13 @@ enum err_code kafka_part_next(struct kafka_part *p, struct deadline d, struct st
 		if (adapt_pace(p, behind, time_mono_ms() - before, e))
 			return e->code;
 	}
+}
+
+enum err_code kafka_part_next(struct kafka_part *p, struct deadline d, struct stop *s,
+	rd_kafka_message_t **ret_m, struct kafka_lease **ret_owner, struct err *e)
+{
+	enum err_code code = next(p, d, s, ret_m, ret_owner, e);
+
+	/* A login or a right that was taken away may be given back. */
+	return code == ERR_DENIED ? (e->code = ERR_UNAVAILABLE) : code;
 }

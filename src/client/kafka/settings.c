@@ -1,6 +1,8 @@
 /* librdkafka's settings: ours, the user's, and which of the user's are left out. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "client/kafka/kafka_priv.h"
@@ -21,6 +23,19 @@ static bool is_refused(const char *key)
 		if (strcmp(key, refused[i]) == 0)
 			return true;
 	return false;
+}
+
+static const char *const files[] = {"ssl.ca.location", "ssl.certificate.location",
+	"ssl.key.location", "ssl.keystore.location", "ssl.crl.location", "sasl.kerberos.keytab"};
+
+/* librdkafka says only "system lib". */
+static enum err_code check_file(const char *key, const char *value, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if (strcmp(key, files[i]) == 0 && strcmp(value, "probe") && access(value, R_OK))
+			return err_set_origin(e, ERR_INVALID, errno, "Kafka setting %s: %s: %s",
+				key, value, strerrordesc_np(errno));
+	return ERR_OK;
 }
 
 static enum err_code set(rd_kafka_conf_t *conf, const char *key, const char *value, struct err *e)
@@ -103,7 +118,7 @@ static enum err_code set_extra(
 		if (is_refused(extra[0]))
 			log_warn(log, "the consumer setting %s is left out: reading must be exact",
 				extra[0]);
-		else if (set(conf, extra[0], extra[1], e))
+		else if (check_file(extra[0], extra[1], e) || set(conf, extra[0], extra[1], e))
 			return e->code;
 	}
 	return ERR_OK;
