@@ -38,12 +38,15 @@ def queue(request) -> str:
 def rig(queue):
     """etcd, the queue, a source and a target Milvus; gone when this process is, however it ends.
 
-    The target is on Kafka always: what is known of it does not depend on the source's queue.
+    etcd and Kafka also have ports with TLS and users; the Milvus servers use the plain ones. The target is on Kafka always: what is known of it does not depend on the source's queue.
     """
     with Rig() as rig:
-        if queue == "pulsar":
+        base = [lambda: rig.etcd(tls="mutual"), lambda: rig.kafka(secure=True)]
+        if queue == "kafka":
+            together(*base)
+        else:
             proxy = rig.proxy("wire")
-            together(rig.etcd, rig.kafka, lambda: rig.pulsar(through=proxy.address))
+            together(*base, lambda: rig.pulsar(through=proxy.address))
             proxy.target(rig.part("pulsar").through_address)
         rig.pair(mq=queue, target_mq="kafka", dml_channels=16)
         yield rig

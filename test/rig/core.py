@@ -105,9 +105,10 @@ class Rig:
         return self._start(Milvus, name, options)
 
     def cdc(self, source: Milvus, name: str = "cdc", config: dict | None = None,
-            binary: str | os.PathLike = "") -> Cdc:
-        """The server under test, reading from source."""
-        options = {"source": source.name, "config": config or {}, "binary": str(binary or default_binary())}
+            binary: str | os.PathLike = "", env: dict | None = None) -> Cdc:
+        """The server under test, reading from source. env: more environment variables."""
+        options = {"source": source.name, "config": config or {}, "binary": str(binary or default_binary()),
+                   "env": env or {}}
         return self._start(Cdc, name, options)
 
     def pair(self, mq: str = "kafka", source: str = "source", target: str = "target",

@@ -33,7 +33,7 @@ def default_binary() -> Path:
 class Cdc(Part):
     """One milvus-cdc server in a folder of its own, which also holds its embedded store.
 
-    options: source (name of the part it reads), binary, config (merged over the generated one).
+    options: source (name of the part it reads), binary, config (merged over the generated one), env.
     """
 
     kind = "cdc"
@@ -76,7 +76,8 @@ class Cdc(Part):
 
     def environment(self) -> dict:
         sanitizers = {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
-        return super().environment() | {"UBSAN_OPTIONS": "print_stacktrace=1"} | sanitizers
+        more = self.options.get("env") or {}
+        return super().environment() | {"UBSAN_OPTIONS": "print_stacktrace=1"} | sanitizers | more
 
     def ready(self) -> object:
         return self.post("list")["code"] == 200
