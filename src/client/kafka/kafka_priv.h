@@ -11,8 +11,9 @@
 enum {
 	KAFKA_CALL_MS =
 		1000, /* one call; repeated until KAFKA_PATIENCE_MS so that a stop is seen */
-	KAFKA_PATIENCE_MS = 10000,  /* a first connection with TLS and SCRAM takes long on a busy machine */
-	KAFKA_PROBE_MS = 1000,   /* between two probes of a connection that is in doubt */
+	KAFKA_PATIENCE_MS =
+		10000, /* a first connection with TLS and SCRAM takes long on a busy machine */
+	KAFKA_PROBE_MS = 1000, /* between two probes of a connection that is in doubt */
 	KAFKA_STALL_MS = 10000,
 	KAFKA_CONFIRM_MS = 2000,
 	KAFKA_STALL_MOST_MS = 300000,
