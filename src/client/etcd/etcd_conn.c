@@ -371,7 +371,9 @@ enum err_code etcd_stream(struct etcd *c, const struct etcd_rpc *rpc, struct sto
 	uint64_t gen;
 	uint32_t tried = 0;
 
-	if (take_token(c, rpc->deadline, s, &token, &gen, e))
+	/* Not the caller's deadline: that may be of a short poll, and logins that are cut off and
+	 * begun anew keep a slow etcd busy for nothing. */
+	if (take_token(c, deadline_in(c->timeout_ms), s, &token, &gen, e))
 		return e->code;
 	while (next_peer(c, tried, ret_peer)) {
 		struct grpc_meta meta[2];
