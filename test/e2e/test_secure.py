@@ -81,8 +81,7 @@ def refused_at_once(secret_cdc, target, cases) -> None:
 
 def says(cdc, task: str, *parts: str, timeout: float = 40) -> None:
     """Waits until the task waits for something with these words, and is still Running."""
-    wait_until(lambda: all(part in waits_for(cdc, task) for part in parts), timeout,
-               f"waits_for says {parts}, not {waits_for(cdc, task)!r}")
+    wait_until(lambda: all(part in waits_for(cdc, task) for part in parts), timeout, f"waits_for says {parts}")
     assert cdc.get(task)["state"] == "Running"
 
 
@@ -340,9 +339,10 @@ def test_source_etcd_with_users(secret_cdc, rig, source, target):
     """On a copy of the source's etcd, as Milvus 2.3.5 knows no etcd passwords."""
     collection = simple("source")
     fill(collection, range(100))
-    etcd = rig.etcd("etcd-users", auth=True)
+    etcd = rig.etcd("etcd-users")
     for key, value in rig.part("etcd").prefix(f"{source.name}/").items():
         etcd.put(key, value)
+    etcd.enable_auth()
     login = {"address": [etcd.address], "enableAuth": True, "username": "root", "password": etcd.ROOT_PASSWORD}
     cdc = secret_cdc({"sourceConfig": {"etcd": login}})
     task = cdc.create(target, {"default": [{"name": collection.name, "use_start_position": True}]})

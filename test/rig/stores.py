@@ -54,13 +54,19 @@ class Etcd(Part):
     def start(self) -> "Etcd":
         if not self.alive():
             super().start()
-            if self.options.get("auth") and not self.path("users").exists():
-                self.call("auth/user/add", {"name": "root", "password": self.ROOT_PASSWORD})
-                self.call("auth/role/add", {"name": "root"})
-                self.call("auth/user/grant", {"user": "root", "role": "root"})
-                self.call("auth/enable", {})
-                self.path("users").touch()
+            if self.options.get("auth"):
+                self.enable_auth()
         return self
+
+    def enable_auth(self) -> None:
+        """From now on every call needs a user; nothing if it is so already."""
+        if self.path("users").exists():
+            return
+        self.call("auth/user/add", {"name": "root", "password": self.ROOT_PASSWORD})
+        self.call("auth/role/add", {"name": "root"})
+        self.call("auth/user/grant", {"user": "root", "role": "root"})
+        self.call("auth/enable", {})
+        self.path("users").touch()
 
     def set_password(self, password: str, user: str = "root") -> None:
         """Changes it; the rig's own calls go on with what root has."""
