@@ -11,6 +11,15 @@ static uint32_t random_u32(void)
 	return v;
 }
 
+struct retry retry_policy(
+	int64_t first_ms, int64_t most_ms, int64_t other_first_ms, int64_t other_most_ms)
+{
+	int64_t first = first_ms ? first_ms : other_first_ms;
+	int64_t most = most_ms ? most_ms : other_most_ms;
+
+	return (struct retry)RETRY_INIT(first, MAX(most, first));
+}
+
 int64_t retry_next_ms(struct retry *r)
 {
 	int64_t ms = r->first_ms;

@@ -16,6 +16,10 @@ struct retry {
 		.first_ms = (first), .most_ms = (most)                                             \
 	}
 
+/* first_ms and most_ms where they are set (not 0), else the others; most is at least first. */
+struct retry retry_policy(
+	int64_t first_ms, int64_t most_ms, int64_t other_first_ms, int64_t other_most_ms);
+
 /* The next delay; counts one failure. */
 int64_t retry_next_ms(struct retry *r);
 void retry_reset(struct retry *r);

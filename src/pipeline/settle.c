@@ -20,7 +20,8 @@ int64_t settle_between(const struct mq_id *from, const struct mq_id *to)
 static enum err_code fence(const struct settle_opts *o, struct bundle *k, struct stop *s,
 	struct mq_id *ret, struct err *e)
 {
-	struct retry backoff = RETRY_INIT(FIRST_MS, MOST_MS);
+	struct retry backoff =
+		retry_policy(o->sink->retry_first_ms, o->sink->retry_most_ms, FIRST_MS, MOST_MS);
 
 	for (;;) {
 		struct err last = ERR_INIT;

@@ -271,19 +271,19 @@ static bool parted_locked(struct tchan *c)
 static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 {
 	uint64_t now = c->opts.clock(c->opts.clock_arg);
+	size_t most = c->opts.call_bytes ? c->opts.call_bytes : LIMIT_CALL_BYTES;
 
 	reset(t, c->last_tick);
 	refresh_late_locked(c, now_ms);
 	uint64_t w = hold_locked(c, watermark_locked(c), now);
 	if (w > c->last_tick) {
-		size_t share = late_waits_locked(c)
-				       ? LIMIT_CALL_BYTES / 100 * (100 - LATE_SHARE_PERCENT)
-				       : LIMIT_CALL_BYTES;
+		size_t share =
+			late_waits_locked(c) ? most / 100 * (100 - LATE_SHARE_PERCENT) : most;
 		take_lanes_locked(c, t, false, w, share);
-		take_lanes_locked(c, t, true, w, LIMIT_CALL_BYTES);
+		take_lanes_locked(c, t, true, w, most);
 		t->tick = tick_after_locked(c, w);
 	} else if (!watermark_locked(c)) {
-		take_lanes_locked(c, t, true, now ? now : UINT64_MAX, LIMIT_CALL_BYTES);
+		take_lanes_locked(c, t, true, now ? now : UINT64_MAX, most);
 		t->raise_tick = true;
 		if (t->n_msgs)
 			t->tick = clock_tick_locked(c, now);

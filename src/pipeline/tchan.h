@@ -26,6 +26,7 @@ struct tchan_opts {
 	uint64_t floor_ts; /* no row or tick at or below it */
 	int64_t late_bound_ms;
 	int64_t keepalive_ms;
+	size_t call_bytes; /* most bytes of one call (one message may be more); 0: LIMIT_CALL_BYTES */
 	/* The target's clock now as a TSO; 0 while unknown. Must not block. */
 	uint64_t (*clock)(void *arg);
 	void *clock_arg;

@@ -121,7 +121,8 @@ static enum err_code wait_retry(
 /* Sends the built call until it is acknowledged; false when the worker must end first. */
 static bool deliver_under(struct worker *w, struct stop *call, bool *unknown)
 {
-	struct retry backoff = RETRY_INIT(FIRST_MS, MOST_MS);
+	struct retry backoff =
+		retry_policy(w->sink.retry_first_ms, w->sink.retry_most_ms, FIRST_MS, MOST_MS);
 
 	while (!stop_is_set(call)) {
 		struct err e = ERR_INIT;

@@ -24,6 +24,8 @@ struct chan_sink {
 	/* An attempt failed with e; the next one follows in delay_ms. delay_ms < 0: working again.
 	 * For state, metrics, log. */
 	void (*waiting)(void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms);
+	/* Backoff between attempts; 0 = 200 ms, doubling to 5 s. */
+	int64_t retry_first_ms, retry_most_ms;
 };
 
 struct worker_metrics {

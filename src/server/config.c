@@ -166,6 +166,7 @@ enum err_code config_load(const char *path, struct config **ret_c, struct buf *p
 	size_t before = problems->n;
 
 	c->path = xstrdup(path);
+	c->no_effect = xstrdup("");
 	if (read_file(path, &text, &pe))
 		buf_putf(problems, "%s: give a readable file with --config\n", pe.text);
 	else if (yml_parse(buf_slice(&text), &root, &pe))
@@ -198,5 +199,6 @@ void config_free(struct config *c)
 		free(list);
 	}
 	free(c->path);
+	free(c->no_effect);
 	free(c);
 }

@@ -20,14 +20,15 @@ struct config_etcd {
 enum config_store { CONFIG_STORE_SQLITE, CONFIG_STORE_ETCD, CONFIG_STORE_MYSQL };
 
 struct config {
-	char *path;    /* of the file */
-	char *address; /* HTTP listener */
+	char *path;      /* of the file */
+	char *no_effect; /* settings given that change nothing, ", " between; "" = none */
+	char *address;   /* HTTP listener */
 	int64_t max_task_num, max_name_length;
 	enum log_level log_level;
 	char *log_file; /* "" = standard error only */
 	bool detect_dead_lock, dry_run, batch_mode;
 	char *replicate_id;
-	int64_t retry_first_ms, retry_most_ms;
+	int64_t retry_first_ms, retry_most_ms; /* 0: each place's own */
 	int64_t packer_max_bytes;
 	enum config_store store_kind;
 	char *store_root_path;

@@ -17,7 +17,7 @@
 #include "server/address.h"
 #include "store/mysql_dsn.h"
 
-enum { PATH_BYTES = 128 };
+enum { PATH_BYTES = 128, LEAST_CALL_BYTES = 64 << 10 };
 
 /* The line of a setting that may stand under its older name. */
 static int row_line(const struct config_load *l, const char *path)
@@ -302,21 +302,19 @@ static void settle_retry(struct config_load *l)
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		const struct yml_node *n = config_node(l, names[i]);
-		if (n && strcmp(n->text ? n->text : "", "0") == 0) {
-			c->retry_first_ms = 1000;
-			c->retry_most_ms = 10000;
-		}
+		if (n && strcmp(n->text ? n->text : "", "0") == 0)
+			c->retry_first_ms = c->retry_most_ms = 0;
 	}
-	c->retry_most_ms = MAX(c->retry_most_ms, 2 * c->retry_first_ms);
+	if (c->retry_most_ms)
+		c->retry_most_ms = MAX(c->retry_most_ms, 2 * c->retry_first_ms);
+	c->packer_max_bytes =
+		MAX(MIN(c->packer_max_bytes, (int64_t)LIMIT_CALL_BYTES), (int64_t)LEAST_CALL_BYTES);
 }
 
 /* Modes of the reference that this version does not have: to run without them would do what the
  * operator did not ask for. */
 static void check_modes(struct config_load *l)
 {
-	if (l->c->dry_run)
-		config_problem(l, config_line(l, "dryRun"), "dryRun", "true",
-			"this version always writes; remove the line");
 	if (*l->c->replicate_id)
 		config_problem(l, config_line(l, "replicateID"), "replicateID", l->c->replicate_id,
 			"data migration mode is not in this version; remove the line and set the "

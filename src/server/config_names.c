@@ -2,8 +2,11 @@
 #include "server/config_priv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "base/mem.h"
 
 enum { NAME_MAX_BYTES = 48, PATH_BYTES = 256, NEAR = 3 };
 
@@ -88,6 +91,14 @@ static void review_unknown(
 		config_warning(l, c->line, path, NULL, "unknown setting, ignored");
 }
 
+static void note_no_effect(struct config *c, const char *path)
+{
+	char *was = c->no_effect;
+
+	c->no_effect = xasprintf("%s%s%s", was, *was ? ", " : "", path);
+	free(was);
+}
+
 static void review_key(struct config_load *l, const struct yml_node *c, const char *prefix)
 {
 	char path[PATH_BYTES];
@@ -97,6 +108,8 @@ static void review_key(struct config_load *l, const struct yml_node *c, const ch
 		config_warning(l, c->line, path, NULL,
 			"given again on line %d, which counts; remove one of them", c->other_line);
 	const struct config_row *r = config_row_find(path);
+	if (r && (r->type == CONFIG_NOTHING || r->flags & CONFIG_NO_EFFECT))
+		note_no_effect(l->c, r->path);
 	if (r && r->type == CONFIG_NOTHING)
 		config_warning(l, c->line, path, NULL, "has no effect: %s", r->doc);
 	if (r)

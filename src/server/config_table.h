@@ -16,10 +16,11 @@ enum config_type {
 };
 
 enum {
-	CONFIG_SECRET = 1,   /* never shown */
-	CONFIG_FILE = 2,     /* names a file that must be readable */
-	CONFIG_ACTIVE = 4,   /* stands uncommented in the sample */
-	CONFIG_ZERO_DEF = 8, /* 0 means the default, as in the reference */
+	CONFIG_SECRET = 1,     /* never shown */
+	CONFIG_FILE = 2,       /* names a file that must be readable */
+	CONFIG_ACTIVE = 4,     /* stands uncommented in the sample */
+	CONFIG_ZERO_DEF = 8,   /* 0 means the default, as in the reference */
+	CONFIG_NO_EFFECT = 16, /* read and checked, changes nothing */
 };
 
 struct config_row {

@@ -64,6 +64,7 @@ void engine_status(struct engine *en, struct buf *ret)
 	json_object_set_new(o, "version", json_string(en->sv.version));
 	json_object_set_new(
 		o, "uptime_s", json_integer((time_mono_ms() - en->started_mono_ms) / 1000));
+	json_object_set_new(o, "dry_run", json_boolean(en->sv.config->dry_run));
 	json_object_set_new(o, "source", source);
 	json_object_set_new(o, "store", store);
 	json_object_set_new(o, "tasks", tasks_json(en));

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "server/config.h"
 #include "server/run_priv.h"
 #include "source/catalog.h"
 #include "store/keys.h"
@@ -178,7 +179,8 @@ static struct run_db *db_new(struct run *r, int64_t id, const char *name)
 	d->managed = strcmp(target, default_db) != 0 && strcmp(name, default_db) != 0 &&
 		     task_selects(r->task, name, any_collection, NULL);
 	d->created = strcmp(target, default_db) == 0;
-	d->backoff = (struct retry)RETRY_INIT(FIRST_MS, MOST_MS);
+	d->backoff = retry_policy(
+		r->sv.config->retry_first_ms, r->sv.config->retry_most_ms, FIRST_MS, MOST_MS);
 	job_init(&d->job, r->sv.jobs, step, d);
 	return d;
 }

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "model/ts.h"
+#include "server/config.h"
 #include "server/run_priv.h"
 #include "source/catalog.h"
 #include "source/reader.h"
@@ -134,6 +135,8 @@ char *run_status(struct run *r)
 	json_object_set_new(o, "rows_written", json_integer(s.rows));
 	json_object_set_new(o, "waits_for", json_string(buf_cstr(&s.waits)));
 	json_object_set_new(o, "skipped_operations", skipped(r));
+	if (r->sv.config->dry_run)
+		json_object_set_new(o, "dry_run", json_true());
 	if (r->task->n_excludes)
 		json_object_set_new(o, "excluded", excluded(r->task));
 	char *text = json_dumps(o, JSON_COMPACT);

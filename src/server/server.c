@@ -114,6 +114,10 @@ static enum err_code open_engine(struct server *s, struct err *e)
 		.store = s->store,
 		.late_bound_ms = s->config->late_bound_ms,
 		.keepalive_ms = s->config->keepalive_tick_ms,
+		.retry_first_ms = s->config->retry_first_ms,
+		.retry_most_ms = s->config->retry_most_ms,
+		.call_bytes = (size_t)s->config->packer_max_bytes,
+		.dry_run = s->config->dry_run,
 		.log = &log_server};
 	if (targets_new(&to, &s->targets, e))
 		return e->code;
@@ -159,14 +163,27 @@ static bool get_page(void *arg, const char *path, struct buf *ret, const char **
 	return true;
 }
 
+static void say_modes(const struct config *c)
+{
+	if (*c->no_effect)
+		log_info(&log_server, "these settings have no effect: %s (docs/config.md says why)",
+			c->no_effect);
+	if (c->dry_run)
+		log_warn(&log_server, "dryRun: everything is read, nothing is written to any "
+				      "target and no position is stored");
+}
+
 static enum err_code start(struct server *s, struct err *e)
 {
 	struct http_opts ho = {.address = s->config->address, .get = get_page, .get_arg = s};
 
 	if (grpc_new(&s->grpc, e) ||
 		connect_store(s->config, s->grpc, &s->store_etcd, &s->store, e) ||
-		writer_new(s->store, s->config->checkpoint_interval_ms, &s->writer, e) ||
-		jobs_new(LIMIT_DDL_WORKERS, &s->jobs, e) || open_source(s, e) || open_engine(s, e))
+		writer_new(s->store, s->config->checkpoint_interval_ms, &s->writer, e))
+		return e->code;
+	if (s->config->dry_run)
+		writer_discard(s->writer);
+	if (jobs_new(LIMIT_DDL_WORKERS, &s->jobs, e) || open_source(s, e) || open_engine(s, e))
 		return e->code;
 	/* The API listens before any task starts. */
 	ho.api = s->api;
@@ -219,6 +236,7 @@ int server_main(const char *config_path, const char *version)
 		log_warn(&log_server, "%s; logging to standard error only", e.text);
 	err_clear(&e);
 	log_info(&log_server, "milvus-cdc %s starts with %s", version, config_path);
+	say_modes(s.config);
 	int code = start(&s, &e) ? 1 : 0;
 	if (code) {
 		log_error(&log_server, "the server can't start: %s", e.text);

@@ -24,6 +24,9 @@ struct targets_opts {
 	struct writer *writer;
 	struct store *store;
 	int64_t late_bound_ms, keepalive_ms;
+	int64_t retry_first_ms, retry_most_ms; /* 0: the workers' own */
+	size_t call_bytes;                     /* most bytes of one call */
+	bool dry_run;                          /* write nothing: sink_dry.h */
 	const struct log_ctx *log;
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "server/target_priv.h"
+#include "sink/sink_dry.h"
 #include "sink/sink_milvus.h"
 
 enum { CHECK_MS = 10000, RETRY_MS = 1000, RETRY_MOST_MS = 8000 };
@@ -25,7 +26,11 @@ enum err_code access_open_sink(
 		.late_files = !strict,
 		.connect_timeout_ms = t->milvus.connect_timeout * 1000};
 
-	return sink_milvus_open(s->opts.grpc, &o, ret, e);
+	if (sink_milvus_open(s->opts.grpc, &o, ret, e))
+		return e->code;
+	if (s->opts.dry_run)
+		*ret = sink_dry_open(*ret, s->opts.log);
+	return ERR_OK;
 }
 
 static char *settings_of(const struct task *t)

@@ -87,6 +87,7 @@ static enum err_code chan_start(
 		.floor_ts = floor,
 		.late_bound_ms = s->set->opts.late_bound_ms,
 		.keepalive_ms = s->set->opts.keepalive_ms,
+		.call_bytes = s->set->opts.call_bytes,
 		.clock = session_clock,
 		.clock_arg = s};
 	struct worker_metrics m = {.center_tt = metrics_get(METRIC_center_tt, pchannel, NULL),
@@ -256,8 +257,12 @@ void session_init_channels(struct session *s)
 	/* Above all ids that Milvus allocates (they look like TSOs), below int64's end, never
 	 * twice. */
 	s->next_id = 1ULL << 62 | (uint64_t)time_wall_ms() << 18;
-	s->sink = (struct chan_sink){
-		.arg = s, .send = send_call, .fresh_id = fresh_id, .waiting = waiting};
+	s->sink = (struct chan_sink){.arg = s,
+		.send = send_call,
+		.fresh_id = fresh_id,
+		.waiting = waiting,
+		.retry_first_ms = s->set->opts.retry_first_ms,
+		.retry_most_ms = s->set->opts.retry_most_ms};
 }
 
 static void close_chan(struct session *s, const char *name, struct chan *ch, int64_t patience_ms)

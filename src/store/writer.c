@@ -38,6 +38,7 @@ struct entry {
 
 struct writer {
 	struct store *st;
+	bool discard; /* set before the first put */
 	int64_t interval_ms;
 	struct thread thread;
 	struct stop stop;
@@ -76,6 +77,10 @@ static void entry_free(struct entry *n)
 /* Takes n. */
 static void put(struct writer *w, struct entry *n)
 {
+	if (w->discard) {
+		entry_free(n);
+		return;
+	}
 	mutex_lock(&w->mtx);
 	n->seq = ++w->seq;
 	bool first = smap_count(&w->dirty) == 0;
@@ -88,6 +93,11 @@ static void put(struct writer *w, struct entry *n)
 	}
 	mutex_unlock(&w->mtx);
 	entry_free(old);
+}
+
+void writer_discard(struct writer *w)
+{
+	w->discard = true;
 }
 
 void writer_put_position(struct writer *w, const struct store_positions *p)

@@ -32,6 +32,9 @@ NODISCARD enum err_code writer_new(
  * first). NULL is fine. */
 void writer_free(struct writer *w);
 
+/* Before the first put: nothing is ever written, every flush succeeds (a dry run). */
+void writer_discard(struct writer *w);
+
 /* The newest document of (p->task_id, p->collection_id); copied. Never blocks on the store. */
 void writer_put_position(struct writer *w, const struct store_positions *p);
 /* The document is no longer wanted: deletes it, in place of a value that waits. */

@@ -123,7 +123,8 @@ static void setup(struct fixture *f, unsigned seed, int fault_percent)
 		.keepalive_ms = 60000,
 		.clock = clock_now,
 		.clock_arg = f};
-	struct chan_sink sink = {f, fake_send, fake_id, fake_waiting};
+	struct chan_sink sink = {
+		.arg = f, .send = fake_send, .fresh_id = fake_id, .waiting = fake_waiting};
 	struct worker_metrics none = {0};
 	assert_int_equal(tchan_new(&o, &f->chan, &e), ERR_OK);
 	assert_int_equal(worker_start(f->chan, &sink, &none, &f->stop, &f->worker, &e), ERR_OK);

@@ -116,9 +116,10 @@ static void test_smallest(void **state)
 	assert_string_equal(f->c->default_partition, "_default");
 	assert_int_equal(f->c->tick_interval_ms, 500);
 	assert_int_equal(f->c->memory_budget_bytes, 128 << 20);
-	assert_int_equal(f->c->retry_first_ms, 1000);
-	assert_int_equal(f->c->retry_most_ms, 10000);
-	assert_int_equal(f->c->packer_max_bytes, (int64_t)512 << 20);
+	assert_int_equal(f->c->retry_first_ms, 0);
+	assert_int_equal(f->c->retry_most_ms, 0);
+	assert_string_equal(f->c->no_effect, "");
+	assert_int_equal(f->c->packer_max_bytes, 16 << 20);
 	assert_true(f->c->has_kafka);
 	assert_false(f->c->has_pulsar);
 }
@@ -161,15 +162,14 @@ static void test_newer_spelling(void **state)
 		"28: retry.retryTimes: has no effect: what may pass is retried for ever");
 }
 
-/* To write although told not to would be worse than not to start. */
+/* To run without the mode would do what nobody asked for. */
 static void test_modes_of_the_reference(void **state)
 {
 	struct fixture *f = *state;
 
-	load(f, "dryRun: true\nreplicateID: r1\nmaxTaskNum: 5\n"
+	load(f, "maxNameLength: 9\nreplicateID: r1\nmaxTaskNum: 5\n"
 		"sourceConfig: {replicateChan: c, kafka: {address: b:1}}\n");
 	assert_int_equal(f->code, ERR_INVALID);
-	expect_problem(f, "1: dryRun = \"true\": this version always writes; remove the line");
 	expect_problem(f, "2: replicateID = \"r1\": data migration mode is not in this version; "
 			  "remove the line and set the target's common.ttMsgEnabled to false");
 }
@@ -410,8 +410,23 @@ static void test_retry_zero_means_defaults(void **state)
 	struct fixture *f = *state;
 
 	load(f, SOURCE "retry: {retryTimes: 0, initBackOff: 5, maxBackOff: 50}\n");
-	assert_int_equal(f->c->retry_first_ms, 1000);
-	assert_int_equal(f->c->retry_most_ms, 10000);
+	assert_int_equal(f->c->retry_first_ms, 0);
+	assert_int_equal(f->c->retry_most_ms, 0);
+}
+
+/* What changes nothing is read, checked and told; packer.maxMsgSize is in force within bounds. */
+static void test_settings_without_effect(void **state)
+{
+	struct fixture *f = *state;
+
+	load(f, SOURCE
+		"batchMode: true\ndetectDeadLock: true\npacker: {timerInterval: 5, maxMsgSize: 1}\n"
+		"retry: {initBackOff: 3}\ndryRun: true\n");
+	assert_string_equal(f->c->no_effect, "batchMode, detectDeadLock, packer.timerInterval");
+	assert_int_equal(f->c->packer_max_bytes, 64 << 10);
+	assert_int_equal(f->c->retry_first_ms, 3000);
+	assert_int_equal(f->c->retry_most_ms, 0);
+	assert_true(f->c->dry_run);
 }
 
 static void test_unreadable(void **state)
@@ -525,6 +540,7 @@ int main(void)
 		T(test_warnings),
 		T(test_wide_permissions),
 		T(test_retry_zero_means_defaults),
+		T(test_settings_without_effect),
 		T(test_unreadable),
 		T(test_too_large),
 		T(test_sample_is_valid),
