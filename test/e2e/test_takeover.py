@@ -113,7 +113,8 @@ class MySQLStore:
         for row in rows.splitlines():
             number, name, *maps = row.split("\t")
             found[int(number)] = {"TaskID": task, "CollectionID": int(number), "CollectionName": name,
-                                  **{key: json.loads(text) for key, text in zip(MAPS, maps)}}
+                                  **{key: None if text == "NULL" else json.loads(text)
+                                     for key, text in zip(MAPS, maps)}}
         return found
 
 
