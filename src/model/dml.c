@@ -28,7 +28,12 @@ static const struct {
 	{MSG_DROP_PRIVILEGE_GROUP, "DropPrivilegeGroup"},
 	{MSG_OPERATE_PRIVILEGE_GROUP, "OperatePrivilegeGroup"},
 	{MSG_OPERATE_PRIVILEGE_V2, "OperatePrivilegeV2"}, {MSG_CREATE_DATABASE, "CreateDatabase"},
-	{MSG_DROP_DATABASE, "DropDatabase"}, {MSG_ALTER_DATABASE, "AlterDatabase"}};
+	{MSG_DROP_DATABASE, "DropDatabase"}, {MSG_ALTER_DATABASE, "AlterDatabase"},
+	{MSG_CREATE_RESOURCE_GROUP, "CreateResourceGroup"},
+	{MSG_DROP_RESOURCE_GROUP, "DropResourceGroup"}, {MSG_TRANSFER_NODE, "TransferNode"},
+	{MSG_TRANSFER_REPLICA, "TransferReplica"},
+	{MSG_UPDATE_RESOURCE_GROUPS, "UpdateResourceGroups"},
+	{MSG_ADD_COLLECTION_FIELD, "AddCollectionField"}};
 
 /* Which field holds what, per type; 0 = the type has none. */
 static const struct layout {

@@ -16,6 +16,7 @@
 	X(rpc_channel)                                                                             \
 	X(rpc_position)                                                                            \
 	X(reason)                                                                                  \
+	X(on_unsupported)                                                                          \
 	X(milvus.uri)                                                                              \
 	X(milvus.token)                                                                            \
 	X(milvus.host)                                                                             \
@@ -205,6 +206,11 @@ char *task_token(const struct task *t)
 	if (!*m->username && !*m->password)
 		return xstrdup("");
 	return xasprintf("%s:%s", m->username, m->password);
+}
+
+bool task_holds_operations(const struct task *t)
+{
+	return strcmp(t->on_unsupported, "hold") == 0;
 }
 
 static const char *db_or_default(const char *db)

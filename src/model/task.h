@@ -68,6 +68,7 @@ struct task {
 	char *reason;
 	/* Ours, additional JSON fields: what the user wants, apart from what is. */
 	bool user_paused;
+	char *on_unsupported; /* "hold", else skip: operations that can't be replicated */
 };
 
 struct task *task_new(void); /* all strings "" */
@@ -81,6 +82,8 @@ char *task_target(const struct task *t);
 /* token, or username:password ("" when both are empty). Heap. */
 char *task_token(const struct task *t);
 
+/* Do operations that can't be replicated stop those behind them, until a person decides? */
+bool task_holds_operations(const struct task *t);
 /* Does the task replicate collection `name` of database `db`? ret_info (may be NULL) is the
  * matching entry, borrowed. */
 bool task_selects(const struct task *t, const char *db, const char *name,

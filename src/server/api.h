@@ -36,6 +36,9 @@ struct api_engine {
 	 * all. */
 	enum err_code (*positions)(void *arg, const char *id, struct store_positions **ret_list,
 		size_t *ret_n, struct err *e);
+	/* Maintenance: skips one operation that is held or waits, by its message id in base64. */
+	enum err_code (*skip_operation)(
+		void *arg, const char *id, const char *message, struct err *e);
 	/* Maintenance: force or reset the message log. */
 	void (*message_log_force)(void *arg, bool on);
 	void (*message_log_reset)(void *arg, int64_t count, int64_t minutes);

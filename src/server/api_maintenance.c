@@ -123,6 +123,20 @@ static void reset_messages(struct api_call *call, const json_t *params)
 				     (long long)n, (long long)minutes));
 }
 
+static void skip_operation(struct api_call *call, const json_t *params)
+{
+	const char *task = text_param(params, "task_id"), *message = text_param(params, "message");
+	const struct api_engine *en = &call->a->engine;
+	struct err e = ERR_INIT;
+
+	if (!task || !message)
+		put_state(call->ret, xasprintf("%s is required", task ? "message" : "task_id"));
+	else if (en->skip_operation(en->arg, task, message, &e))
+		put_state(call->ret, xasprintf("skip operation failed: %s", e.text));
+	else
+		put_state(call->ret, xasprintf("skipped operation %s of task %s", message, task));
+}
+
 enum err_code api_maintenance(struct api_call *call, struct err *e)
 {
 	const char *op = call->args.operation;
@@ -135,6 +149,8 @@ enum err_code api_maintenance(struct api_call *call, struct err *e)
 		set_force(call, params);
 	else if (strcmp(op, "reset_log_msg") == 0)
 		reset_messages(call, params);
+	else if (strcmp(op, "skip_operation") == 0)
+		skip_operation(call, params);
 	else
 		put_state(call->ret, xasprintf("unsupported operation: %s", op));
 	return ERR_OK;

@@ -116,6 +116,10 @@ static const struct api_struct rpc = STRUCT(rpc_fields, 0);
 static const struct api_field extra_fields[] = {
 	FIELD("enable_user_role", API_BOOL, struct task, enable_user_role,
 		"replicate users, roles and privileges"),
+	FIELD("on_unsupported_operation", API_STRING, struct task, on_unsupported,
+		"an operation that can't be replicated: `skip` (the default) lists it and goes on, "
+		"`hold` "
+		"waits until it is skipped by hand"),
 };
 static const struct api_struct extra = STRUCT(extra_fields, 0);
 
@@ -160,7 +164,7 @@ static const struct api_struct delete = STRUCT(delete_fields, sizeof(struct api_
 
 static const struct api_field maintenance_fields[] = {
 	FIELD("operation", API_STRING, struct api_args, operation,
-		"set_log_level, set_force_log_msg or reset_log_msg"),
+		"set_log_level, set_force_log_msg, reset_log_msg or skip_operation"),
 	FIELD("params", API_ANY, struct api_args, params, "map, see below"),
 };
 static const struct api_struct maintenance = STRUCT(maintenance_fields, sizeof(struct api_args));

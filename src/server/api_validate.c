@@ -47,6 +47,10 @@ static enum err_code check_target(const struct task *t, struct err *e)
 		return err_set(e, ERR_INVALID, "the cache period is less zero");
 	if (t->cache_size < 0)
 		return err_set(e, ERR_INVALID, "the cache size is less zero");
+	if (*t->on_unsupported && strcmp(t->on_unsupported, "skip") != 0 &&
+		!task_holds_operations(t))
+		return err_set(e, ERR_INVALID,
+			"on_unsupported_operation must be skip or hold, not %s", t->on_unsupported);
 	return ERR_OK;
 }
 

@@ -298,6 +298,20 @@ static enum err_code api_positions(
 	return ERR_OK;
 }
 
+static enum err_code api_skip(void *arg, const char *id, const char *message, struct err *e)
+{
+	struct engine *en = arg;
+	struct etask *t;
+
+	if (engine_acquire(en, id, &t, e))
+		return e->code;
+	enum err_code code =
+		t->run ? run_skip_waiting(t->run, message, e)
+		       : err_set(e, ERR_INVALID, "the task is paused: resume it first");
+	engine_release(en, t);
+	return code;
+}
+
 static void api_log_force(void *arg, bool on)
 {
 	struct engine *en = arg;
@@ -321,6 +335,7 @@ struct api_engine engine_api(struct engine *en)
 		.get = api_get,
 		.list = api_list,
 		.positions = api_positions,
+		.skip_operation = api_skip,
 		.message_log_force = api_log_force,
 		.message_log_reset = api_log_reset};
 }

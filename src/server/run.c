@@ -69,6 +69,17 @@ void run_skip_op(struct run *r, const char *type, const char *fmt, ...)
 	log_error(&r->log, "operation skipped: %s", text);
 }
 
+enum err_code run_skip_waiting(struct run *r, const char *message, struct err *e)
+{
+	CLEANUP(buf_done) struct buf id = BUF_INIT(MQ_ID_BYTES);
+
+	if (!b64_decode(&id, message) || buf_failed(&id) || !id.n)
+		return err_set(e, ERR_INVALID, "message is not the id of an operation in base64");
+	if (!r->oplog)
+		return err_set(e, ERR_NOT_FOUND, "the replicate channel is not read yet");
+	return oplog_skip(r->oplog, buf_slice(&id), e);
+}
+
 /* ---- the catalog becomes collections ---- */
 
 static void add_coll(struct run *r, struct coll *c)

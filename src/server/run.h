@@ -29,3 +29,6 @@ void run_positions(struct run *r, struct store_positions **ret_list, size_t *ret
 /* A JSON object text with what the task waits for, its lag, its collections and skipped operations.
  * Heap. */
 char *run_status(struct run *r);
+/* Skips one operation of the replicate channel that is held or waits. message: its id in base64, as
+ * run_status shows it. INVALID, NOT_FOUND. @thread any */
+NODISCARD enum err_code run_skip_waiting(struct run *r, const char *message, struct err *e);

@@ -23,6 +23,17 @@ struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint
 	return best;
 }
 
+bool run_target_name(struct run *r, const struct coll *c, char *ret_db, char *ret_name)
+{
+	if (!c)
+		return false;
+	mutex_lock(&r->mtx);
+	snprintf(ret_db, NAME_BYTES, "%s", c->target_db);
+	snprintf(ret_name, NAME_BYTES, "%s", c->target_name);
+	mutex_unlock(&r->mtx);
+	return true;
+}
+
 bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap)
 {
 	bool turn = true;

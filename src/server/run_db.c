@@ -16,8 +16,6 @@
 enum { FIRST_MS = 200, MOST_MS = 10000, EMPTY_MS = 200 };
 
 static const char default_db[] = "default";
-/* Stands for "any collection": no real name holds a control character. */
-static const char any_collection[] = "\001";
 
 static void record_put(struct run_db *d)
 {
@@ -177,7 +175,7 @@ static struct run_db *db_new(struct run *r, int64_t id, const char *name)
 	task_map_name(r->task, name, NULL, target, NULL, sizeof(target));
 	d->target_name = xstrdup(target);
 	d->managed = strcmp(target, default_db) != 0 && strcmp(name, default_db) != 0 &&
-		     task_selects(r->task, name, any_collection, NULL);
+		     task_selects(r->task, name, RUN_ANY_COLLECTION, NULL);
 	d->created = strcmp(target, default_db) == 0;
 	d->backoff = retry_policy(
 		r->sv.config->retry_first_ms, r->sv.config->retry_most_ms, FIRST_MS, MOST_MS);
@@ -267,4 +265,20 @@ bool run_db_ready(struct run *r, int64_t db_id, char *ret_why, size_t cap)
 	if (!ready)
 		job_wake(&d->job, 0);
 	return ready;
+}
+
+bool run_db_ready_name(struct run *r, const char *name, char *ret_why, size_t cap)
+{
+	int64_t id = 0;
+	size_t pos = 0;
+	void *v;
+
+	mutex_lock(&r->mtx);
+	while (umap_next(&r->dbs, &pos, NULL, &v)) {
+		const struct run_db *d = v;
+		if (strcmp(d->name, name) == 0 && !d->dropped)
+			id = d->id;
+	}
+	mutex_unlock(&r->mtx);
+	return !id || run_db_ready(r, id, ret_why, cap);
 }

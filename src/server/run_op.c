@@ -1,233 +1,166 @@
 /* One operation of the replicate channel: waits for its turn and for the rows before it, then goes
- * to the target complete. What can't be done is counted, listed and skipped. */
+ * to the target complete. What can't be done is skipped or held (run_op_queue.c). */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/mem.h"
 #include "server/run_ops_priv.h"
 
-enum {
-	TURN_MS = 20,
-	UNKNOWN_MS = 10000, /* how long a name may be unknown to the catalog */
-	FINAL_TRIES = 8,
-};
+enum { READY_MS = 20, FINAL_TRIES = 8 };
 
-void op_text(struct slice s, char *out, size_t cap)
+static enum err_code send(struct op_event *v, const char *method, const char *db,
+	const struct iov *body, struct err *e)
 {
-	size_t n = MIN(s.n, cap - 1);
-	memcpy(out, s.p ? (const void *)s.p : "", n);
-	out[n] = '\0';
+	struct run *r = v->log->run;
+	struct sink *k = target_sink(r->target);
+	struct sink_call c = {.method = method, .db = db, .body = body, .ts = v->op.ts};
+
+	return k->ops->call(k, &c, &r->stop, e);
 }
 
-const char *op_type_name(const struct op_event *v)
+/* Its old password is not the target's: perhaps because the new one is set already. */
+static enum err_code ask_password(struct op_event *v, const struct err *refused, struct err *e)
 {
-	const char *n = msg_type_name(v->op.type);
-	return n ? n : "unknown";
-}
+	struct iov body = {0};
+	struct err ask = ERR_INIT;
 
-int64_t op_finish(struct op_event *v)
-{
-	struct oplog *o = v->log;
-	mutex_lock(&o->mtx);
-	v->done = true;
-	o->waits[0] = '\0';
-	mutex_unlock(&o->mtx);
-	return JOB_IDLE;
-}
-
-static int64_t skip(struct op_event *v, const char *why)
-{
-	char name[NAME_BYTES / 4] = "";
-	if (v->op.n_collections)
-		op_text(v->op.collections[0], name, sizeof(name));
-	run_skip_op(v->log->run, op_type_name(v), "%s %.60s.%.80s: %s", op_type_name(v), v->db,
-		name, why);
-	return op_finish(v);
-}
-
-static int64_t wait(struct op_event *v, int64_t ms, const char *fmt, ...) PRINTF(3, 4);
-static int64_t wait(struct op_event *v, int64_t ms, const char *fmt, ...)
-{
-	char why[COLL_REASON_BYTES / 2];
-	struct oplog *o = v->log;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, sizeof(why), fmt, ap);
-	va_end(ap);
-	mutex_lock(&o->mtx);
-	snprintf(o->waits, sizeof(o->waits), "operation %s of %.80s waits for %s", op_type_name(v),
-		v->db, why);
-	mutex_unlock(&o->mtx);
-	return ms;
-}
-
-/* Earlier operations on the same object that are not done. */
-static bool turn_locked(const struct op_event *v)
-{
-	list_foreach (it, &v->log->events) {
-		const struct op_event *u = LIST_ITEM(it, struct op_event, link);
-		if (u == v)
-			return true;
-		if (!u->done && strcmp(u->key, v->key) == 0)
-			return false;
+	enum err_code code = ops_ask_password(&v->op, &v->scratch, &body, &ask);
+	if (!code)
+		code = send(v, v->op.method, "", &body, &ask);
+	iov_done(&body);
+	if (!code) {
+		err_clear(e);
+		return ERR_OK;
 	}
-	return true;
+	*e = *refused;
+	return err_ctx(e, "the user's password on the target is neither the old nor the new one");
 }
 
-enum readiness { READY, NOT_YET, NEVER, GIVEN_UP };
-
-/* The collection `name` as it was when the operation happened. */
-static enum readiness collection_ready(struct op_event *v, const char *name, struct coll **ret)
+/* What the target answers to a repetition, or to what was done by other means, is no failure. */
+static enum err_code settle(struct op_event *v, const struct op_target *to, const struct iov *body,
+	enum err_code code, struct err *e)
 {
-	struct coll *c = run_find_coll(v->log->run, v->db, name, v->op.ts);
+	struct err refused = *e;
+	const char *instead = NULL;
 
-	*ret = c;
-	if (!c)
-		return time_mono_ms() - v->read_mono_ms > UNKNOWN_MS ? GIVEN_UP : NOT_YET;
-	enum coll_state s = coll_get_state(c);
-	if (s == COLL_DROPPED || s == COLL_DROP_READY)
-		return NEVER;
-	if (s == COLL_FAILED)
-		return GIVEN_UP;
-	return (s == COLL_RUNNING || s == COLL_DROPPING) && coll_reached(c, v->op.ts) ? READY
-										      : NOT_YET;
-}
-
-bool op_selected(const struct op_event *v, const char *name)
-{
-	return task_selects(v->log->run->task, v->db, name, NULL);
-}
-
-/* Names of the request on the target; a Flush names several collections, of which only the task's
- * own and living ones stay. */
-struct target_names {
-	char db[NAME_BYTES];
-	const char **collections;
-	struct slice *kept;
-	size_t n;
-};
-
-static enum readiness map_names(struct op_event *v, struct target_names *to)
-{
-	struct op *op = &v->op;
-	char name[NAME_BYTES];
-	enum readiness worst = op->n_collections ? NEVER : READY;
-
-	if (!v->names) {
-		v->names = arena_alloc(&v->arena, (op->n_collections + 1) * sizeof(char *));
-		v->kept = arena_alloc(&v->arena, (op->n_collections + 1) * sizeof(struct slice));
+	if (code == ERR_DENIED && v->op.type == MSG_UPDATE_CREDENTIAL)
+		return ask_password(v, &refused, e);
+	switch (ops_verdict(&v->op, code, &instead)) {
+	case OP_DONE:
+		err_clear(e);
+		return ERR_OK;
+	case OP_INSTEAD:
+		err_clear(e);
+		return send(v, instead, to->db, body, e);
+	case OP_FAILED:
+		break;
 	}
-	to->collections = v->names;
-	to->kept = v->kept;
-	task_map_name(v->log->run->task, v->db, NULL, to->db, NULL, sizeof(to->db));
-	for (size_t i = 0; i < op->n_collections; i++) {
-		struct coll *c = NULL;
-		op_text(op->collections[i], name, sizeof(name));
-		if (!op_selected(v, name))
-			continue;
-		enum readiness r = collection_ready(v, name, &c);
-		if (r == NOT_YET || (r == GIVEN_UP && !c))
-			return r;
-		if (r == GIVEN_UP)
-			worst = worst == READY ? READY : GIVEN_UP;
-		if (r != READY)
-			continue;
-		worst = READY;
-		snprintf(to->db, sizeof(to->db), "%s", c->target_db);
-		to->kept[to->n] = op->collections[i];
-		to->collections[to->n++] = c->target_name;
+	return code;
+}
+
+static enum err_code forward(struct op_event *v, const struct op_target *to, struct err *e)
+{
+	struct op one = v->op;
+	struct iov body = {0};
+	struct op_names names = {.db = to->db, .collections = to->collections};
+	/* Users and databases are nobody's in particular. */
+	const char *conn = v->op.flags & (OP_DATABASE | OP_RBAC) ? "" : to->db;
+
+	if (to->n != one.n_collections) {
+		one.collections = to->kept;
+		one.n_collections = to->n;
 	}
-	return worst;
+	enum err_code code = ops_forward(&one, &names, &v->scratch, &body, e);
+	if (!code)
+		code = settle(v, to, &body, send(v, v->op.method, conn, &body, e), e);
+	iov_done(&body);
+	return code;
 }
 
 static int64_t failed(struct op_event *v, const struct err *e)
 {
+	char what[OP_TEXT_BYTES];
+
 	if (e->code == ERR_CANCELLED)
 		return JOB_IDLE;
 	/* A server that is starting gives odd answers: what looks permanent is tried a few
 	 * times. */
 	bool again = retry_may(e->code, true) ||
 		     (e->code != ERR_UNSUPPORTED && v->backoff.failed < FINAL_TRIES);
-	if (!again)
-		return skip(v, e->text);
+	/* A lost answer comes with an outage, and then calls don't even leave. A server that gets
+	 * each of them and never answers has no answer to this one. */
+	v->unanswered = e->code == ERR_UNCERTAIN ? v->unanswered + 1 : 0;
+	if (!again || v->unanswered >= FINAL_TRIES)
+		return op_refuse(v, e->text);
 	bool first = v->backoff.failed == 0;
 	int64_t delay = retry_next_ms(&v->backoff);
+	op_describe(v, what, sizeof(what));
 	if (first)
 		log_warn(&v->log->run->log,
-			"operation %s of %s: %s; retry in %" PRId64 " ms and so on until it works",
-			op_type_name(v), v->db, e->text, delay);
-	return wait(v, delay, "%.150s", e->text);
+			"operation %s: %s; retry in %" PRId64 " ms and so on until it works", what,
+			e->text, delay);
+	return op_wait(v, delay, "%.150s", e->text);
 }
 
-static enum err_code call(struct op_event *v, const char *db, const struct iov *body, struct err *e)
+static int64_t send_all(struct op_event *v, const struct op_target *all)
 {
-	struct run *r = v->log->run;
-	struct sink *k = target_sink(r->target);
-	struct sink_call c = {.method = v->op.method, .db = db, .body = body, .ts = v->op.ts};
-
-	return k->ops->call(k, &c, &r->stop, e);
-}
-
-/* Sends the request with the names of one or all collections kept. */
-static enum err_code forward(
-	struct op_event *v, const struct target_names *to, size_t first, size_t n, struct err *e)
-{
-	struct op one = v->op;
-	struct iov body = {0};
-	struct op_names names = {.db = to->db, .collections = to->collections + first};
-
-	if (one.n_collections == 1 || n == one.n_collections) {
-		/* nothing to leave out */
-	} else {
-		one.collections = to->kept + first;
-		one.n_collections = n;
-	}
-	enum err_code code = ops_forward(&one, &names, &v->arena, &body, e);
-	if (!code)
-		code = call(v, v->op.flags & OP_DATABASE ? "" : to->db, &body, e);
-	iov_done(&body);
-	return code;
-}
-
-static int64_t run_op(struct op_event *v)
-{
-	struct target_names to = {.n = 0};
+	struct op_target to;
 	struct err e = ERR_INIT;
+	char what[OP_TEXT_BYTES];
 
-	switch (map_names(v, &to)) {
-	case NOT_YET:
-		return wait(v, TURN_MS, "the rows before it");
-	case NEVER:
-		return op_finish(v); /* its object was dropped later: nothing is left to do */
-	case GIVEN_UP:
-		return skip(v, "its collection is unknown or failed");
-	case READY:
+	for (size_t at = 0; op_next_target(v, all, &at, &to);) {
+		if (forward(v, &to, &e))
+			return failed(v, &e);
+		metrics_add(metrics_get(METRIC_api_execute_total, v->log->run->task->id,
+				    op_type_name(v), NULL),
+			1);
+	}
+	op_describe(v, what, sizeof(what));
+	log_info(&v->log->run->log, "operation %s done", what);
+	return op_finish(v);
+}
+
+static int64_t try_once(struct op_event *v)
+{
+	struct op_target all;
+
+	switch (op_names(v, &all)) {
+	case OP_NOT_YET:
+		return READY_MS;
+	case OP_NEVER:
+		return op_finish(v);
+	case OP_LOST:
+		return op_refuse(v, "its collection failed");
+	case OP_READY:
 		break;
 	}
-	if (forward(v, &to, 0, to.n, &e))
-		return failed(v, &e);
-	metrics_add(
-		metrics_get(METRIC_api_execute_total, v->log->run->task->id, op_type_name(v), NULL),
-		1);
-	log_info(&v->log->run->log, "operation %s of %s%s%s done", op_type_name(v), to.db,
-		to.n ? "." : "", to.n ? to.collections[0] : "");
-	return op_finish(v);
+	return send_all(v, &all);
+}
+
+static int64_t refuse_unreadable(struct op_event *v)
+{
+	char why[OP_TEXT_BYTES];
+
+	mutex_lock(&v->log->mtx);
+	memcpy(why, v->why, sizeof(why));
+	mutex_unlock(&v->log->mtx);
+	return op_refuse(v, why);
 }
 
 int64_t op_step(void *arg)
 {
 	struct op_event *v = arg;
-	struct oplog *o = v->log;
 
-	if (stop_is_set(&o->run->stop))
+	if (stop_is_set(&v->log->run->stop))
 		return JOB_IDLE;
-	mutex_lock(&o->mtx);
-	bool turn = turn_locked(v);
-	bool done = v->done;
-	mutex_unlock(&o->mtx);
-	if (done)
-		return JOB_IDLE;
-	return turn ? run_op(v) : TURN_MS;
+	switch (op_turn(v)) {
+	case OP_TURN:
+		return v->unreadable ? refuse_unreadable(v) : try_once(v);
+	case OP_SKIPPED:
+		return op_refuse(v, "");
+	case OP_BEHIND:
+	case OP_OVER:
+		break;
+	}
+	return JOB_IDLE;
 }

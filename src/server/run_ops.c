@@ -35,6 +35,14 @@ static void set_status(struct oplog *o, const char *text)
 	mutex_unlock(&o->mtx);
 }
 
+static void event_free(struct op_event *v)
+{
+	mq_msg_free(v->msg);
+	arena_done(&v->arena);
+	arena_done(&v->scratch);
+	free(v);
+}
+
 /* Drops done operations from the front and moves the position to the last of them. */
 static void sweep(struct oplog *o)
 {
@@ -57,46 +65,11 @@ static void sweep(struct oplog *o)
 	for (struct list *n; (n = list_pop(&gone));) {
 		struct op_event *v = LIST_ITEM(n, struct op_event, link);
 		job_stop(&v->job);
-		mq_msg_free(v->msg);
-		arena_done(&v->arena);
-		free(v);
+		event_free(v);
 	}
 }
 
 /* ---- reading ---- */
-
-static bool wanted(struct op_event *v)
-{
-	struct run *r = v->log->run;
-	char name[NAME_BYTES];
-
-	if (v->op.flags & OP_RBAC)
-		return r->task->enable_user_role;
-	/* Databases follow the catalog (run_db.c); the operation is only a confirmation. */
-	if (v->op.type == MSG_CREATE_DATABASE || v->op.type == MSG_DROP_DATABASE)
-		return false;
-	if (!v->op.n_collections)
-		return task_covers_db(r->task, v->db);
-	for (size_t i = 0; i < v->op.n_collections; i++) {
-		op_text(v->op.collections[i], name, sizeof(name));
-		if (op_selected(v, name))
-			return true;
-	}
-	return false;
-}
-
-/* One object, one key: a collection by name; users and roles together; a database by name. */
-static void make_key(struct op_event *v)
-{
-	char name[NAME_BYTES] = "";
-
-	if (v->op.n_collections)
-		op_text(v->op.collections[0], name, sizeof(name));
-	if (v->op.flags & OP_RBAC)
-		snprintf(v->key, sizeof(v->key), "rbac");
-	else
-		snprintf(v->key, sizeof(v->key), "%.*s/%s", NAME_BYTES - 2, v->db, name);
-}
 
 static struct op_event *event_new(struct oplog *o, struct mq_msg *m)
 {
@@ -120,7 +93,7 @@ static void wait_room_locked(struct oplog *o) REQUIRES(o->mtx)
 	mutex_lock(&o->mtx);
 }
 
-static void add_event(struct oplog *o, struct op_event *v)
+static void wait_room(struct oplog *o)
 {
 	struct stop_watch w;
 
@@ -129,8 +102,6 @@ static void add_event(struct oplog *o, struct op_event *v)
 	while (o->n >= LIMIT_OP_EVENTS && !stop_is_set(&o->stop))
 		/* This thread alone takes done ones out. */
 		wait_room_locked(o);
-	list_push(&o->events, &v->link);
-	o->n++;
 	mutex_unlock(&o->mtx);
 	stop_watch_del(&o->stop, &w);
 }
@@ -140,35 +111,38 @@ static bool streaming(struct mq_msg *m)
 	return m->ops->property && m->ops->property(m, "_v").n > 0;
 }
 
+/* What can't be read is an operation too: it is skipped or held in its turn. */
+static void refuse(struct op_event *v, const struct err *e)
+{
+	bool quiet = v->op.type == MSG_TIME_TICK || v->op.type == MSG_REPLICATE;
+
+	v->unreadable = !quiet;
+	snprintf(v->why, sizeof(v->why), "%.*s", OP_TEXT_BYTES - 1, e->text);
+	op_enqueue(v);
+	if (quiet)
+		op_finish(v);
+}
+
 static void take(struct oplog *o, struct mq_msg *m)
 {
 	struct op_event *v = event_new(o, m);
 	struct err e = ERR_INIT;
-	char text[32];
 
-	add_event(o, v);
-	if (streaming(m)) {
-		set_status(o, "the replicate channel holds Milvus 2.6 streaming messages, which "
-			      "this server "
-			      "can't read");
-		return;
-	}
-	if (ops_read(&v->op, m->payload, &v->arena, &e)) {
-		if (v->op.type == MSG_TIME_TICK || v->op.type == MSG_REPLICATE)
-			return (void)op_finish(v);
-		snprintf(text, sizeof(text), "%d", v->op.type);
-		run_skip_op(o->run, msg_type_name(v->op.type) ? msg_type_name(v->op.type) : text,
-			"%.180s", e.text);
-		op_finish(v);
+	wait_room(o);
+	if (streaming(m))
+		err_set(&e, ERR_UNSUPPORTED,
+			"a message of Milvus 2.6 streaming, which this server can't read");
+	if (e.code || ops_read(&v->op, m->payload, &v->arena, &e)) {
+		refuse(v, &e);
 		return;
 	}
 	op_text(v->op.db.n ? v->op.db : slice_str("default"), v->db, sizeof(v->db));
-	if (!wanted(v)) {
-		op_finish(v);
-		return;
-	}
-	make_key(v);
-	job_wake(&v->job, 0);
+	bool wanted = op_wanted(v);
+	if (wanted)
+		op_set_objects(v);
+	else
+		v->done = true;
+	op_enqueue(v);
 }
 
 /* A stored position is exclusive once an operation was done: then its message comes again first. */
@@ -339,9 +313,7 @@ void oplog_free(struct oplog *o)
 		return;
 	list_foreach (it, &o->events) {
 		struct op_event *v = LIST_ITEM(it, struct op_event, link);
-		mq_msg_free(v->msg);
-		arena_done(&v->arena);
-		free(v);
+		event_free(v);
 	}
 	stop_done(&o->stop);
 	cond_done(&o->room);
@@ -372,6 +344,16 @@ bool oplog_position(struct oplog *o, struct store_positions *ret)
 void oplog_status(struct oplog *o, char *ret_text, size_t cap)
 {
 	mutex_lock(&o->mtx);
-	snprintf(ret_text, cap, "%s", o->status[0] ? o->status : o->waits);
+	snprintf(ret_text, cap, "%s", o->status);
+	list_foreach (it, &o->events) {
+		const struct op_event *v = LIST_ITEM(it, struct op_event, link);
+		if (o->status[0] || v->done || !v->why[0])
+			continue;
+		char what[OP_TEXT_BYTES];
+		op_describe(v, what, sizeof(what));
+		snprintf(ret_text, cap, "operation %s %s %s", what,
+			v->held ? "is held:" : "waits for", v->why);
+		break;
+	}
 	mutex_unlock(&o->mtx);
 }

@@ -10,7 +10,10 @@
 #include "server/run.h"
 #include "server/target.h"
 
-enum { NAME_BYTES = 1024, SKIPPED_KEPT = 50 };
+enum { NAME_BYTES = 1024, SKIPPED_KEPT = 50, OPLOG_ITEM_BYTES = 200 };
+
+/* Stands for "any collection" in task_selects: no real name holds a control character. */
+#define RUN_ANY_COLLECTION "\001"
 
 /* A source database of the task, by source id. */
 struct run_db {
@@ -60,6 +63,8 @@ struct run {
 /* The collection of (db, name) that lived at source time ts; NULL if unknown. Valid until
  * run_stop. */
 struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint64_t ts);
+/* Its names on the target now, NAME_BYTES each; false for NULL. */
+bool run_target_name(struct run *r, const struct coll *c, char *ret_db, char *ret_name);
 /* True when no earlier generation of c's target name is left. */
 bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap);
 /* Wakes the collections that wait for their turn under c's target name, or for the database. */
@@ -67,6 +72,8 @@ void run_wake_turn(struct run *r, const struct coll *c);
 void run_wake_db(struct run *r, int64_t db_id);
 /* Is the database of this source id there on the target? Wakes its job if not. */
 bool run_db_ready(struct run *r, int64_t db_id, char *ret_why, size_t cap);
+/* The same by the source's name; a database that the task does not make counts as there. */
+bool run_db_ready_name(struct run *r, const char *name, char *ret_why, size_t cap);
 /* All collections of a source database are dropped. */
 bool run_db_empty(struct run *r, int64_t db_id);
 /* A source time that no row sent so far can exceed. */
@@ -91,3 +98,12 @@ void oplog_free(struct oplog *o);
 /* The record -10 as of now; false while unknown. */
 bool oplog_position(struct oplog *o, struct store_positions *ret);
 void oplog_status(struct oplog *o, char *ret_text, size_t cap);
+/* Operations that wait for more than their turn, in order of the channel. */
+struct oplog_item {
+	char what[OPLOG_ITEM_BYTES], why[OPLOG_ITEM_BYTES];
+	struct mq_id id;
+	bool held;
+};
+size_t oplog_waiting(struct oplog *o, struct oplog_item *items, size_t cap);
+/* Skips the one operation with this message id, held or not. NOT_FOUND if it does not wait. */
+NODISCARD enum err_code oplog_skip(struct oplog *o, struct slice id, struct err *e);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "model/ts.h"
 #include "server/config.h"
 #include "server/run_priv.h"
@@ -107,6 +108,26 @@ static json_t *excluded(const struct task *t)
 	return l;
 }
 
+/* What waits for more than its turn: retried, or held until a person skips it. */
+static json_t *waiting(struct run *r)
+{
+	struct oplog_item *items = xcalloc(WAITS_KEPT, sizeof(*items));
+	size_t n = r->oplog ? oplog_waiting(r->oplog, items, WAITS_KEPT) : 0;
+	json_t *l = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		CLEANUP(freep) char *id = b64_text(mq_id_slice(&items[i].id));
+		json_t *o = json_object();
+		json_object_set_new(o, "message", json_string(id));
+		json_object_set_new(o, "operation", json_string(items[i].what));
+		json_object_set_new(o, "held", json_boolean(items[i].held));
+		json_object_set_new(o, "reason", json_string(items[i].why));
+		json_array_append_new(l, o);
+	}
+	free(items);
+	return l;
+}
+
 /* Age of the oldest acknowledged source time; grows by itself while nothing is acknowledged. */
 static int64_t lag_ms(const struct summary *s)
 {
@@ -134,11 +155,14 @@ char *run_status(struct run *r)
 	json_object_set_new(o, "collection_states", colls);
 	json_object_set_new(o, "rows_written", json_integer(s.rows));
 	json_object_set_new(o, "waits_for", json_string(buf_cstr(&s.waits)));
+	json_object_set_new(o, "waiting_operations", waiting(r));
 	json_object_set_new(o, "skipped_operations", skipped(r));
 	if (r->sv.config->dry_run)
 		json_object_set_new(o, "dry_run", json_true());
 	if (r->task->n_excludes)
 		json_object_set_new(o, "excluded", excluded(r->task));
+	json_object_set_new(o, "on_unsupported_operation",
+		json_string(task_holds_operations(r->task) ? "hold" : "skip"));
 	char *text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	buf_done(&s.waits);

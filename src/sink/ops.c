@@ -14,7 +14,7 @@ enum { F_ENTITY = 2, G_OBJECT = 2, G_OBJECT_NAME = 3, G_DB = 5, O_NAME = 1 };
 struct op_row {
 	int type;
 	const char *method;
-	uint8_t db, collection, collection2, new_db, partitions, source_id;
+	uint8_t db, collection, collection2, new_db, partitions, alias, source_id;
 	unsigned flags;
 };
 
@@ -32,11 +32,12 @@ static const struct op_row rows[] = {
 	{MSG_CREATE_INDEX, "CreateIndex", .db = 2, .collection = 3, .flags = OP_INDEX},
 	{MSG_DROP_INDEX, "DropIndex", .db = 2, .collection = 3, .flags = OP_INDEX},
 	{MSG_ALTER_INDEX, "AlterIndex", .db = 2, .collection = 3, .flags = OP_INDEX},
-	{MSG_CREATE_ALIAS, "CreateAlias", .db = 2, .collection = 3, .flags = OP_ALIAS},
-	{MSG_DROP_ALIAS, "DropAlias", .db = 2, .flags = OP_ALIAS},
-	{MSG_ALTER_ALIAS, "AlterAlias", .db = 2, .collection = 3, .flags = OP_ALIAS},
+	{MSG_CREATE_ALIAS, "CreateAlias", .db = 2, .collection = 3, .alias = 4, .flags = OP_ALIAS},
+	{MSG_DROP_ALIAS, "DropAlias", .db = 2, .alias = 3, .flags = OP_ALIAS},
+	{MSG_ALTER_ALIAS, "AlterAlias", .db = 2, .collection = 3, .alias = 4, .flags = OP_ALIAS},
 	{MSG_ALTER_COLLECTION, "AlterCollection", .db = 2, .collection = 3, .source_id = 4},
 	{MSG_ALTER_COLLECTION_FIELD, "AlterCollectionField", .db = 2, .collection = 3},
+	{MSG_ADD_COLLECTION_FIELD, "AddCollectionField", .db = 2, .collection = 3, .source_id = 4},
 	{MSG_RENAME_COLLECTION, "RenameCollection", .db = 2, .collection = 3, .collection2 = 4,
 		.new_db = 5, .flags = OP_RENAME},
 	{MSG_CREATE_CREDENTIAL, "CreateCredential", .flags = OP_RBAC},
@@ -53,6 +54,30 @@ static const struct op_row rows[] = {
 	{MSG_DROP_PRIVILEGE_GROUP, "DropPrivilegeGroup", .flags = OP_RBAC},
 	{MSG_OPERATE_PRIVILEGE_GROUP, "OperatePrivilegeGroup", .flags = OP_RBAC},
 };
+
+/* Known, and left out for a reason that an operator should read. */
+static const struct {
+	int type;
+	const char *why;
+} left_out[] = {
+#define GROUPS "resource groups divide the source's own nodes; make them on the target by hand"
+	{MSG_CREATE_RESOURCE_GROUP, GROUPS},
+	{MSG_DROP_RESOURCE_GROUP, GROUPS},
+	{MSG_UPDATE_RESOURCE_GROUPS, GROUPS},
+	{MSG_TRANSFER_NODE, GROUPS},
+	{MSG_TRANSFER_REPLICA, GROUPS},
+#undef GROUPS
+	{MSG_IMPORT, "an import's files are in the source's object storage; import them into the "
+		     "target as well"},
+};
+
+static const char *why_left_out(int type)
+{
+	for (size_t i = 0; i < ARRAY_LEN(left_out); i++)
+		if (left_out[i].type == type)
+			return left_out[i].why;
+	return "this version does not know how";
+}
 
 static const struct op_row *row_of(int type)
 {
@@ -164,6 +189,8 @@ static bool read_names(struct op *op, const struct op_row *r, struct slice paylo
 		return false;
 	if (n_db)
 		op->db = db[0];
+	if (r->alias && !read_one(payload, r->alias, &op->alias))
+		return false;
 	if (r->collection2)
 		return read_rename(op, r, payload, a);
 	return read_all(payload, r->collection, r->type == MSG_FLUSH, a, &op->collections,
@@ -186,8 +213,10 @@ enum err_code ops_read(struct op *op, struct slice payload, struct arena *a, str
 	op->type = base.type;
 	op->row = row_of(base.type);
 	if (!op->row)
-		return err_set(e, ERR_UNSUPPORTED, "operations of type %d (%s) can't be replicated",
-			base.type, msg_type_name(base.type) ? msg_type_name(base.type) : "unknown");
+		return err_set(e, ERR_UNSUPPORTED,
+			"operations of type %d (%s) can't be replicated: %s", base.type,
+			msg_type_name(base.type) ? msg_type_name(base.type) : "unknown",
+			why_left_out(base.type));
 	op->method = op->row->method;
 	op->flags = op->row->flags;
 	op->is_replicate = base.is_replicate;
@@ -200,6 +229,62 @@ enum err_code ops_read(struct op *op, struct slice payload, struct arena *a, str
 	if (op->flags & OP_GRANT)
 		drop_wildcards(op);
 	return ERR_OK;
+}
+
+/* What may stand for success. */
+static const struct {
+	int type;
+	enum err_code code;
+	const char *instead; /* NULL = done */
+} verdicts[] = {
+	{MSG_CREATE_DATABASE, ERR_EXISTS, NULL},
+	{MSG_DROP_DATABASE, ERR_NOT_FOUND, NULL},
+	{MSG_CREATE_INDEX, ERR_EXISTS, NULL},
+	{MSG_DROP_INDEX, ERR_NOT_FOUND, NULL},
+	{MSG_RELEASE_COLLECTION, ERR_NOT_FOUND, NULL},
+	{MSG_RELEASE_PARTITIONS, ERR_NOT_FOUND, NULL},
+	/* The source's alias was free when it was made, so what has it on the target is older. */
+	{MSG_CREATE_ALIAS, ERR_EXISTS, "AlterAlias"},
+	{MSG_ALTER_ALIAS, ERR_NOT_FOUND, "CreateAlias"},
+	{MSG_DROP_ALIAS, ERR_NOT_FOUND, NULL},
+	{MSG_ADD_COLLECTION_FIELD, ERR_EXISTS, NULL},
+	{MSG_CREATE_CREDENTIAL, ERR_EXISTS, NULL},
+	{MSG_DELETE_CREDENTIAL, ERR_NOT_FOUND, NULL},
+	{MSG_CREATE_ROLE, ERR_EXISTS, NULL},
+	{MSG_DROP_ROLE, ERR_NOT_FOUND, NULL},
+	{MSG_CREATE_PRIVILEGE_GROUP, ERR_EXISTS, NULL},
+	{MSG_DROP_PRIVILEGE_GROUP, ERR_NOT_FOUND, NULL},
+};
+
+/* Removing and revoking are a value of the request's field type. */
+static bool takes_away(const struct op *op)
+{
+	enum { ROLE_TYPE = 4, GRANT_TYPE = 3, REMOVE = 1 };
+	struct wire w = wire_open(op->payload);
+	struct wire_field f;
+	uint64_t value = 0;
+
+	if (op->type != MSG_OPERATE_USER_ROLE && op->type != MSG_OPERATE_PRIVILEGE &&
+		op->type != MSG_OPERATE_PRIVILEGE_V2 && op->type != MSG_OPERATE_PRIVILEGE_GROUP)
+		return false;
+	uint32_t num = op->type == MSG_OPERATE_PRIVILEGE ? GRANT_TYPE : ROLE_TYPE;
+	while (wire_next(&w, &f))
+		if (f.num == num && f.type == WIRE_VARINT)
+			value = f.value;
+	return value == REMOVE;
+}
+
+enum op_verdict ops_verdict(const struct op *op, enum err_code code, const char **ret_method)
+{
+	if (code == ERR_OK || (code == ERR_NOT_FOUND && takes_away(op)))
+		return OP_DONE;
+	for (size_t i = 0; i < ARRAY_LEN(verdicts); i++) {
+		if (verdicts[i].type != op->type || verdicts[i].code != code)
+			continue;
+		*ret_method = verdicts[i].instead;
+		return verdicts[i].instead ? OP_INSTEAD : OP_DONE;
+	}
+	return OP_FAILED;
 }
 
 /* The new values of one request; the fields point into it. */
@@ -288,4 +373,20 @@ enum err_code ops_forward(const struct op *op, const struct op_names *to, struct
 	if (plan_names(&p, op, to, a, e) || splice_message(op->payload, p.fields, p.n, a, out, e))
 		return err_ctx(e, "%s", op->method);
 	return ERR_OK;
+}
+
+enum err_code ops_ask_password(const struct op *op, struct arena *a, struct iov *out, struct err *e)
+{
+	enum { F_OLD = 3, F_NEW = 4 };
+	struct msg_base_change change = {.replicate_ts = op->ts};
+	struct plan p = {.n = 0};
+	struct slice password = {0};
+
+	if (op->type != MSG_UPDATE_CREDENTIAL || !read_one(op->payload, F_NEW, &password))
+		return err_set(e, ERR_MALFORMED, "%s without a new password", op->method);
+	if (msg_base_rewrite(op->payload, &change, a, &p.base, e))
+		return e->code;
+	plan_list(&p, F_BASE, &p.base, 1);
+	plan_list(&p, F_OLD, &password, 1);
+	return splice_message(op->payload, p.fields, p.n, a, out, e);
 }

@@ -30,6 +30,7 @@ struct op {
 	unsigned flags;
 	struct slice db;     /* empty = the default database, or none */
 	struct slice new_db; /* OP_RENAME; empty = the same */
+	struct slice alias;  /* OP_ALIAS; not mapped */
 	struct slice *collections;
 	size_t n_collections;
 	struct slice *partitions;
@@ -38,8 +39,8 @@ struct op {
 	const struct op_row *row; /* private */
 };
 
-/* Reads a message of the replicate channel. UNSUPPORTED, with the type's number, for what can't be
- * forwarded; MALFORMED, also for more names than a cluster can hold. */
+/* Reads a message of the replicate channel. UNSUPPORTED, with the type's number and why, for what
+ * can't be forwarded; MALFORMED, also for more names than a cluster can hold. */
 NODISCARD enum err_code ops_read(
 	struct op *op, struct slice payload, struct arena *a, struct err *e);
 
@@ -55,6 +56,20 @@ struct op_names {
  * with out as it was, when the payload can't be spliced. */
 NODISCARD enum err_code ops_forward(const struct op *op, const struct op_names *to, struct arena *a,
 	struct iov *out, struct err *e);
+
+/* What the target's answer to an operation means. An operation may come a second time (after a
+ * crash, or told by etcd as well), so that "it is there" ends a create and "it is not" a drop. */
+enum op_verdict {
+	OP_DONE,    /* it is as the operation wants it, whoever did it */
+	OP_FAILED,  /* the error stands */
+	OP_INSTEAD, /* forward *ret_method instead, with the same names */
+};
+enum op_verdict ops_verdict(const struct op *op, enum err_code code, const char **ret_method);
+
+/* The request by which UpdateCredential, refused for its old password, asks whether the new one is
+ * set already: the new password stands for the old one too. */
+NODISCARD enum err_code ops_ask_password(
+	const struct op *op, struct arena *a, struct iov *out, struct err *e);
 
 /* Whether a message of this type is an operation we can forward. */
 bool ops_supports(int type);

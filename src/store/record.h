@@ -1,7 +1,8 @@
 /* Stored records as JSON: tasks and position documents in the reference's exact format, plus our
  * extension, which the reference ignores (and drops when it writes a record itself).
  *
- * Task: one extra field "UserPaused": true, left out when false. Fields that we don't know belong
+ * Task: the extra fields "UserPaused": true and "OnUnsupportedOperation", left out when false or
+ * empty. Fields that we don't know belong
  * to whoever wrote them: they are kept by writing over the stored text (record_task_merge), not in
  * struct task.
  * Position entry: an extra object "Ext": {"V":1,"TS":"<uint64>","ID":"<base64>"} when the entry is

@@ -88,6 +88,14 @@ static enum err_code positions(
 	return ERR_OK;
 }
 
+static enum err_code skip(void *arg, const char *id, const char *message, struct err *e)
+{
+	(void)arg;
+	(void)id;
+	(void)message;
+	return err_set(e, ERR_NOT_FOUND, "none");
+}
+
 static void force(void *arg, bool on)
 {
 	(void)arg;
@@ -111,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.get = get,
 		.list = list,
 		.positions = positions,
+		.skip_operation = skip,
 		.message_log_force = force,
 		.message_log_reset = reset};
 	static char channel[] = "c";

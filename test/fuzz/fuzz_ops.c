@@ -27,7 +27,7 @@ static bool holds_a_name(const struct op *op, uint32_t num)
 		return num <= 3;
 	if (op->type == MSG_DROP_ALIAS)
 		return num <= 2;
-	if (op->type == MSG_ALTER_COLLECTION)
+	if (op->type == MSG_ALTER_COLLECTION || op->type == MSG_ADD_COLLECTION_FIELD)
 		return num <= 4;
 	return num <= (op->flags & OP_RENAME ? 5 : 3);
 }
@@ -66,6 +66,29 @@ static void check_forwarded(const struct op *op, struct slice out, struct arena 
 	check_others(op, out);
 }
 
+/* The question for a password must be readable as the same operation. */
+static bool again_asks(const struct op *op, struct arena *a)
+{
+	CLEANUP(iov_done)
+	struct iov out = {0};
+	struct err e = ERR_INIT;
+
+	if (ops_ask_password(op, a, &out, &e))
+		return out.n == 0;
+	return op->type == MSG_UPDATE_CREDENTIAL && out.n > 0;
+}
+
+/* Success is success, whatever the operation; what stands instead is forwardable. */
+static void check_verdicts(const struct op *op)
+{
+	const char *instead = NULL;
+
+	must(ops_verdict(op, ERR_OK, &instead) == OP_DONE);
+	must(ops_verdict(op, ERR_UNAVAILABLE, &instead) == OP_FAILED);
+	if (ops_verdict(op, ERR_EXISTS, &instead) == OP_INSTEAD)
+		must(op->type == MSG_CREATE_ALIAS && instead);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	CLEANUP(arena_done)
@@ -81,6 +104,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		collections[i] = "renamed";
 	if (ops_read(&op, slice_of(data, size), &a, &e) || op.n_collections > NAMES_MAX)
 		return 0;
+	check_verdicts(&op);
+	must(again_asks(&op, &a));
 	if (ops_forward(&op, &to, &a, &out, &e)) {
 		must(!out.n);
 		return 0;

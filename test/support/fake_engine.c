@@ -39,6 +39,14 @@ static enum err_code fake_check(void *arg, const struct task *t, struct err *e)
 		       : ERR_OK;
 }
 
+static enum err_code fake_skip(void *arg, const char *id, const char *message, struct err *e)
+{
+	(void)arg;
+	if (!fake_engine_find(id) || strcmp(message, "AQ==") != 0)
+		return err_set(e, ERR_NOT_FOUND, "no operation with this message is waiting");
+	return ERR_OK;
+}
+
 static void drop_positions(void)
 {
 	store_positions_free(fake_engine.pos, fake_engine.n_pos);
@@ -173,6 +181,7 @@ int fake_engine_setup(void **state)
 		.get = fake_get,
 		.list = fake_list,
 		.positions = fake_positions,
+		.skip_operation = fake_skip,
 		.message_log_force = fake_force,
 		.message_log_reset = fake_reset};
 	struct err e = ERR_INIT;

@@ -75,7 +75,10 @@ static const struct {
 	{"collection not found", ERR_NOT_FOUND},
 	{"database not found", ERR_NOT_FOUND},
 	{"partition not found", ERR_NOT_FOUND},
+	{"duplicated new collection name", ERR_EXISTS},
 	{"not found the role", ERR_NOT_FOUND},
+	{"not found the user", ERR_NOT_FOUND},
+	{"does not exist", ERR_NOT_FOUND},
 	{"fail to get authorization", ERR_DENIED}, /* a grant wants a grantor: a token is needed */
 	{"getSegmentID failed", ERR_BUSY},
 	{"please release it first", ERR_BUSY}, /* drop of a loaded partition: its release comes */

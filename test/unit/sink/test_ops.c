@@ -188,6 +188,7 @@ static void test_alias_names_are_not_mapped(void **state)
 
 	assert_int_equal(read_hex(x, "0a04 086d 1805 1a02616c"), ERR_OK);
 	assert_int_equal(x->op.n_collections, 0);
+	assert_slice(x->op.alias, "al");
 	expect(x, &to, "0a0a 086d 1805 3a04 0801 1005 120165 1a02616c");
 }
 
@@ -253,6 +254,103 @@ static void test_users_pass_complete(void **state)
 	expect(x, &to, "0a0b 08c10c 1805 3a04 0801 1005 120172 1801");
 }
 
+/* D-22: the database goes with an AlterIndex, and all of its parameters. */
+static void test_d22_alter_index_keeps_its_database(void **state)
+{
+	struct fixture *x = *state;
+	const char *names[] = {"n"};
+	struct op_names to = {.db = "e", .collections = names};
+
+	assert_int_equal(
+		read_hex(x, "0a05 08b002 1805 120164 1a0163 220169 2a060a016b120176 320178"),
+		ERR_OK);
+	expect(x, &to,
+		"0a0b 08b002 1805 3a04 0801 1005 120165 1a016e 220169 2a060a016b120176 320178");
+}
+
+/* D-23: ReleasePartitions goes to the mapped database. */
+static void test_d23_release_partitions_is_mapped(void **state)
+{
+	struct fixture *x = *state;
+	const char *names[] = {"n"};
+	struct op_names to = {.db = "e", .collections = names};
+
+	assert_int_equal(read_hex(x, "0a05 08ce01 1805 120164 1a0163 220170 220171"), ERR_OK);
+	expect(x, &to, "0a0b 08ce01 1805 3a04 0801 1005 120165 1a016e 220170 220171");
+}
+
+/* D-25: DropIndex.field_name (the others: create database, load partitions, drop role). */
+static void test_d25_drop_index_keeps_its_field(void **state)
+{
+	struct fixture *x = *state;
+	const char *names[] = {"n"};
+	struct op_names to = {.db = "", .collections = names};
+
+	assert_int_equal(read_hex(x, "0a05 08ae02 1805 1a0163 220166 2a0169"), ERR_OK);
+	expect(x, &to, "0a0b 08ae02 1805 3a04 0801 1005 1a016e 220166 2a0169");
+}
+
+/* AddCollectionField{collectionID, schema}: the source's id goes, the field stays as it is. */
+static void test_add_field(void **state)
+{
+	struct fixture *x = *state;
+	const char *names[] = {"n"};
+	struct op_names to = {.db = "", .collections = names};
+
+	assert_int_equal(
+		read_hex(x, "0a05 08ec0e 1805 1a0163 200a 2a0408661201 62"), ERR_MALFORMED);
+	assert_int_equal(read_hex(x, "0a05 08ec0e 1805 1a0163 200a 2a05 0866 120162"), ERR_OK);
+	expect(x, &to, "0a0b 08ec0e 1805 3a04 0801 1005 1a016e 2a05 0866 120162");
+}
+
+/* UpdateCredential asks with the new password as the old one whether it was done before. */
+static void test_ask_password(void **state)
+{
+	struct fixture *x = *state;
+	char got[VECTOR_BYTES];
+
+	assert_int_equal(read_hex(x, "0a05 08df0b 1805 120175 1a016f 22016e"), ERR_OK);
+	assert_int_equal(ops_ask_password(&x->op, &x->arena, &x->out, &x->e), ERR_OK);
+	assert_int_equal(x->out.n, 1);
+	assert_string_equal(hex_text(x->out.v[0], got, sizeof(got)), "0a0b08df0b18053a0408011005"
+								     "1201751a016e22016e");
+	assert_int_equal(read_hex(x, "0a05 08c00c 1805"), ERR_OK);
+	assert_int_equal(ops_ask_password(&x->op, &x->arena, &x->out, &x->e), ERR_MALFORMED);
+}
+
+static enum op_verdict verdict(
+	struct fixture *x, const char *hex, enum err_code code, const char **ret_instead)
+{
+	*ret_instead = NULL;
+	assert_int_equal(read_hex(x, hex), ERR_OK);
+	return ops_verdict(&x->op, code, ret_instead);
+}
+
+/* What is there already, or gone already, ends an operation that comes twice. */
+static void test_verdicts(void **state)
+{
+	struct fixture *x = *state;
+	const char *instead;
+
+#define V(hex, code) verdict(x, hex, code, &instead)
+	assert_int_equal(V("0a05 08c00c 1805", ERR_EXISTS), OP_DONE); /* role */
+	assert_int_equal(V("0a05 08c00c 1805", ERR_NOT_FOUND), OP_FAILED);
+	assert_int_equal(V("0a05 08c10c 1805", ERR_NOT_FOUND), OP_DONE); /* drop role */
+	assert_int_equal(V("0a05 08c10c 1805", ERR_OK), OP_DONE);
+	assert_int_equal(V("0a04 086b 1805 1a0163", ERR_NOT_FOUND), OP_DONE);   /* release */
+	assert_int_equal(V("0a04 086a 1805 1a0163", ERR_NOT_FOUND), OP_FAILED); /* load */
+	assert_int_equal(V("0a05 08c20c 1805 2000", ERR_NOT_FOUND), OP_FAILED); /* add to role */
+	assert_int_equal(V("0a05 08c20c 1805 2001", ERR_NOT_FOUND), OP_DONE);   /* remove */
+	assert_int_equal(V("0a05 08c60c 1805 1801", ERR_NOT_FOUND), OP_DONE);   /* revoke */
+	assert_int_equal(V("0a05 08c60c 1805", ERR_NOT_FOUND), OP_FAILED);      /* grant */
+	assert_int_equal(V("0a04 086c 1805 220161", ERR_EXISTS), OP_INSTEAD);   /* alias */
+	assert_string_equal(instead, "AlterAlias");
+	assert_int_equal(V("0a04 086e 1805 220161", ERR_NOT_FOUND), OP_INSTEAD);
+	assert_string_equal(instead, "CreateAlias");
+	assert_int_equal(V("0a04 086e 1805 220161", ERR_UNAVAILABLE), OP_FAILED);
+#undef V
+}
+
 /* A chained replicator's operation keeps the time of the first source. */
 static void test_replicated_operation(void **state)
 {
@@ -275,6 +373,9 @@ static void test_refused(void **state)
 	assert_non_null(strstr(x->e.text, "Insert"));
 	assert_int_equal(read_hex(x, "0a05 08b922 1805"), ERR_UNSUPPORTED);
 	assert_non_null(strstr(x->e.text, "4409"));
+	assert_int_equal(read_hex(x, "0a05 08a40d 1805"), ERR_UNSUPPORTED);
+	assert_non_null(strstr(x->e.text, "CreateResourceGroup"));
+	assert_non_null(strstr(x->e.text, "own nodes"));
 	assert_int_equal(read_hex(x, "0a02 086b 1a0163"), ERR_MALFORMED); /* no time */
 	assert_int_equal(read_hex(x, "1a0163 0a04 086b 1805"), ERR_MALFORMED);
 	assert_int_equal(read_hex(x, "0a04 086b 1805 1803"), ERR_MALFORMED); /* a number as name */
@@ -298,6 +399,12 @@ int main(void)
 		T(grant_on_everything),
 		T(grant_v2),
 		T(users_pass_complete),
+		T(d22_alter_index_keeps_its_database),
+		T(d23_release_partitions_is_mapped),
+		T(d25_drop_index_keeps_its_field),
+		T(add_field),
+		T(ask_password),
+		T(verdicts),
 		T(replicated_operation),
 		T(refused),
 	};

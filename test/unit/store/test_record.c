@@ -150,6 +150,23 @@ static void test_the_users_pause_is_known_from_either_server(void **state)
 	assert_true(ours->user_paused);
 }
 
+static void test_the_policy_for_operations_is_kept(void **state)
+{
+	(void)state;
+	CLEANUP(task_freep)
+	struct task *t = decode_task("{\"TaskID\":\"a\",\"OnUnsupportedOperation\":\"hold\"}");
+	assert_true(task_holds_operations(t));
+	CLEANUP(freep)
+	char *text = encode_task(t);
+	assert_non_null(strstr(text, "\"OnUnsupportedOperation\":\"hold\""));
+	CLEANUP(task_freep)
+	struct task *old = decode_task("{\"TaskID\":\"a\"}");
+	assert_false(task_holds_operations(old));
+	CLEANUP(freep)
+	char *without = encode_task(old);
+	assert_null(strstr(without, "OnUnsupportedOperation"));
+}
+
 static void test_an_old_record_lacks_fields(void **state)
 {
 	(void)state;
@@ -548,6 +565,7 @@ int main(void)
 		cmocka_unit_test(test_task_text_is_the_references),
 		cmocka_unit_test(test_task_fields),
 		cmocka_unit_test(test_the_users_pause_is_known_from_either_server),
+		cmocka_unit_test(test_the_policy_for_operations_is_kept),
 		cmocka_unit_test(test_an_old_record_lacks_fields),
 		cmocka_unit_test(test_unknown_fields_survive_a_change),
 		cmocka_unit_test(test_a_change_of_a_list_replaces_it),

@@ -1,0 +1,195 @@
+"""Operations of the replicate channel that a 2.3.5 source does not write itself are told by hand, as a newer one
+would, twice each, and run against the real target; and what becomes of those that can't be replicated."""
+
+import base64
+
+import pytest
+from pymilvus import Collection, db, utility
+from pymilvus.grpc_gen import common_pb2, milvus_pb2
+
+from helpers import fill, fresh, simple, wait_collection, wait_until
+from replicate import stamp
+
+ALTER_INDEX, CREATE_RESOURCE_GROUP, ALTER_DATABASE = 304, 1700, 1804  # newer than the message classes here
+
+
+class Source:
+    """Writes into the source's replicate channel."""
+
+    def __init__(self, mq, source):
+        self.mq, self.source = mq, source
+
+    def tell(self, request, msg_type: int, times: int = 2) -> None:
+        """One operation, at the source's time of now; a repetition must change nothing."""
+        request.base.msg_type = msg_type
+        request.base.timestamp = stamp(self.source)
+        self.tell_bytes(*[request.SerializeToString()] * times)
+
+    def tell_bytes(self, *messages: bytes) -> None:
+        for message in messages:
+            self.mq.send(self.source.replicate_channel, message)
+
+
+@pytest.fixture
+def channel(mq, source):
+    return Source(mq, source)
+
+
+def detail(cdc, task) -> dict:
+    return cdc.get(task)["detail"]
+
+
+def aliases(name: str) -> list:
+    return list(utility.list_aliases(name, using="target"))
+
+
+def alias(name: str, of: str = "") -> milvus_pb2.CreateAliasRequest:
+    return milvus_pb2.CreateAliasRequest(collection_name=of, alias=name)
+
+
+def ready(collection: Collection) -> Collection:
+    return wait_collection(collection.name, "target", loaded=False)
+
+
+def test_aliases_and_properties(cdc, channel, source, target):
+    one, two = (simple("source", load=False) for _ in range(2))
+    task = cdc.create(target)
+    for collection in (one, two):
+        ready(collection)
+    name = fresh("alias")
+    channel.tell(alias(name, one.name), common_pb2.CreateAlias)
+    wait_until(lambda: aliases(one.name) == [name], 20, "the alias is made")
+    channel.tell(milvus_pb2.AlterAliasRequest(collection_name=two.name, alias=name), common_pb2.AlterAlias)
+    wait_until(lambda: aliases(two.name) == [name], 20, "the alias has moved")
+    channel.tell(milvus_pb2.DropAliasRequest(alias=name), common_pb2.DropAlias)
+    channel.tell(milvus_pb2.AlterCollectionRequest(collection_name=one.name, properties=[
+        common_pb2.KeyValuePair(key="collection.ttl.seconds", value="77")]), common_pb2.AlterCollection)
+    wait_until(lambda: Collection(one.name, using="target").describe().get("properties") ==
+               {"collection.ttl.seconds": "77"}, 20, "the property is there")
+    wait_until(lambda: not aliases(two.name), 20, "the alias is gone")
+    assert detail(cdc, task)["skipped_operations"] == []
+
+
+def test_users_and_roles(cdc, channel, source, target):
+    """Everything twice; the grantor comes from us, for a 2.3.5 target asks for one even without passwords."""
+    user, role, there = fresh("u"), fresh("r"), fresh("here")
+    task = cdc.create(target, extra_info={"enable_user_role": True},
+                      name_mapping=[{"source_db": "default", "target_db": "default",
+                                     "collection_mapping": {"c": there}}])
+    stub, metadata = target.stub()
+    old, new = (base64.b64encode(p).decode() for p in (b"Password1", b"Password2"))
+    entity = milvus_pb2.RoleEntity(name=role)
+    grant = milvus_pb2.GrantEntity(
+        role=entity, object=milvus_pb2.ObjectEntity(name="Collection"), object_name="c", db_name="default",
+        grantor=milvus_pb2.GrantorEntity(user=milvus_pb2.UserEntity(name="root"),
+                                         privilege=milvus_pb2.PrivilegeEntity(name="Insert")))
+
+    def users() -> list:
+        return list(stub.ListCredUsers(milvus_pb2.ListCredUsersRequest(), metadata=metadata).usernames)
+
+    def roles() -> list:
+        answer = stub.SelectRole(milvus_pb2.SelectRoleRequest(include_user_info=True), metadata=metadata)
+        return [(r.role.name, [u.name for u in r.users]) for r in answer.results if r.role.name == role]
+
+    def grants() -> list:
+        answer = stub.SelectGrant(milvus_pb2.SelectGrantRequest(entity=milvus_pb2.GrantEntity(role=entity)),
+                                  metadata=metadata)
+        return [(g.object_name, g.grantor.privilege.name) for g in answer.entities]
+
+    channel.tell(milvus_pb2.CreateCredentialRequest(username=user, password=old), common_pb2.CreateCredential)
+    channel.tell(milvus_pb2.UpdateCredentialRequest(username=user, oldPassword=old, newPassword=new),
+                 common_pb2.UpdateCredential)
+    channel.tell(milvus_pb2.CreateRoleRequest(entity=entity), common_pb2.CreateRole)
+    channel.tell(milvus_pb2.OperateUserRoleRequest(username=user, role_name=role, type=0), common_pb2.OperateUserRole)
+    channel.tell(milvus_pb2.OperatePrivilegeRequest(entity=grant, type=0), common_pb2.OperatePrivilege)
+    wait_until(lambda: grants() == [(there, "Insert")], 30, "the privilege is granted on the mapped name")
+    assert user in users() and roles() == [(role, [user])]
+    answer = stub.UpdateCredential(milvus_pb2.UpdateCredentialRequest(username=user, oldPassword=new, newPassword=new),
+                                   metadata=metadata)
+    assert not answer.code and not answer.error_code, "the new password is set"
+    channel.tell(milvus_pb2.OperatePrivilegeRequest(entity=grant, type=1), common_pb2.OperatePrivilege)
+    channel.tell(milvus_pb2.OperateUserRoleRequest(username=user, role_name=role, type=1), common_pb2.OperateUserRole)
+    channel.tell(milvus_pb2.DropRoleRequest(role_name=role), common_pb2.DropRole)
+    channel.tell(milvus_pb2.DeleteCredentialRequest(username=user), common_pb2.DeleteCredential)
+    wait_until(lambda: user not in users(), 30, "the user is deleted")
+    assert not roles() and detail(cdc, task)["skipped_operations"] == []
+
+
+def test_without_enable_user_role(cdc, channel, source, target):
+    task = cdc.create(target)
+    name, role = fresh("alias"), fresh("r")
+    collection = simple("source", load=False)
+    ready(collection)
+    channel.tell(milvus_pb2.CreateRoleRequest(entity=milvus_pb2.RoleEntity(name=role)), common_pb2.CreateRole)
+    channel.tell(alias(name, collection.name), common_pb2.CreateAlias)
+    wait_until(lambda: aliases(collection.name) == [name], 20, "what came after the role is done")
+    stub, metadata = target.stub()
+    answer = stub.SelectRole(milvus_pb2.SelectRoleRequest(), metadata=metadata)
+    assert role not in [r.role.name for r in answer.results] and detail(cdc, task)["skipped_operations"] == []
+
+
+def test_flush_to_several_databases(cdc, channel, source, target):
+    """One Flush of collections that are in two databases of the target, and of one that is not ours."""
+    dbs = [fresh("db") for _ in range(2)]
+    for name in dbs:
+        db.create_database(name, using="target")
+    ours, foreign = [simple("source", load=False) for _ in range(2)], simple("source", load=False)
+    task = cdc.create(target, {"default": [{"name": c.name, "use_start_position": True} for c in ours]},
+                      name_mapping=[{"source_db": "default", "target_db": name,
+                                     "collection_mapping": {c.name: c.name}} for name, c in zip(dbs, ours)])
+    copies = []
+    for name, collection in zip(dbs, ours):
+        fill(collection, range(50))
+        alias_name = target.connect(f"target_{name}", db=name)
+        copies.append(wait_collection(collection.name, alias_name, loaded=False))
+    channel.tell(milvus_pb2.FlushRequest(collection_names=[c.name for c in (*ours, foreign)]), common_pb2.Flush)
+    wait_until(lambda: [c.num_entities for c in copies] == [50, 50], 40, "both are flushed")
+    assert detail(cdc, task)["skipped_operations"] == []
+
+
+def test_skipped(cdc, channel, source, target):
+    """Unknown and unreadable operations, and those that 2.3.5 has not (AlterIndex: only by name), are counted and listed, hold up nothing, and do not come back."""
+    task = cdc.create(target)
+    collection, name = simple("source", load=False), fresh("alias")
+    ready(collection)
+    channel.tell(milvus_pb2.DropCollectionRequest(), CREATE_RESOURCE_GROUP, times=1)
+    channel.tell(milvus_pb2.DropCollectionRequest(), 9999, times=1)
+    channel.tell(milvus_pb2.DropDatabaseRequest(db_name="default"), ALTER_DATABASE, times=1)
+    channel.tell(milvus_pb2.AlterIndexRequest(collection_name=collection.name, index_name="i"), ALTER_INDEX, times=1)
+    channel.tell_bytes(*[b"\xff\xff not a message"] * 2)
+    channel.tell(alias(name, collection.name), common_pb2.CreateAlias)
+    wait_until(lambda: aliases(collection.name) == [name], 20, "the alias behind them is made")
+    wait_until(lambda: len(detail(cdc, task)["skipped_operations"]) == 6, 30, "they are listed")
+    texts = " | ".join(detail(cdc, task)["skipped_operations"])
+    for part in ("CreateResourceGroup", "9999", "AlterDatabase of default", "AlterIndex of", "does not begin"):
+        assert part in texts, texts
+    metrics = cdc.metrics()
+    assert f'milvus_cdc_skipped_operations_total{{task_id="{task}",api_type="AlterDatabase"}} 1' in metrics
+    cdc.restart()
+    channel.tell(milvus_pb2.DropAliasRequest(alias=name), common_pb2.DropAlias)
+    wait_until(lambda: not aliases(collection.name), 20, "it goes on")
+    assert detail(cdc, task)["skipped_operations"] == []
+
+
+def test_held_until_skipped(cdc, channel, source, target):
+    task = cdc.create(target, extra_info={"on_unsupported_operation": "hold"})
+    collection, name = simple("source", load=False), fresh("alias")
+    ready(collection)
+    channel.tell(milvus_pb2.DropDatabaseRequest(db_name="default"), ALTER_DATABASE, times=1)
+    channel.tell(alias(name, collection.name), common_pb2.CreateAlias)
+
+    def held() -> list:
+        return [o for o in detail(cdc, task)["waiting_operations"] if o["held"]]
+
+    wait_until(held, 30, "it is held")
+    assert "AlterDatabase" in detail(cdc, task)["waits_for"] and not aliases(collection.name)
+    cdc.restart()
+    wait_until(held, 30, "it is still held after a restart")
+    assert not aliases(collection.name)
+    answer = cdc.ask("maintenance", {"operation": "skip_operation",
+                                     "params": {"task_id": task, "message": held()[0]["message"]}})
+    assert answer["State"].startswith("skipped operation")
+    wait_until(lambda: aliases(collection.name) == [name], 20, "what stood behind it is done")
+    assert len(detail(cdc, task)["skipped_operations"]) == 1
+    answer = cdc.ask("maintenance", {"operation": "skip_operation", "params": {"task_id": task, "message": "AQ=="}})
+    assert "no operation with this message is waiting" in answer["State"]
