@@ -59,12 +59,11 @@ static enum err_code add_rows(struct bundle *k, struct stream *st, struct pack_m
 	bool again = o->replay_from || m->dml.max_ts <= st->replay_until;
 	uint64_t floor = MAX(o->floor, st->min_stamp);
 	struct stamped times;
-	struct translate t = {.db = st->db,
-		.collection = st->collection,
-		.shard = st->shard,
+	struct translate t = {.shard = st->shard,
 		.collection_id = st->target_id,
 		.partition_id = m->target_partition};
 
+	tchan_names(st, &t.db, &t.collection);
 	if (o->replay_from)
 		floor = MAX(floor, o->replay_from - 1);
 	if (stamp_message(&st->stamp, &m->dml, floor, &k->arena, &times, e))

@@ -45,7 +45,7 @@ struct stream {
 	const struct stream_ops *ops;
 	void *owner;
 	const struct log_ctx *log;
-	const char *db, *collection; /* on the target */
+	const char *db, *collection; /* on the target; once attached see tchan_rename */
 	char shard[CHANNEL_BYTES];   /* target vchannel */
 	int64_t target_id;           /* collection id on the target */
 	int64_t pk_field_id;

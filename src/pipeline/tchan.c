@@ -218,6 +218,28 @@ struct position tchan_position(struct stream *st)
 	return p;
 }
 
+void tchan_rename(struct stream *st, const char *db, const char *collection)
+{
+	struct tchan *c = st->chan;
+
+	if (!c)
+		return;
+	mutex_lock(&c->mtx);
+	st->db = db;
+	st->collection = collection;
+	mutex_unlock(&c->mtx);
+}
+
+void tchan_names(const struct stream *st, const char **ret_db, const char **ret_collection)
+{
+	struct tchan *c = st->chan;
+
+	mutex_lock(&c->mtx);
+	*ret_db = st->db;
+	*ret_collection = st->collection;
+	mutex_unlock(&c->mtx);
+}
+
 void tchan_note(struct tchan *c, struct tchan_note *n)
 {
 	mutex_lock(&c->mtx);

@@ -56,6 +56,9 @@ void tchan_leave(struct stream *st);
  * of st, up to patience_ms; then that call is cancelled and st->unclean says that its rows may have
  * landed. */
 void tchan_detach(struct stream *st, int64_t patience_ms);
+/* Rows of an attached stream bear these names from now on. They and the old ones must stay until st
+ * is detached. */
+void tchan_rename(struct stream *st, const char *db, const char *collection);
 /* The acknowledged position of st. @locks none */
 struct position tchan_position(struct stream *st);
 
@@ -114,6 +117,8 @@ void tchan_given_up(struct tchan *c, struct taken *t, bool may_have_landed);
 void tchan_prune(struct tchan *c, struct taken *t, bool may_have_landed);
 /* A message was handed to its stream and won't be sent: detach no longer waits for it. */
 void tchan_forget(struct tchan *c, struct pack_msg *m);
+/* The names that rows of st bear. */
+void tchan_names(const struct stream *st, const char **ret_db, const char **ret_collection);
 /* Between begin and end an impatient detach may set *call. */
 void tchan_call_begin(struct tchan *c, struct stop *call);
 void tchan_call_end(struct tchan *c);

@@ -177,6 +177,7 @@ void coll_free(struct coll *c)
 	}
 	free(c->shards);
 	coll_parts_free(c);
+	coll_follow_done(c);
 	collection_unref(c->src);
 	free(c->db);
 	free(c->name);
@@ -234,9 +235,12 @@ bool coll_positions(struct coll *c, struct store_positions *ret)
 
 	if (!c->n_shards || (!c->started && !dropped))
 		return false;
+	mutex_lock(&c->run->mtx);
+	char *name = xstrdup(c->name);
+	mutex_unlock(&c->run->mtx);
 	*ret = (struct store_positions){.task_id = xstrdup(c->run->task->id),
 		.collection_id = c->id,
-		.collection_name = xstrdup(c->name),
+		.collection_name = name,
 		.source = xcalloc((size_t)c->n_shards, sizeof(*ret->source))};
 	for (int i = 0; i < c->n_shards; i++) {
 		struct coll_shard *sh = &c->shards[i];

@@ -16,6 +16,7 @@
 #include "base/mutex.h"
 #include "base/retry.h"
 #include "model/collection.h"
+#include "model/kv.h"
 #include "pipeline/tchan.h"
 #include "server/jobs.h"
 #include "sink/sink.h"
@@ -65,7 +66,21 @@ struct coll_shard {
 	bool note_out;
 };
 
-enum { COLL_REASON_BYTES = 400 };
+enum { COLL_REASON_BYTES = 400, COLL_FORMER_MAX = 16 };
+
+/* A name it had before a rename. Target names stay for those who still hold them. */
+struct coll_former {
+	char *db, *name, *target_db, *target_name;
+	uint64_t until_ts; /* we learned of the rename then */
+};
+
+/* What of the source's etcd is done on the target (coll_follow.c). Job only. */
+struct coll_follow {
+	bool known;                         /* properties is what the target was given */
+	struct kv_list properties, aliases; /* an alias is a key */
+	char *next_db, *next_name;          /* target names that a rename is going to; or NULL */
+	int refused;
+};
 
 struct coll {
 	struct run *run;
@@ -89,6 +104,10 @@ struct coll {
 	uint64_t replay_until; /* source time up to which they may; 0 = none */
 	bool rpc_done;         /* the drop was executed by this run */
 	bool started;          /* streams are attached */
+	struct coll_follow follow;
+	struct coll_former *former; /* with names above: under run->mtx for others than the job */
+	size_t n_former;
+	uint64_t named_ts; /* it has its present name since; 0 = always */
 
 	struct mutex mtx; /* a leaf: callbacks of readers and workers take it */
 	enum coll_state state;
@@ -162,6 +181,15 @@ bool coll_notes(struct coll *c, int type, const struct part *p);
 /* Notes that are out: false while not all are acknowledged. */
 bool coll_notes_settled(struct coll *c);
 void coll_notes_cancel(struct coll *c);
+
+/* Makes name, properties and aliases equal to what the source's etcd says; a step of Running. */
+NODISCARD enum err_code coll_follow(struct coll *c, struct err *e);
+/* It was created on the target with these properties. */
+void coll_follow_created(struct coll *c, struct slice properties);
+/* A rename that was on its way when the last run ended is done: the target has our collection under
+ * its next name. */
+bool coll_follow_finish(struct coll *c, int64_t found_id);
+void coll_follow_done(struct coll *c);
 
 /* Puts the record into the write-behind store. */
 void coll_record_put(struct coll *c);

@@ -71,6 +71,46 @@ static json_t *parts_json(const struct coll *c)
 	return l;
 }
 
+static json_t *kv_json(const struct kv_list *l)
+{
+	json_t *o = json_object();
+	for (size_t i = 0; i < l->n; i++)
+		json_object_set_new(o, l->v[i].key, json_string(l->v[i].value));
+	return o;
+}
+
+static json_t *former_json(const struct coll *c)
+{
+	json_t *l = json_array();
+	size_t from = c->n_former > COLL_FORMER_MAX ? c->n_former - COLL_FORMER_MAX : 0;
+
+	for (size_t i = from; i < c->n_former; i++) {
+		json_t *o = json_object();
+		json_object_set_new(o, "db", json_string(c->former[i].db));
+		json_object_set_new(o, "name", json_string(c->former[i].name));
+		put_id(o, "until_ts", c->former[i].until_ts);
+		json_array_append_new(l, o);
+	}
+	return l;
+}
+
+/* What coll_follow.c has done; members without content are left out. */
+static void put_follow(json_t *o, const struct coll *c)
+{
+	if (c->follow.known)
+		json_object_set_new(o, "properties", kv_json(&c->follow.properties));
+	if (c->follow.aliases.n)
+		json_object_set_new(o, "aliases", kv_json(&c->follow.aliases));
+	if (c->n_former) {
+		json_object_set_new(o, "former", former_json(c));
+		put_id(o, "named_ts", c->named_ts);
+	}
+	if (c->follow.next_name) {
+		json_object_set_new(o, "next_db", json_string(c->follow.next_db));
+		json_object_set_new(o, "next_name", json_string(c->follow.next_name));
+	}
+}
+
 char *coll_record_json(struct coll *c)
 {
 	json_t *o = json_object();
@@ -90,6 +130,7 @@ char *coll_record_json(struct coll *c)
 	json_object_set_new(o, "unclean", json_boolean(c->unclean || c->drop_pending));
 	json_object_set_new(o, "shards", shards_json(c));
 	json_object_set_new(o, "partitions", parts_json(c));
+	put_follow(o, c);
 	mutex_unlock(&c->mtx);
 	char *text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
@@ -143,6 +184,37 @@ static void read_parts(struct coll *c, const json_t *l)
 	}
 }
 
+static void read_kv(struct kv_list *to, const json_t *o)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)o, key, v) if (json_is_string(v))
+		kv_put(to, key, json_string_value(v));
+}
+
+static void read_follow(struct coll *c, const json_t *o)
+{
+	const json_t *former = json_object_get(o, "former");
+
+	c->follow.known = json_is_object(json_object_get(o, "properties"));
+	read_kv(&c->follow.properties, json_object_get(o, "properties"));
+	read_kv(&c->follow.aliases, json_object_get(o, "aliases"));
+	c->named_ts = (uint64_t)get_id(o, "named_ts");
+	c->n_former = MIN(json_array_size(former), (size_t)COLL_FORMER_MAX);
+	c->former = xcalloc(c->n_former + 1, sizeof(*c->former));
+	for (size_t i = 0; i < c->n_former; i++) {
+		const json_t *f = json_array_get(former, i);
+		c->former[i] = (struct coll_former){.db = get_text(f, "db"),
+			.name = get_text(f, "name"),
+			.until_ts = (uint64_t)get_id(f, "until_ts")};
+	}
+	if (!json_is_string(json_object_get(o, "next_name")))
+		return;
+	c->follow.next_db = get_text(o, "next_db");
+	c->follow.next_name = get_text(o, "next_name");
+}
+
 bool coll_record_read(struct coll *c, const char *json)
 {
 	json_t *o = json_loads(json, 0, NULL);
@@ -165,6 +237,7 @@ bool coll_record_read(struct coll *c, const char *json)
 	bool good = state && c->name[0] && read_shards(c, json_object_get(o, "shards"));
 	if (good)
 		read_parts(c, json_object_get(o, "partitions"));
+	read_follow(c, o);
 	if (good && strcmp(state, coll_state_name(COLL_DROPPED)) == 0)
 		c->state = COLL_DROPPED;
 	else if (good && strcmp(state, coll_state_name(COLL_DROP_READY)) == 0)

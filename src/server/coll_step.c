@@ -32,10 +32,25 @@ static void refresh(struct coll *c)
 	}
 }
 
+/* Renamed before it was made on the target: it is as if it had never had another name. */
+static void take_name(struct coll *c)
+{
+	char db[NAME_BYTES], target_db[NAME_BYTES], target_name[NAME_BYTES];
+
+	if (c->recorded || !c->src || c->src->state != OBJECT_CREATED ||
+		!catalog_database_name(c->run->sv.catalog, c->src->db_id, db, sizeof(db)) ||
+		(!strcmp(db, c->db) && !strcmp(c->src->name, c->name)))
+		return;
+	task_map_name(c->run->task, db, c->src->name, target_db, target_name, NAME_BYTES);
+	run_rename(c->run, c, db, c->src->name, target_db, target_name);
+	c->db_id = c->src->db_id;
+}
+
 static int64_t step_waiting(struct coll *c)
 {
 	char why[COLL_REASON_BYTES / 2];
 
+	take_name(c);
 	if (!c->recorded && gone(c)) {
 		coll_set_state(c, COLL_DROPPED, "dropped at the source before it was replicated");
 		return JOB_IDLE;
@@ -43,6 +58,10 @@ static int64_t step_waiting(struct coll *c)
 	if (!c->recorded && c->src->state != OBJECT_CREATED) {
 		coll_waits(c, "being created at the source");
 		return JOB_IDLE;
+	}
+	if (!target_claim(c->run->target, c->id, c->run)) {
+		coll_waits(c, "another task to this target replicates it: it was renamed");
+		return IDLE_MS;
 	}
 	if (!run_turn_of(c->run, c, why, sizeof(why)) ||
 		!run_db_ready(c->run, c->db_id, why, sizeof(why))) {
@@ -68,6 +87,7 @@ static enum err_code create(struct coll *c, struct err *e)
 
 	enum err_code code = coll_change(c, &req, e);
 	if (code == ERR_OK) {
+		coll_follow_created(c, c->src->properties);
 		metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id,
 				    "CreateCollection", NULL),
 			1);
@@ -132,12 +152,34 @@ static bool acceptable(struct coll *c, const struct sink_collection *m)
 	return true;
 }
 
+/* The last run ended in the middle of a rename. */
+static enum err_code finish_rename(struct coll *c, struct err *e)
+{
+	struct sink *k = target_sink(c->run->target);
+	struct sink_collection m = {.id = 0};
+
+	if (!k->ops->describe) { /* a target without names of its own */
+		coll_follow_finish(c, c->target_id);
+		return ERR_OK;
+	}
+	enum err_code code =
+		k->ops->describe(k, c->follow.next_db, c->follow.next_name, &c->run->stop, &m, e);
+	if (code == ERR_OK)
+		coll_follow_finish(c, m.id);
+	else if (code == ERR_NOT_FOUND)
+		err_clear(e);
+	sink_collection_done(&m);
+	return e->code;
+}
+
 static int64_t step_creating(struct coll *c)
 {
 	struct sink_collection m = {.id = 0};
 	struct err e = ERR_INIT;
 
 	source_shards(c);
+	if (c->follow.next_name && finish_rename(c, &e))
+		return coll_error(c, "describe collection", &e);
 	enum err_code code = coll_describe(c, &m, &e);
 	if (code == ERR_NOT_FOUND && gone(c)) {
 		coll_set_state(c, COLL_DROPPED, "gone on both sides");
@@ -233,6 +275,8 @@ static int64_t step_running(struct coll *c)
 		return coll_error(c, "partitions", &e);
 	if (coll_parts_drop(c, &pending, &e))
 		return coll_error(c, "drop partition", &e);
+	if (coll_follow(c, &e))
+		return coll_error(c, "follow the source", &e);
 	retry_reset(&c->backoff);
 	coll_waits(c, "%s", "");
 	if (pending)

@@ -315,6 +315,8 @@ static void main_loop(void *arg)
 
 	if (stop_is_set(&r->stop) || !persist(r, load_records) || !persist(r, mark_started))
 		return;
+	if (r->task->enable_user_role)
+		log_warn(&r->log, "%s", RUN_USERS_NOTE);
 	if (r->replay_until)
 		log_warn(&r->log,
 			"the last run ended uncleanly: rows up to now are replayed with deletes "
@@ -440,6 +442,8 @@ void run_stop(struct run *r, int64_t patience_ms)
 		stop_done(&none);
 	}
 	oplog_free(r->oplog);
+	if (r->target)
+		target_unclaim(r->target, r);
 	target_put(r->target, deadline_left_ms(d));
 	free_all(r);
 }

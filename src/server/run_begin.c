@@ -145,6 +145,13 @@ static void warn_meetings(
 	free(l);
 }
 
+/* Only what changes from now on comes through the replicate channel. */
+static void warn_users(const struct begin *b, struct buf *warnings)
+{
+	if (b->task->enable_user_role)
+		buf_putf(warnings, "%s\n", RUN_USERS_NOTE);
+}
+
 enum err_code run_resolve_start(const struct services *sv, const struct task *t,
 	struct store_positions **list, size_t *n, struct buf *warnings, struct err *e)
 {
@@ -171,6 +178,8 @@ enum err_code run_resolve_start(const struct services *sv, const struct task *t,
 		e->code = ERR_SYSTEM;
 	else
 		warn_uncovered(&b, warnings);
+	if (!code)
+		warn_users(&b, warnings);
 	stop_done(&b.stop);
 	return code ? ERR_SYSTEM : ERR_OK;
 }

@@ -5,35 +5,6 @@
 
 #include "server/run_priv.h"
 
-struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint64_t ts)
-{
-	struct coll *best = NULL;
-	size_t pos = 0;
-	void *v;
-
-	mutex_lock(&r->mtx);
-	while (umap_next(&r->colls, &pos, NULL, &v)) {
-		struct coll *c = v;
-		if (strcmp(c->db, db) || strcmp(c->name, name) || c->create_ts > ts)
-			continue;
-		if (!best || c->create_ts > best->create_ts)
-			best = c;
-	}
-	mutex_unlock(&r->mtx);
-	return best;
-}
-
-bool run_target_name(struct run *r, const struct coll *c, char *ret_db, char *ret_name)
-{
-	if (!c)
-		return false;
-	mutex_lock(&r->mtx);
-	snprintf(ret_db, NAME_BYTES, "%s", c->target_db);
-	snprintf(ret_name, NAME_BYTES, "%s", c->target_name);
-	mutex_unlock(&r->mtx);
-	return true;
-}
-
 bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap)
 {
 	bool turn = true;

@@ -15,6 +15,12 @@ enum { NAME_BYTES = 1024, SKIPPED_KEPT = 50, OPLOG_ITEM_BYTES = 200 };
 /* Stands for "any collection" in task_selects: no real name holds a control character. */
 #define RUN_ANY_COLLECTION "\001"
 
+/* What enable_user_role does not do, for create's warnings, the log and `detail`. */
+#define RUN_USERS_NOTE                                                                             \
+	"users, roles and grants from before the task are not copied, only changes that the "      \
+	"source writes into its replicate channel (2.4 and later; 2.3 writes none): make the "     \
+	"existing ones on the target by hand"
+
 /* A source database of the task, by source id. */
 struct run_db {
 	struct run *run;
@@ -65,6 +71,15 @@ struct run {
 struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint64_t ts);
 /* Its names on the target now, NAME_BYTES each; false for NULL. */
 bool run_target_name(struct run *r, const struct coll *c, char *ret_db, char *ret_name);
+/* Gives c other names, copied; it is still found by the old ones for what happened before. */
+void run_rename(struct run *r, struct coll *c, const char *db, const char *name,
+	const char *target_db, const char *target_name);
+/* Does another collection of the task have this name on the target, and does it keep it? */
+enum run_name { RUN_NAME_FREE, RUN_NAME_TAKEN, RUN_NAME_LEAVING };
+enum run_name run_name_holder(
+	struct run *r, const struct coll *c, const char *target_db, const char *target_name);
+/* Is this source id one of the task's living collections? */
+bool run_has_coll(struct run *r, int64_t id);
 /* True when no earlier generation of c's target name is left. */
 bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap);
 /* Wakes the collections that wait for their turn under c's target name, or for the database. */

@@ -155,6 +155,8 @@ char *run_status(struct run *r)
 	json_object_set_new(o, "collection_states", colls);
 	json_object_set_new(o, "rows_written", json_integer(s.rows));
 	json_object_set_new(o, "waits_for", json_string(buf_cstr(&s.waits)));
+	if (r->task->enable_user_role)
+		json_object_set_new(o, "user_role", json_string(RUN_USERS_NOTE));
 	json_object_set_new(o, "waiting_operations", waiting(r));
 	json_object_set_new(o, "skipped_operations", skipped(r));
 	if (r->sv.config->dry_run)

@@ -62,6 +62,7 @@ static void session_free(struct session *s, int64_t patience_ms)
 		access_leave(LIST_ITEM(s->accesses.next, struct access, link));
 	stop_done(&s->stop);
 	cond_done(&s->cond);
+	umap_done(&s->claims);
 	mutex_done(&s->mtx);
 	free(s);
 }
@@ -196,6 +197,36 @@ void targets_free(struct targets *s, int64_t patience_ms)
 void target_silence(struct target *t)
 {
 	stop_set(&t->session->stop);
+}
+
+bool target_claim(struct target *t, int64_t source_id, const void *owner)
+{
+	struct session *s = t->session;
+	void *mine = (void *)(uintptr_t)owner; /* only compared */
+
+	mutex_lock(&s->mtx);
+	void *has = umap_get(&s->claims, (uint64_t)source_id);
+	if (!has)
+		umap_put(&s->claims, (uint64_t)source_id, mine);
+	mutex_unlock(&s->mtx);
+	return !has || has == mine;
+}
+
+void target_unclaim(struct target *t, const void *owner)
+{
+	struct session *s = t->session;
+	struct umap left = {0};
+	size_t pos = 0;
+	uint64_t id;
+	void *v;
+
+	mutex_lock(&s->mtx);
+	while (umap_next(&s->claims, &pos, &id, &v))
+		if (v != owner)
+			umap_put(&left, id, v);
+	umap_done(&s->claims);
+	s->claims = left;
+	mutex_unlock(&s->mtx);
 }
 
 struct sink *target_sink(struct target *t)

@@ -47,6 +47,12 @@ NODISCARD enum err_code target_check(struct targets *s, const struct task *t, st
 /* No channel sends anything any more, ticks included, until the session is closed. */
 void target_silence(struct target *t);
 
+/* Each source collection is one task's on a target, also when a rename brings it into the selection
+ * of another. False if another owner has it. @thread any */
+bool target_claim(struct target *t, int64_t source_id, const void *owner);
+/* The owner gives all of its own back. */
+void target_unclaim(struct target *t, const void *owner);
+
 struct sink *target_sink(struct target *t);
 /* The target's clock now, a TSO; 0 while it was never reached. @thread any, does not block */
 uint64_t target_clock(void *target);

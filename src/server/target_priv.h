@@ -52,6 +52,7 @@ struct session {
 	struct list accesses;   /* under mtx, as all below */
 	struct access *current; /* the one that channels use */
 	struct smap chans;      /* pchannel -> struct chan */
+	struct umap claims;     /* source collection id -> the run that replicates it */
 	struct smap floors;     /* pchannel -> uint64 of a clean stop, heap */
 	uint64_t clock_ts;      /* TSO read at clock_mono_ms; 0 = never */
 	int64_t clock_mono_ms;

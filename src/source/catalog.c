@@ -78,6 +78,10 @@ static void free_state(struct catalog *c)
 	}
 	umap_done(&c->entries);
 	umap_done(&c->databases);
+	const char *key;
+	for (pos = 0; smap_next(&c->aliases, &pos, &key, &v);)
+		free(v);
+	smap_done(&c->aliases);
 	smap_done(&c->bad);
 	smap_done(&c->bad_logged);
 	free(c->order);
@@ -298,6 +302,42 @@ bool catalog_database_name(struct catalog *c, int64_t db_id, char *name, size_t 
 		snprintf(name, cap, "%s", slot->db.name);
 	mutex_unlock(&c->mtx);
 	return slot != NULL;
+}
+
+/* Aliases */
+
+static const char *alias_name(const char *key)
+{
+	return strrchr(key, '/') + 1;
+}
+
+size_t catalog_aliases(struct catalog *c, int64_t collection_id, char ***ret_names)
+{
+	size_t n = 0, pos = 0;
+	const char *key;
+	void *v;
+
+	mutex_lock(&c->mtx);
+	const struct entry *en = umap_get(&c->entries, (uint64_t)collection_id);
+	size_t all = en ? en->n_aliases : 0;
+	char **names = xcalloc(all + 1, sizeof(*names));
+	while (n < all && smap_next(&c->aliases, &pos, &key, &v))
+		if (((const struct alias_slot *)v)->collection_id == collection_id)
+			names[n++] = xstrdup(alias_name(key));
+	mutex_unlock(&c->mtx);
+	*ret_names = names;
+	return n;
+}
+
+int64_t catalog_alias(struct catalog *c, int64_t db_id, const char *name)
+{
+	CLEANUP(freep) char *key = xasprintf("database/aliases/%lld/%s", (long long)db_id, name);
+
+	mutex_lock(&c->mtx);
+	const struct alias_slot *a = smap_get(&c->aliases, key);
+	int64_t id = a ? a->collection_id : 0;
+	mutex_unlock(&c->mtx);
+	return id;
 }
 
 /* Forgetting */

@@ -40,7 +40,7 @@ void catalog_status(struct catalog *c, char *ret_text, size_t cap);
  * was never known and is not listed. A collection whose fields can't be read yet is shown as
  * CREATING. The caller unrefs each and frees the array. */
 size_t catalog_collections(struct catalog *c, struct collection ***ret_list);
-/* Those of them that changed, or whose partitions did, after version `seen` of catalog_wait; all of
+/* Those of them that changed, or whose partitions or aliases did, after version `seen` of catalog_wait; all of
  * them when a database changed. */
 size_t catalog_collections_since(struct catalog *c, uint64_t seen, struct collection ***ret_list);
 /* One by id, with a reference, or NULL. */
@@ -54,6 +54,10 @@ void catalog_databases_free(struct database *list, size_t n);
 /* The name of a database id to name (CAP bytes incl. 0); false if unknown. Gone ones keep their
  * name. */
 bool catalog_database_name(struct catalog *c, int64_t db_id, char *name, size_t cap);
+/* The aliases of a collection, heap strings in a heap array; they may change their collection. */
+size_t catalog_aliases(struct catalog *c, int64_t collection_id, char ***ret_names);
+/* The collection behind an alias; 0 if there is none. */
+int64_t catalog_alias(struct catalog *c, int64_t db_id, const char *name);
 /* The caller has finished with a gone collection: it may leave the lists, with its partitions.
  * Nothing happens to one that is not GONE or DROPPED, or of which somebody still holds a
  * reference. */

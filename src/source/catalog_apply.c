@@ -344,6 +344,17 @@ static enum err_code put_database(struct catalog *c, const struct etcd_kv *kv,
 	return ERR_OK;
 }
 
+static enum err_code put_alias(struct catalog *c, const struct etcd_kv *kv,
+	const struct catalog_key *k, struct err *e) REQUIRES(c->mtx)
+{
+	int64_t collection_id;
+
+	if (catalog_decode_alias(kv->value, &collection_id, e))
+		return e->code;
+	catalog_alias_put(c, kv->key + strlen(c->base), k->parent, collection_id);
+	return ERR_OK;
+}
+
 static void gone_database(struct catalog *c, const struct catalog_key *k) REQUIRES(c->mtx)
 {
 	struct database_slot *slot = umap_get(&c->databases, (uint64_t)k->id);
@@ -377,6 +388,9 @@ void catalog_apply_gone(struct catalog *c, const struct etcd_kv *kv)
 	case CATALOG_KEY_PARTITION:
 		gone_partition(c, &k);
 		return;
+	case CATALOG_KEY_ALIAS:
+		catalog_alias_put(c, tail, k.parent, 0);
+		return;
 	case CATALOG_KEY_OTHER:
 	case CATALOG_KEY_BAD:
 		return;
@@ -396,6 +410,8 @@ static enum err_code put_value(struct catalog *c, const struct etcd_kv *kv,
 		return put_schema_part(c, kv, k, listing, e);
 	case CATALOG_KEY_PARTITION:
 		return put_partition(c, kv, k, e);
+	case CATALOG_KEY_ALIAS:
+		return put_alias(c, kv, k, e);
 	case CATALOG_KEY_OTHER:
 		return ERR_OK;
 	case CATALOG_KEY_BAD:

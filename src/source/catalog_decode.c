@@ -24,6 +24,7 @@ enum {
 	COLL_STATE,
 	COLL_PROPERTIES
 };
+enum { ALIAS_COLLECTION = 2, ALIAS_STATE = 4 };
 enum { SCHEMA_NAME = 1 };
 enum { PAIR_KEY = 1, PAIR_DATA };
 enum {
@@ -51,6 +52,14 @@ static bool parse_two(const char *text, struct catalog_key *k)
 	       parse_id(slice_str(slash + 1), &k->id);
 }
 
+/* "<database>/<name>" */
+static bool parse_alias(const char *text, struct catalog_key *k)
+{
+	const char *slash = strchr(text, '/');
+
+	return slash && slash[1] && parse_id(slice_of(text, (size_t)(slash - text)), &k->parent);
+}
+
 struct catalog_key catalog_key_parse(const char *tail)
 {
 	static const struct {
@@ -63,12 +72,17 @@ struct catalog_key catalog_key_parse(const char *tail)
 		{"partitions/", CATALOG_KEY_PARTITION},
 	};
 	static const char db_info[] = "database/db-info/";
+	static const char aliases[] = "database/aliases/";
 	struct catalog_key k = {.kind = CATALOG_KEY_OTHER};
 	bool ok = true;
 
 	if (str_starts(tail, db_info)) {
 		k.kind = CATALOG_KEY_DATABASE;
 		ok = parse_id(slice_str(tail + strlen(db_info)), &k.id);
+	}
+	if (str_starts(tail, aliases)) {
+		k.kind = CATALOG_KEY_ALIAS;
+		ok = parse_alias(tail + strlen(aliases), &k);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(kinds) && k.kind == CATALOG_KEY_OTHER; i++) {
 		if (!str_starts(tail, kinds[i].prefix))
@@ -193,6 +207,26 @@ enum err_code catalog_decode_partition(struct slice value, int64_t collection_id
 		return malformed(e, "not a PartitionInfo with a name and the key's ids");
 	}
 	*ret_p = p;
+	return ERR_OK;
+}
+
+enum err_code catalog_decode_alias(struct slice value, int64_t *ret_collection_id, struct err *e)
+{
+	struct wire w = wire_open(value);
+	struct wire_field f;
+	enum object_state state = OBJECT_CREATED;
+	int64_t id = 0;
+	bool ok = true;
+
+	while (ok && wire_next(&w, &f)) {
+		if (f.num == ALIAS_COLLECTION && f.type == WIRE_VARINT)
+			id = (int64_t)f.value;
+		else if (f.num == ALIAS_STATE && f.type == WIRE_VARINT)
+			ok = object_state(f.value, &state);
+	}
+	if (!ok || w.bad || !id)
+		return malformed(e, "not an AliasInfo with a collection");
+	*ret_collection_id = state >= OBJECT_DROPPING ? 0 : id;
 	return ERR_OK;
 }
 

@@ -7,16 +7,18 @@
 #include "model/collection.h"
 
 enum catalog_key_kind {
-	CATALOG_KEY_OTHER, /* not ours: aliases, users, ... */
+	CATALOG_KEY_OTHER, /* not ours: users, ... */
 	CATALOG_KEY_DATABASE,
 	CATALOG_KEY_COLLECTION,
 	CATALOG_KEY_FIELD,
 	CATALOG_KEY_FUNCTION,
 	CATALOG_KEY_PARTITION,
+	CATALOG_KEY_ALIAS,
 	CATALOG_KEY_BAD, /* below one of our prefixes, but not of its form */
 };
 
-/* parent is the database of a collection, the collection of a field, function or partition. */
+/* parent is the database of a collection or alias, the collection of a field, function or partition.
+ * An alias has no id but its name, which is the rest of the key. */
 struct catalog_key {
 	enum catalog_key_kind kind;
 	int64_t parent, id;
@@ -37,6 +39,10 @@ NODISCARD enum err_code catalog_decode_partition(struct slice value, int64_t col
  * schema message. */
 NODISCARD enum err_code catalog_decode_collection(struct slice value, int64_t db_id, int64_t id,
 	struct collection **ret_c, struct slice *ret_schema, struct err *e);
+
+/* The collection an alias points to; 0 when it is being dropped. */
+NODISCARD enum err_code catalog_decode_alias(
+	struct slice value, int64_t *ret_collection_id, struct err *e);
 
 struct catalog_field {
 	int64_t id;

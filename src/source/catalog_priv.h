@@ -35,6 +35,7 @@ struct entry {
 	struct catalog_schema *draft;      /* NULL when nothing of it changed and cur has it all */
 	struct partition_slot *partitions; /* by id */
 	size_t n_partitions, cap_partitions;
+	size_t n_aliases;
 	uint32_t bad_parts;       /* fields and functions whose value can't be read */
 	enum object_state stored; /* the state in etcd; cur's own may be Creating for Created */
 	bool waiting;
@@ -46,6 +47,12 @@ struct entry {
 
 struct database_slot {
 	struct database db;
+	uint64_t gen;
+};
+
+/* By its key behind base, so that two databases may have the same name. */
+struct alias_slot {
+	int64_t db_id, collection_id; /* collection 0: gone */
 	uint64_t gen;
 };
 
@@ -71,6 +78,7 @@ struct catalog {
 	struct entry **order; /* under mtx; entries with cur, in the order of the lists */
 	size_t n_order, cap_order;
 	struct umap databases;  /* under mtx; id -> database_slot */
+	struct smap aliases;    /* under mtx; key behind base -> alias_slot */
 	struct smap bad;        /* under mtx; keys (behind base) whose value can't be read */
 	struct smap bad_logged; /* under mtx; during a listing: those of before, logged already */
 	struct list dirty;      /* under mtx */
@@ -100,6 +108,9 @@ void catalog_database_done(struct database *db);
 /* To be seen from the next version on: partitions of en, or a database. */
 void catalog_touch(struct catalog *c, struct entry *en) REQUIRES(c->mtx);
 void catalog_touch_databases(struct catalog *c) REQUIRES(c->mtx);
+/* Says where an alias points now; collection_id 0: nowhere. */
+void catalog_alias_put(struct catalog *c, const char *key, int64_t db_id, int64_t collection_id)
+	REQUIRES(c->mtx);
 /* All but the schema and what is derived from it; and just that. */
 struct collection *catalog_collection_copy(const struct collection *from);
 void catalog_collection_copy_schema(struct collection *to, const struct collection *from);
@@ -118,7 +129,7 @@ void catalog_note(struct catalog *c, enum log_level level, const char *fmt, ...)
 
 /* catalog_snapshot.c */
 struct catalog_listing {
-	struct etcd_range databases, fields, functions, collections, partitions;
+	struct etcd_range databases, fields, functions, collections, partitions, aliases;
 	int64_t revision;
 };
 

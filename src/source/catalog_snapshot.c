@@ -13,6 +13,7 @@ void catalog_listing_init(struct catalog_listing *l)
 	etcd_range_init(&l->functions);
 	etcd_range_init(&l->collections);
 	etcd_range_init(&l->partitions);
+	etcd_range_init(&l->aliases);
 	l->revision = 0;
 }
 
@@ -23,6 +24,7 @@ void catalog_listing_done(struct catalog_listing *l)
 	etcd_range_done(&l->functions);
 	etcd_range_done(&l->collections);
 	etcd_range_done(&l->partitions);
+	etcd_range_done(&l->aliases);
 }
 
 static enum err_code read_prefix(
@@ -41,7 +43,8 @@ enum err_code catalog_listing_read(struct catalog *c, struct catalog_listing *l,
 	if (read_prefix(c, "fields/", l->revision, &l->fields, e) ||
 		read_prefix(c, "functions/", l->revision, &l->functions, e) ||
 		read_prefix(c, "database/collection-info/", l->revision, &l->collections, e) ||
-		read_prefix(c, "partitions/", l->revision, &l->partitions, e))
+		read_prefix(c, "partitions/", l->revision, &l->partitions, e) ||
+		read_prefix(c, "database/aliases/", l->revision, &l->aliases, e))
 		return e->code;
 	return ERR_OK;
 }
@@ -105,6 +108,19 @@ static void gone_databases(struct catalog *c) REQUIRES(c->mtx)
 	}
 }
 
+static void gone_aliases(struct catalog *c) REQUIRES(c->mtx)
+{
+	size_t pos = 0;
+	const char *key;
+	void *v;
+
+	while (smap_next(&c->aliases, &pos, &key, &v)) {
+		const struct alias_slot *a = v;
+		if (a->gen != c->gen)
+			catalog_alias_put(c, key, a->db_id, 0);
+	}
+}
+
 static void gone_partitions(struct catalog *c, struct entry *en) REQUIRES(c->mtx)
 {
 	for (size_t i = en->n_partitions; i-- > 0;) {
@@ -136,6 +152,7 @@ static void end(struct catalog *c) REQUIRES(c->mtx)
 	}
 	free(all);
 	gone_databases(c);
+	gone_aliases(c);
 	smap_done(&c->bad_logged);
 }
 
@@ -149,6 +166,7 @@ void catalog_listing_apply(struct catalog *c, const struct catalog_listing *l)
 	put_all(c, &l->functions);
 	put_all(c, &l->collections);
 	put_all(c, &l->partitions);
+	put_all(c, &l->aliases);
 	end(c);
 	catalog_publish(c, first);
 }

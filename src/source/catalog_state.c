@@ -41,7 +41,7 @@ void catalog_entry_drop_unused(struct catalog *c, struct entry *en)
 	bool empty_draft = !en->draft || (!en->draft->n && !en->draft->head.n);
 
 	if (en->cur || en->next || en->forgotten || en->bad_parts || en->n_partitions ||
-		!empty_draft)
+		en->n_aliases || !empty_draft)
 		return;
 	umap_del(&c->entries, (uint64_t)en->id);
 	catalog_entry_free(en);
@@ -169,6 +169,36 @@ void catalog_collection_copy_schema(struct collection *to, const struct collecti
 	to->pk_field_id = from->pk_field_id;
 	to->pk_is_varchar = from->pk_is_varchar;
 	to->has_partition_key = from->has_partition_key;
+}
+
+/* Aliases */
+
+static void count_alias(struct catalog *c, int64_t collection_id, int by) REQUIRES(c->mtx)
+{
+	if (!collection_id)
+		return;
+	struct entry *en = catalog_entry_get(c, collection_id);
+	en->n_aliases += (size_t)by;
+	catalog_touch(c, en);
+}
+
+void catalog_alias_put(struct catalog *c, const char *key, int64_t db_id, int64_t collection_id)
+{
+	struct alias_slot *a = smap_get(&c->aliases, key);
+
+	if (!a && !collection_id)
+		return;
+	if (!a) {
+		a = xcalloc(1, sizeof(*a));
+		a->db_id = db_id;
+		smap_put(&c->aliases, key, a);
+	}
+	a->gen = c->gen;
+	if (a->collection_id == collection_id)
+		return;
+	count_alias(c, a->collection_id, -1);
+	count_alias(c, collection_id, 1);
+	a->collection_id = collection_id;
 }
 
 /* Databases */

@@ -4,10 +4,10 @@ would, twice each, and run against the real target; and what becomes of those th
 import base64
 
 import pytest
-from pymilvus import Collection, db, utility
+from pymilvus import Collection, MilvusException, db, utility
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
-from helpers import fill, fresh, simple, wait_collection, wait_until
+from helpers import equal, fill, fresh, simple, wait_collection, wait_equal, wait_until
 from replicate import stamp
 
 ALTER_INDEX, CREATE_RESOURCE_GROUP, ALTER_DATABASE = 304, 1700, 1804  # newer than the message classes here
@@ -76,6 +76,7 @@ def test_users_and_roles(cdc, channel, source, target):
     task = cdc.create(target, extra_info={"enable_user_role": True},
                       name_mapping=[{"source_db": "default", "target_db": "default",
                                      "collection_mapping": {"c": there}}])
+    assert "not copied" in detail(cdc, task)["user_role"]
     stub, metadata = target.stub()
     old, new = (base64.b64encode(p).decode() for p in (b"Password1", b"Password2"))
     entity = milvus_pb2.RoleEntity(name=role)
@@ -193,3 +194,71 @@ def test_held_until_skipped(cdc, channel, source, target):
     assert len(detail(cdc, task)["skipped_operations"]) == 1
     answer = cdc.ask("maintenance", {"operation": "skip_operation", "params": {"task_id": task, "message": "AQ=="}})
     assert "no operation with this message is waiting" in answer["State"]
+
+
+def properties(name: str, alias_name: str = "target") -> dict:
+    return Collection(name, using=alias_name).describe().get("properties") or {}
+
+
+def test_followed_from_etcd(cdc, source, target):
+    """No message tells of aliases, properties and names: the source's etcd does. 2.3.5 writes properties there one
+    change late, so two changes show one."""
+    one, two = (simple("source", load=False) for _ in range(2))
+    name = fresh("alias")
+    utility.create_alias(one.name, name, using="source")
+    task = cdc.create(target, {"default": [{"name": c.name, "use_start_position": True} for c in (one, two)]})
+    fill(one, range(100))
+    for collection in (one, two):
+        ready(collection)
+    wait_until(lambda: aliases(one.name) == [name], 20, "an alias from before the task")
+    utility.alter_alias(two.name, name, using="source")
+    wait_until(lambda: aliases(two.name) == [name] and not aliases(one.name), 20, "it has moved")
+    utility.drop_alias(name, using="source")
+    wait_until(lambda: not aliases(two.name), 20, "it is dropped")
+    for value in (11, 12):
+        one.set_properties({"collection.ttl.seconds": value})
+    wait_until(lambda: properties(one.name) == {"collection.ttl.seconds": "11"}, 20, "the property is there")
+    assert detail(cdc, task)["skipped_operations"] == []
+
+
+def test_rename(cdc, source, target):
+    """The collection stays with the task under its new name, over a restart as well; its old name is free for another;
+    two may swap theirs."""
+    names = [fresh() for _ in range(3)]
+    cdc.create(target, {"default": [{"name": n} for n in names[:2]]})
+    one, two = (simple("source", n) for n in names[:2])
+    copies = [wait_collection(c.name, "target") for c in (one, two)]
+    for number, collection in enumerate((one, two)):
+        fill(collection, range(100 * number, 100 * number + 50))
+        wait_equal(collection, copies[number])
+
+    def rename(*pairs):
+        for old, new in pairs:
+            utility.rename_collection(old, new, using="source")
+
+    rename((names[0], names[2]))
+    wait_until(lambda: utility.has_collection(names[2], using="target"), 20, "it has its new name")
+    assert not utility.has_collection(names[0], using="target")
+    moved = Collection(names[2], using="source")
+    fill(moved, range(1000, 1050))
+    wait_equal(moved, Collection(names[2], using="target"))
+    new = simple("source", names[0])
+    fill(new, range(5))
+    wait_equal(new, wait_collection(names[0], "target"))
+    cdc.stop()
+    rename((names[2], "swap"), (names[1], names[2]), ("swap", names[1]))
+    fill(Collection(names[1], using="source"), range(2000, 2050))
+    cdc.start()
+    for name in names:
+        ours = Collection(name, using="source")
+        wait_until(lambda: utility.has_collection(name, using="target"), 20, f"{name} is there")
+        wait_until(lambda: not difference(ours, name), 40, f"{name} is equal")
+    assert len(Collection(names[1], using="target").query("id >= 2000", consistency_level="Strong")) == 50
+
+
+def difference(ours: Collection, name: str):
+    """The name on the target may pass to another collection while it is looked at."""
+    try:
+        return equal(ours, Collection(name, using="target"), timeout=10)
+    except MilvusException as error:
+        return str(error)

@@ -611,6 +611,67 @@ static void changed_since(uint64_t seen, const char *want)
 	assert_string_equal(buf_cstr(&b), want);
 }
 
+/* AliasInfo{alias_name, collection_id, created_time, db_id} */
+static void put_alias(int64_t db, const char *name, int64_t collection)
+{
+	CLEANUP(buf_done) struct buf b = BUF_INIT(1024);
+	char tail[96];
+
+	snprintf(tail, sizeof(tail), "database/aliases/%lld/%s", (long long)db, name);
+	wire_put_str(&b, 1, name);
+	wire_put_i64(&b, 2, collection);
+	wire_put_u64(&b, 3, 7);
+	wire_put_i64(&b, 5, db);
+	event(tail, buf_slice(&b));
+}
+
+static void expect_aliases(int64_t collection, size_t want, const char *first)
+{
+	char **names = NULL;
+	size_t n = catalog_aliases(cat, collection, &names);
+
+	assert_int_equal(n, want);
+	if (n)
+		assert_string_equal(names[0], first);
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+}
+
+/* Made, moved, dropped in both styles; a change is one of the collections it concerns. */
+static void test_aliases(void **state UNUSED)
+{
+	first_listing();
+	create(1, 10, "c");
+	create(1, 20, "d");
+	uint64_t v = catalog_wait(cat, 0, DEADLINE_NEVER, NULL);
+	begin();
+	put_alias(1, "a", 10);
+	uint64_t w = end();
+	assert_true(w > v);
+	changed_since(v, "10");
+	expect_aliases(10, 1, "a");
+	assert_int_equal(catalog_alias(cat, 1, "a"), 10);
+	assert_int_equal(catalog_alias(cat, 2, "a"), 0);
+	begin();
+	put_alias(1, "a", 20);
+	put_alias(2, "a", 20);
+	end();
+	changed_since(w, "10 20");
+	expect_aliases(10, 0, "");
+	expect_aliases(20, 2, "a");
+	begin();
+	event("database/aliases/1/a", CV_TOMBSTONE);
+	deleted("database/aliases/2/a");
+	end();
+	expect_aliases(20, 0, "");
+	assert_int_equal(catalog_alias(cat, 1, "a"), 0);
+	begin();
+	event("database/aliases/1/b", slice_str("x"));
+	end();
+	assert_int_equal(smap_count(&cat->bad), 1);
+}
+
 static void test_what_changed(void **state UNUSED)
 {
 	CLEANUP(buf_done) struct buf b = BUF_INIT(4096);
@@ -675,7 +736,7 @@ static void test_waiting_and_versions(void **state UNUSED)
 	catalog_poke(cat);
 	assert_int_equal(catalog_wait(cat, v, DEADLINE_NEVER, NULL), v + 1);
 	begin();
-	event("database/aliases/1/a", slice_str("x"));
+	event("credential/roles/a", slice_str("x"));
 	assert_int_equal(end(), v + 1); /* not ours */
 	assert_true(status_has("rootPath"));
 	cat->clock = 1;
@@ -723,6 +784,7 @@ int main(void)
 		TEST(test_databases),
 		TEST(test_forget_only_what_is_gone),
 		TEST(test_order_of_the_list),
+		TEST(test_aliases),
 		TEST(test_what_changed),
 		TEST(test_forget_waits_for_holders),
 		TEST(test_waiting_and_versions),
