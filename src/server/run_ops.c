@@ -200,6 +200,8 @@ static void read_all(void *arg)
 		while (!code && !stop_is_set(&o->stop)) {
 			err_clear(&e);
 			code = read_some(o, r, &e);
+			if (!code && backoff.failed)
+				set_status(o, ""); /* also when nothing new came */
 			if (!code)
 				retry_reset(&backoff);
 			else if (code == ERR_UNAVAILABLE)
