@@ -12,6 +12,16 @@ from .tokens import Issuer
 
 KAFKA_CLUSTER = "bWlsdnVzLWNkYy1yaWctMQ"  # any 16 bytes in base64
 
+# without one Pulsar logs every request, with the source line of each
+LOG4J = """\
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d %-5p %c{1} %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+"""
+
 
 def _java() -> str:
     path = shutil.which("java")
@@ -171,6 +181,8 @@ class Pulsar(Part):
     """
 
     kind = "pulsar"
+    start_timeout = 240.0  # 7 s of CPU time, on a busy machine a minute
+    probe_pause = 0.2  # a probe costs the starting server several milliseconds
     ROLES = ("admin", "milvus", "cdc")
     opened = ("java.base/java.lang", "java.base/sun.net", "java.base/java.util.zip",
               "java.base/jdk.internal.platform", "java.management/sun.management",
@@ -262,6 +274,7 @@ class Pulsar(Part):
             conf["bindAddresses"] = f"through:pulsar://{self.through_address}"
         conf.update(self.options.get("conf", {}))
         self.path("standalone.conf").write_text("".join(f"{k}={v}\n" for k, v in conf.items()))
+        self.path("log4j2.properties").write_text(LOG4J)
 
     def command(self) -> list[str]:
         opens = [arg for name in self.opened for arg in ("--add-opens", f"{name}=ALL-UNNAMED")]
@@ -269,6 +282,7 @@ class Pulsar(Part):
         jit = [] if self.options.get("server_jit") else ["-XX:TieredStopAtLevel=1"]
         return [_java(), "-Xmx1g", "-XX:MaxDirectMemorySize=1g", "-XX:+UseSerialGC", "-XX:-UsePerfData", *jit,
                 "-cp", f"{cache.peer('pulsar')}/*", *opens, "-Dio.netty.tryReflectionSetAccessible=true",
+                f"-Dlog4j2.configurationFile={self.path('log4j2.properties')}",
                 "org.apache.pulsar.PulsarStandaloneStarter", "-c", str(self.path("standalone.conf")),
                 "-nss", "-nfw", "--metadata-dir", str(self.path("meta")),
                 "--bookkeeper-dir", str(self.path("bookies")), "--num-bookies", "1",
@@ -278,12 +292,14 @@ class Pulsar(Part):
         """The tenant's namespace comes a moment after the port opens."""
         return "public/default" in self.rest("namespaces/public")
 
-    def rest(self, path: str, method: str = "GET"):
+    def rest(self, path: str, method: str = "GET", body: dict | None = None):
         """The admin API below /admin/v2."""
-        request = urllib.request.Request(f"http://{self.web_address}/admin/v2/{path}", method=method)
+        request = urllib.request.Request(f"http://{self.web_address}/admin/v2/{path}", method=method,
+                                         data=None if body is None else json.dumps(body).encode(),
+                                         headers={} if body is None else {"Content-Type": "application/json"})
         if self.options.get("token"):
             request.add_header("Authorization", f"Bearer {self.token('admin')}")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=10) as answer:
-            body = answer.read()
-        return json.loads(body) if method == "GET" else body
+            said = answer.read()
+        return json.loads(said or "null") if method == "GET" else said

@@ -55,6 +55,7 @@ class Part:
 
     kind = ""
     start_timeout = 90.0
+    probe_pause = 0.05  # between two looks whether it serves
     start_attempts = 1  # more for servers that are known to hang now and then while starting
     stop_timeout = 20.0
 
@@ -136,7 +137,7 @@ class Part:
             self.process = Process.spawn(self.command(), self.dir, self.log_path, self.environment(), fds)
             self.rig.adopt(self)
             try:
-                wait_until(self._ready_or_dead, self.start_timeout, f"{self.name} serves")
+                wait_until(self._ready_or_dead, self.start_timeout, f"{self.name} serves", self.probe_pause)
                 break
             except TimeoutError as error:
                 if not left:
