@@ -16,6 +16,7 @@ QUEUES = ("kafka", "pulsar")
 def pytest_addoption(parser):
     parser.addoption("--queue", default=os.environ.get("MILVUS_CDC_QUEUE"), choices=QUEUES,
                      help="the queue of the source in every test; without it Kafka, and both in those marked both_queues")
+    parser.addoption("--rig", help="use the rig in this folder and leave it running; for one queue only")
 
 
 def pytest_generate_tests(metafunc):
@@ -24,7 +25,10 @@ def pytest_generate_tests(metafunc):
         return
     asked = metafunc.config.getoption("--queue")
     both = metafunc.definition.get_closest_marker("both_queues")
+    only = metafunc.definition.get_closest_marker("only_queue")
     names = [asked] if asked else QUEUES if both else QUEUES[:1]
+    if only:
+        names = [name for name in only.args if asked in (None, name)]
     metafunc.parametrize("queue", names, indirect=True, scope="session")
 
 
@@ -35,12 +39,14 @@ def queue(request) -> str:
 
 
 @pytest.fixture(scope="session")
-def rig(queue):
+def rig(queue, request):
     """etcd, the queue, a source and a target Milvus; gone when this process is, however it ends.
 
-    etcd and Kafka also have ports with TLS and users; the Milvus servers use the plain ones. The target is on Kafka always: what is known of it does not depend on the source's queue.
+    etcd and Kafka also have ports with TLS and users; the Milvus servers use the plain ones. The target is on
+    Kafka always: what is known of it does not depend on the source's queue.
     """
-    with Rig() as rig:
+    folder = request.config.getoption("--rig")
+    with Rig(folder, owned=not folder) as rig:
         base = [lambda: rig.etcd(tls="mutual"), lambda: rig.kafka(secure=True)]
         if queue == "kafka":
             together(*base)

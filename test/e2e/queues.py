@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Callable
 
+from helpers import wait_until
+
 
 class Queue:
     """part is the broker in the rig."""
@@ -52,6 +54,28 @@ class PulsarQueue(Queue):
         """Takes the topic from its broker, which drops all its consumers and serves it anew when asked."""
         self.part.rest(f"persistent/public/default/{topic}/unload", "PUT")
 
+    def forget(self, topic: str) -> None:
+        """Deletes what is in the topic, as retention does some day; without consumers that still need it."""
+        keep = self.part.rest("namespaces/public/default/retention")
+        self._retention({"retentionTimeInMinutes": 0, "retentionSizeInMB": 0})
+        try:
+            before = self._ledgers(topic)
+            self.unload(topic)  # the open ledger is never deleted
+            wait_until(lambda: not before & self._ledgers(topic, trim=True), 30, f"{topic} has lost {before}")
+        finally:
+            self._retention(keep or {"retentionTimeInMinutes": 10080, "retentionSizeInMB": 8192})
+
+    def _retention(self, policy: dict) -> None:
+        self.part.rest("namespaces/public/default/retention", "POST", policy)
+
+    def _ledgers(self, topic: str, trim: bool = False) -> set[int]:
+        """The topic's ledgers with something in them."""
+        path = f"persistent/public/default/{topic}"
+        if trim:
+            self.part.rest(f"{path}/trim", "POST")
+        stats = self.part.rest(f"{path}/internalStats")
+        return {ledger["ledgerId"] for ledger in stats["ledgers"]}
+
     def send(self, topic: str, payload: bytes, properties: dict | None = None) -> None:
         self.session(lambda client: self._send(client, topic, payload, properties or {}))
 
@@ -73,6 +97,15 @@ class PulsarQueue(Queue):
             return work(client)
         finally:
             client.close()
+
+
+def channels_of(milvus, collection) -> list[str]:
+    """The topics that a collection's rows are written to."""
+    from pymilvus.grpc_gen import milvus_pb2
+
+    stub, metadata = milvus.stub()
+    request = milvus_pb2.DescribeCollectionRequest(collection_name=collection.name)
+    return list(stub.DescribeCollection(request, timeout=10, metadata=metadata).physical_channel_names)
 
 
 def queue_of(milvus) -> Queue:
