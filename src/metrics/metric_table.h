@@ -29,7 +29,8 @@
 	X(skipped_ops, "milvus_cdc_skipped_operations_total", COUNTER, "task_id,api_type",         \
 		"Operations that could not be replicated and were skipped")                        \
 	X(skipped_rows, "milvus_cdc_skipped_rows_total", COUNTER, "task_id,reason",                \
-		"Rows not replicated because their partition or collection was dropped")           \
+		"Rows not replicated. reason dropped: their partition or collection was; "         \
+		"replicated: they came to the source from here (same replicateID)")                \
 	X(retries, "milvus_cdc_retries_total", COUNTER, "task_id,error",                           \
 		"Calls repeated after an error")                                                   \
 	X(calls, "milvus_cdc_target_calls_total", COUNTER, "channel_name",                         \

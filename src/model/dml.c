@@ -77,7 +77,7 @@ static bool read_replicate(struct msg_base *b, struct slice raw)
 		else if (f.num == R_TS && f.type == WIRE_VARINT)
 			b->replicate_ts = f.value;
 		else if (f.num == R_ID && f.type == WIRE_LEN)
-			b->has_replicate_id = f.data.n > 0;
+			b->replicate_id = f.data;
 	}
 	return !w.bad;
 }

@@ -65,8 +65,8 @@ struct msg_base {
 	int64_t msg_id;
 	uint64_t ts;
 	int64_t source_id;
-	bool is_replicate;     /* written by a replicator, not by a user */
-	bool has_replicate_id; /* replicateInfo.replicateID non-empty */
+	bool is_replicate;         /* written by a replicator, not by a user */
+	struct slice replicate_id; /* replicateInfo.replicateID; empty = none */
 	uint64_t replicate_ts;
 };
 

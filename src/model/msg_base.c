@@ -2,8 +2,8 @@
 
 #include "base/wire.h"
 
-enum { F_BASE = 1, B_TYPE = 1, B_ID = 2, B_TS = 3, B_REPLICATE = 7, R_IS = 1, R_TS = 2 };
-enum { REPLICATE_BYTES = 16 };
+enum { F_BASE = 1, B_TYPE = 1, B_ID = 2, B_TS = 3, B_REPLICATE = 7, R_IS = 1, R_TS = 2, R_ID = 3 };
+enum { REPLICATE_BYTES = 32 };
 
 /* One after the other is how protobuf defines the merge of a repeated message. */
 static enum err_code merged_base(
@@ -63,20 +63,28 @@ static bool scan_base(struct scan *s, struct slice base)
 	return !w.bad;
 }
 
-static struct slice replicate_info(uint8_t *p, uint64_t ts)
+struct slice msg_base_replicate_info(uint64_t ts, const char *id, struct arena *a)
 {
-	size_t n = 0;
+	size_t id_n = id ? strlen(id) : 0, n = 0;
+	uint8_t *p = arena_alloc(a, REPLICATE_BYTES + id_n);
 
 	p[n++] = R_IS << 3 | WIRE_VARINT;
 	p[n++] = 1;
-	p[n++] = R_TS << 3 | WIRE_VARINT;
-	return slice_of(p, n + wire_varint_put(p + n, ts));
+	if (ts) {
+		p[n++] = R_TS << 3 | WIRE_VARINT;
+		n += wire_varint_put(p + n, ts);
+	}
+	if (id_n) {
+		p[n++] = R_ID << 3 | WIRE_LEN;
+		n += wire_varint_put(p + n, id_n);
+		memcpy(p + n, id, id_n);
+	}
+	return slice_of(p, n + id_n);
 }
 
 enum err_code msg_base_rewrite(struct slice payload, const struct msg_base_change *c,
 	struct arena *a, struct slice *ret_base, struct err *e)
 {
-	uint8_t info_bytes[REPLICATE_BYTES];
 	struct slice base = {0}, info = {0};
 	struct splice_field fields[3];
 	struct scan scan;
@@ -86,13 +94,14 @@ enum err_code msg_base_rewrite(struct slice payload, const struct msg_base_chang
 		return e->code;
 	if (!scan_base(&scan, base) || !scan.one_type)
 		return err_set(e, ERR_MALFORMED, "the message's base (field 1) can't be read");
-	if (c->replicate_ts)
-		info = replicate_info(info_bytes, c->replicate_ts);
+	bool set = c->replicate_ts || (c->replicate_id && *c->replicate_id);
+	if (set)
+		info = msg_base_replicate_info(c->replicate_ts, c->replicate_id, a);
 	if (c->msg_id)
 		fields[n++] = (struct splice_field){.num = B_ID, .value = (uint64_t)c->msg_id};
 	if (c->set_ts)
 		fields[n++] = (struct splice_field){.num = B_TS, .value = c->ts};
-	if (c->replicate_ts)
+	if (set)
 		fields[n++] = (struct splice_field){
 			.num = B_REPLICATE, .kind = SPLICE_BYTES, .list = &info, .n = 1};
 	else if (scan.has_replicate)

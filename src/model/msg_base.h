@@ -10,9 +10,11 @@
 struct msg_base_change {
 	int64_t msg_id; /* 0 = stays */
 	bool set_ts;
-	uint64_t ts;           /* when set_ts */
-	uint64_t replicate_ts; /* replicateInfo becomes {isReplicate, msgTimestamp}; 0 = it is
-				  removed */
+	uint64_t ts; /* when set_ts */
+	/* Either given: replicateInfo becomes {isReplicate, msgTimestamp, replicateID}; else it is
+	 * removed. NULL or "" = no id. */
+	uint64_t replicate_ts;
+	const char *replicate_id;
 };
 
 /* The new content of payload's base. A base that stands twice counts as merged, as protobuf says. A
@@ -20,3 +22,6 @@ struct msg_base_change {
  * the merged type is another than the first one said. */
 NODISCARD enum err_code msg_base_rewrite(struct slice payload, const struct msg_base_change *c,
 	struct arena *a, struct slice *ret_base, struct err *e);
+/* The content of a ReplicateInfo{isReplicate, msgTimestamp ts if not 0, replicateID id if any}, in
+ * the arena. */
+struct slice msg_base_replicate_info(uint64_t ts, const char *id, struct arena *a);

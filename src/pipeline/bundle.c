@@ -61,7 +61,8 @@ static enum err_code add_rows(struct bundle *k, struct stream *st, struct pack_m
 	struct stamped times;
 	struct translate t = {.shard = st->shard,
 		.collection_id = st->target_id,
-		.partition_id = m->target_partition};
+		.partition_id = m->target_partition,
+		.replicate_id = o->replicate_id};
 
 	tchan_names(st, &t.db, &t.collection);
 	if (o->replay_from)
@@ -119,29 +120,31 @@ static void add_msg(
 	}
 }
 
-static void add_note(struct bundle *k, const struct tchan_note *n, uint64_t floor)
+static void add_note(
+	struct bundle *k, const struct tchan *c, const struct tchan_note *n, uint64_t floor)
 {
 	uint64_t ts = MAX(k->highest, floor) + 1;
 	struct translate t = {.db = n->db,
 		.collection = n->collection,
 		.collection_id = n->collection_id,
-		.partition_id = n->partition_id};
+		.partition_id = n->partition_id,
+		.replicate_id = tchan_replicate_id(c)};
 
 	translate_drop(n->type, &t, n->partition, ts, &k->arena, next_msg(k));
 	k->n_msgs++;
 	note_stamps(k, ts, ts);
 }
 
-static void finish(struct bundle *k, const char *channel, struct slice start, struct slice end)
+static void finish(struct bundle *k, const struct tchan *c, struct slice start, struct slice end)
 {
-	struct replicate_request r = {.channel = channel,
+	struct replicate_request r = {.channel = tchan_name(c),
 		.begin_ts = k->lowest ? k->lowest : k->tick,
 		.end_ts = MAX(k->highest, k->tick),
 		.start_id = start,
 		.end_id = end};
 
 	if (k->tick) {
-		translate_tick(k->tick, &k->arena, next_msg(k));
+		translate_tick(k->tick, tchan_replicate_id(c), &k->arena, next_msg(k));
 		k->n_msgs++;
 	}
 	r.msgs = k->msgs;
@@ -163,36 +166,60 @@ void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const stru
 		end = mq_id_slice(&pk->end.id);
 	}
 	list_foreach (it, &t->notes)
-		add_note(k, LIST_ITEM(it, struct tchan_note, link), o->floor);
+		add_note(k, c, LIST_ITEM(it, struct tchan_note, link), o->floor);
 	k->tick = t->tick > o->floor ? t->tick : 0;
 	/* A drop message, a replay and rows without any lane in time are made visible by a tick of
 	 * their own. */
 	if (k->highest > k->tick && (notes || t->raise_tick || o->replay_from))
 		k->tick = k->highest;
-	finish(k, tchan_name(c), end, end);
+	finish(k, c, end, end);
 }
 
-void bundle_build_tick(struct bundle *k, const char *channel, uint64_t tick)
+void bundle_build_tick(struct bundle *k, const struct tchan *c, uint64_t tick)
 {
 	empty(k);
 	k->tick = tick;
-	finish(k, channel, slice_of("", 0), slice_of("", 0));
+	finish(k, c, slice_of("", 0), slice_of("", 0));
+}
+
+/* The tasks whose messages a call carried, each once. */
+struct callers {
+	struct metric_series *seen[16];
+	size_t n;
+};
+
+static void count_caller(struct callers *c, struct metric_series *calls)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->seen[i] == calls)
+			return;
+	if (c->n < ARRAY_LEN(c->seen)) {
+		c->seen[c->n++] = calls;
+		metrics_add(calls, 1);
+	}
+}
+
+static void count_msg(struct callers *c, const struct pack_msg *m)
+{
+	struct stream *st = m->user;
+
+	if (!st)
+		return;
+	bool ins = m->dml.type == MSG_INSERT;
+	count_caller(c, st->metrics.calls);
+	metrics_add(ins ? st->metrics.rows_insert : st->metrics.rows_delete, (int64_t)m->dml.rows);
+	metrics_add(ins ? st->metrics.bytes_insert : st->metrics.bytes_delete,
+		(int64_t)m->dml.payload.n);
+	metrics_set(st->metrics.tt_write, ts_ms(m->dml.max_ts));
 }
 
 void bundle_count(const struct taken *t)
 {
+	struct callers callers = {.n = 0};
+
 	list_foreach (it, &t->packs) {
 		const struct pack *pk = LIST_ITEM(it, struct pack, link);
-		for (const struct pack_msg *m = pk->msgs; m; m = m->next) {
-			struct stream *st = m->user;
-			if (!st)
-				continue;
-			bool ins = m->dml.type == MSG_INSERT;
-			metrics_add(ins ? st->metrics.rows_insert : st->metrics.rows_delete,
-				(int64_t)m->dml.rows);
-			metrics_add(ins ? st->metrics.bytes_insert : st->metrics.bytes_delete,
-				(int64_t)m->dml.payload.n);
-			metrics_set(st->metrics.tt_write, ts_ms(m->dml.max_ts));
-		}
+		for (const struct pack_msg *m = pk->msgs; m; m = m->next)
+			count_msg(&callers, m);
 	}
 }

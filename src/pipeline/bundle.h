@@ -19,6 +19,7 @@ struct bundle {
 struct bundle_opts {
 	uint64_t floor;       /* every stamp and tick is above it */
 	uint64_t replay_from; /* not 0: all rows are a replay, from this stamp on; see settle.h */
+	const char *replicate_id; /* see translate.h */
 	int64_t (*fresh_id)(void *arg);
 	void *arg;
 };
@@ -29,6 +30,6 @@ void bundle_done(struct bundle *k);
  * messages are told to their streams once. */
 void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const struct bundle_opts *o);
 /* A call of one tick. */
-void bundle_build_tick(struct bundle *k, const char *channel, uint64_t tick);
+void bundle_build_tick(struct bundle *k, const struct tchan *c, uint64_t tick);
 /* Adds what k carried to the metrics of its streams; after the ack. */
 void bundle_count(const struct taken *t);

@@ -39,6 +39,7 @@ struct stream_metrics {
 	struct metric_series *rows_insert, *rows_delete, *bytes_insert, *bytes_delete, *late,
 		*skipped;
 	struct metric_series *tt_write;
+	struct metric_series *calls; /* of the stream's task: calls that carried its messages */
 };
 
 struct stream {

@@ -59,6 +59,11 @@ const char *tchan_name(const struct tchan *c)
 	return c->name;
 }
 
+const char *tchan_replicate_id(const struct tchan *c)
+{
+	return c->opts.replicate_id;
+}
+
 int64_t tchan_margin_ms_locked(const struct tchan *c)
 {
 	int64_t margin = MARGIN_MS;

@@ -27,6 +27,7 @@ struct tchan_opts {
 	int64_t late_bound_ms;
 	int64_t keepalive_ms;
 	size_t call_bytes; /* most bytes of one call (one message may be more); 0: LIMIT_CALL_BYTES */
+	const char *replicate_id; /* data migration: see translate.h; NULL = no */
 	/* The target's clock now as a TSO; 0 while unknown. Must not block. */
 	uint64_t (*clock)(void *arg);
 	void *clock_arg;
@@ -36,6 +37,8 @@ NODISCARD enum err_code tchan_new(const struct tchan_opts *o, struct tchan **ret
 /* All lanes closed or not: queued packs are released. No thread may use it any more. */
 void tchan_free(struct tchan *c);
 const char *tchan_name(const struct tchan *c);
+/* NULL or "" unless in data migration. */
+const char *tchan_replicate_id(const struct tchan *c);
 
 /* Readers: see source/reader.h's group_ops. */
 struct lane *lane_open(struct tchan *c, const char *pchannel, uint64_t start_ts, bool chaser);

@@ -142,7 +142,8 @@ static uint64_t smallest(const struct stamps *s, uint64_t rows)
 static enum err_code plan_base(struct plan *p, const struct translate *t, const struct dml *d,
 	struct arena *a, struct err *e)
 {
-	struct msg_base_change c = {.msg_id = t->msg_id, .set_ts = t->stamps.change};
+	struct msg_base_change c = {
+		.msg_id = t->msg_id, .set_ts = t->stamps.change, .replicate_id = t->replicate_id};
 
 	assert(!t->stamps.change || !t->stamps.rows || d->rows);
 	if (c.set_ts)

@@ -1,7 +1,7 @@
 /* The hot path: a source message becomes a target message by splicing. Nothing is decoded and no
  * row is copied; the output is slices of the source payload plus a few patched bytes in an arena.
  *
- * Changed fields: base (replicateInfo stripped; timestamp when re-stamped; msgID when given), shard
+ * Changed fields: base (replicateInfo stripped, or set in data migration; timestamp when re-stamped; msgID when given), shard
  * name, db and collection names, collection and partition ids, row timestamps when re-stamped. All
  * other bytes, unknown fields included, pass as they are. */
 #pragma once
@@ -26,6 +26,9 @@ struct translate {
 	int64_t partition_id;
 	struct stamps stamps;
 	int64_t msg_id; /* fresh base.msgID, 0 = keep the source's */
+	/* Data migration: base.replicateInfo says so and carries this id. NULL or "": it is
+	 * removed. */
+	const char *replicate_id;
 };
 
 /* Appends the translated message of d (Insert, Delete, DropCollection, DropPartition, Import) to
@@ -38,8 +41,9 @@ NODISCARD enum err_code translate_dml(const struct translate *t, const struct dm
 /* The times of d's rows, in order: writes d->rows numbers to ret. */
 NODISCARD enum err_code translate_row_times(const struct dml *d, uint64_t *ret, struct err *e);
 
-/* A TimeTick message: base{1200, ts, sourceID -1}. */
-void translate_tick(uint64_t ts, struct arena *a, struct iov *out);
+/* A TimeTick message: base{1200, ts, sourceID -1}. With a replicate_id (not NULL or "") a Replicate
+ * message, its stand-in in data migration: base{1212, ts, replicateInfo}. */
+void translate_tick(uint64_t ts, const char *replicate_id, struct arena *a, struct iov *out);
 
 /* A drop message made by us (a collection or partition that was dropped while its drop message was
  * lost): type MSG_DROP_COLLECTION or MSG_DROP_PARTITION with target names and ids, base.timestamp

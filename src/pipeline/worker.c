@@ -51,6 +51,7 @@ static void build(struct worker *w)
 {
 	struct bundle_opts o = {.floor = w->floor,
 		.replay_from = w->replay_from,
+		.replicate_id = tchan_replicate_id(w->chan),
 		.fresh_id = w->sink.fresh_id,
 		.arg = w->sink.arg};
 

@@ -246,6 +246,9 @@ bool coll_positions(struct coll *c, struct store_positions *ret)
 		struct coll_shard *sh = &c->shards[i];
 		struct position pos = tchan_position(&sh->stream);
 		metrics_set(sh->stream.metrics.tt_write, ts_ms(pos.ts));
+		/* Without rows only ticks tell how far was read, and they end here. */
+		if (metrics_value(sh->read_tt) < ts_ms(pos.ts))
+			metrics_set(sh->read_tt, ts_ms(pos.ts));
 		add_position(ret, sh->pchannel, pos);
 	}
 	for (size_t i = 0; i < ret->n_source; i++)

@@ -58,6 +58,7 @@ struct coll_shard {
 	struct tchan *chan;
 	bool attached;
 	struct metric_series *read_rows_insert, *read_rows_delete;
+	struct metric_series *skipped_own;
 	struct metric_series *read_bytes_insert, *read_bytes_delete, *read_tt;
 	uint64_t drop_ts; /* DropCollection reached at this source time */
 	char *target_vchannel, *target_pchannel;

@@ -3,11 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "model/ts.h"
 #include "server/coll.h"
 #include "server/compare.h"
 #include "server/config.h"
+#include "server/replicate_id.h"
 #include "server/run_priv.h"
 #include "source/catalog.h"
 
@@ -77,9 +79,11 @@ static enum err_code create(struct coll *c, struct err *e)
 	struct partition *parts = NULL;
 	size_t n = catalog_partitions(c->run->sv.catalog, c->id, &parts);
 	catalog_partitions_free(parts, n);
+	CLEANUP(buf_done) struct buf properties = BUF_INIT(LIMIT_RECORD);
+	replicate_id_properties(c->src->properties, c->run->sv.config->replicate_id, &properties);
 	struct sink_change req = {.kind = SINK_CREATE_COLLECTION,
 		.schema = c->src->schema,
-		.properties = c->src->properties,
+		.properties = buf_slice(&properties),
 		.shards_num = c->src->shards_num,
 		.consistency_level = c->src->consistency_level,
 		.num_partitions = c->src->has_partition_key ? (int64_t)n : 0,

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "model/ts.h"
 #include "server/coll.h"
+#include "server/config.h"
 #include "server/run_priv.h"
 
 static void *glue_lane_open(void *group, const char *pchannel, uint64_t start_ts, bool chaser)
@@ -19,11 +20,24 @@ static struct coll_shard *shard_of_sub(struct sub *s)
 	return CONTAINER_OF(s, struct coll_shard, sub);
 }
 
+/* In data migration: the source is also a target of a server with our replicateID. */
+static bool came_from_us(const struct coll_shard *s, const struct dml *d)
+{
+	const char *id = s->coll->run->sv.config->replicate_id;
+
+	if (!*id || !slice_eq_str(d->base.replicate_id, id))
+		return false;
+	metrics_add(s->skipped_own, (int64_t)d->rows);
+	return true;
+}
+
 static enum err_code glue_push(void *lane, struct pack *pk, struct stop *s, struct err *e)
 {
 	pk->release = pack_free;
-	for (struct pack_msg *m = pk->msgs; m; m = m->next)
-		m->user = &shard_of_sub(m->sub)->stream;
+	for (struct pack_msg *m = pk->msgs; m; m = m->next) {
+		struct coll_shard *shard = shard_of_sub(m->sub);
+		m->user = came_from_us(shard, &m->dml) ? NULL : &shard->stream;
+	}
 	return lane_push(lane, pk, s, e);
 }
 
@@ -112,11 +126,15 @@ void coll_count_read(const struct sub *sub, const struct dml *d, size_t bytes)
 	const struct coll_shard *s = sub->user;
 	bool ins = d->type == MSG_INSERT;
 
-	if (!ins && d->type != MSG_DELETE)
+	metrics_set(s->read_tt, ts_ms(d->max_ts));
+	if (!ins && d->type != MSG_DELETE) { /* a drop, rare: its series need not be kept */
+		const char *type = msg_type_name(d->type);
+		metrics_add(
+			bytes_metric(s->coll, s, "read", type ? type : "unknown"), (int64_t)bytes);
 		return;
+	}
 	metrics_add(ins ? s->read_rows_insert : s->read_rows_delete, (int64_t)d->rows);
 	metrics_add(ins ? s->read_bytes_insert : s->read_bytes_delete, (int64_t)bytes);
-	metrics_set(s->read_tt, ts_ms(d->max_ts));
 }
 
 static void set_metrics(struct coll *c, struct coll_shard *s)
@@ -128,9 +146,11 @@ static void set_metrics(struct coll *c, struct coll_shard *s)
 		.rows_delete = rows_metric(c, "write", "delete"),
 		.bytes_insert = bytes_metric(c, s, "write", "Insert"),
 		.bytes_delete = bytes_metric(c, s, "write", "Delete"),
+		.calls = metrics_get(METRIC_api_execute_total, task, "ReplicateMessage", NULL),
 		.late = metrics_get(METRIC_late_rows, task, NULL),
 		.skipped = metrics_get(METRIC_skipped_rows, task, "dropped", NULL),
 		.tt_write = metrics_get(METRIC_replicate_tt, task, s->pchannel, "write", NULL)};
+	s->skipped_own = metrics_get(METRIC_skipped_rows, task, "replicated", NULL);
 	s->read_rows_insert = rows_metric(c, "read", "insert");
 	s->read_rows_delete = rows_metric(c, "read", "delete");
 	s->read_bytes_insert = bytes_metric(c, s, "read", "Insert");

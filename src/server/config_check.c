@@ -17,7 +17,7 @@
 #include "server/address.h"
 #include "store/mysql_dsn.h"
 
-enum { PATH_BYTES = 128, LEAST_CALL_BYTES = 64 << 10 };
+enum { PATH_BYTES = 128, LEAST_CALL_BYTES = 64 << 10, REPLICATE_ID_BYTES = 256 };
 
 /* The line of a setting that may stand under its older name. */
 static int row_line(const struct config_load *l, const char *path)
@@ -311,15 +311,12 @@ static void settle_retry(struct config_load *l)
 		MAX(MIN(c->packer_max_bytes, (int64_t)LIMIT_CALL_BYTES), (int64_t)LEAST_CALL_BYTES);
 }
 
-/* Modes of the reference that this version does not have: to run without them would do what the
- * operator did not ask for. */
+/* The id goes into every message. */
 static void check_modes(struct config_load *l)
 {
-	if (*l->c->replicate_id)
+	if (strlen(l->c->replicate_id) > REPLICATE_ID_BYTES)
 		config_problem(l, config_line(l, "replicateID"), "replicateID", l->c->replicate_id,
-			"data migration mode is not in this version; remove the line and set the "
-			"target's "
-			"common.ttMsgEnabled to false");
+			"longer than %d bytes; write a short name", REPLICATE_ID_BYTES);
 }
 
 static void check_permissions(struct config_load *l)

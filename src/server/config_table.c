@@ -78,7 +78,9 @@ const struct config_row config_rows[] = {
 		.def = "true",
 		.doc = "accepted, without effect: calls are merged whenever the target is slower"},
 	TEXT("replicateID", NULL, replicate_id, 0, "", NULL,
-		"data migration mode, not in this version: must be empty"),
+		"data migration mode: the target takes what carries this id and stays a normal "
+		"Milvus otherwise; needs 2.5 with common.collectionReplicateEnable and "
+		"ttMsgEnabled true"),
 	NUMBER("memoryBudget", memory_budget_bytes, 0, "128", 16, 1 << 20, 1 << 20,
 		"MiB of messages held between broker and acknowledgement"),
 	NUMBER("checkpointInterval", checkpoint_interval_ms, 0, "1000", 50, 60000, 1,

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "model/ts.h"
 #include "server/config.h"
+#include "server/replicate_id.h"
 #include "server/run_priv.h"
 #include "source/catalog.h"
 #include "store/keys.h"
@@ -100,6 +101,10 @@ static void sync_one(struct run *r, const struct collection *src)
 	if (known)
 		job_wake(&known->job, 0);
 	if (known || src->state == OBJECT_GONE || src->state == OBJECT_DROPPED)
+		return;
+	/* Two servers with one replicateID against each other: what the other made stays there. */
+	const char *id = r->sv.config->replicate_id;
+	if (*id && slice_eq_str(replicate_id_of(src->properties), id))
 		return;
 	if (!catalog_database_name(r->sv.catalog, src->db_id, db, sizeof(db)) ||
 		!task_selects(r->task, db, src->name, NULL))

@@ -4,9 +4,22 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "model/ts.h"
+#include "server/config.h"
 #include "server/run_ops_priv.h"
 
 enum { READY_MS = 20, FINAL_TRIES = 8 };
+
+void op_count(const struct op_event *v, const char *what)
+{
+	const struct run *r = v->log->run;
+	const char *channel = r->sv.config->replicate_channel, *task = r->task->id;
+
+	metrics_set(metrics_get(METRIC_replicate_tt, task, channel, what, NULL), ts_ms(v->op.ts));
+	metrics_add(
+		metrics_get(METRIC_replicate_data_size, task, channel, what, op_type_name(v), NULL),
+		(int64_t)v->op.payload.n);
+}
 
 static enum err_code send(struct op_event *v, const char *method, const char *db,
 	const struct iov *body, struct err *e)
@@ -62,7 +75,9 @@ static enum err_code forward(struct op_event *v, const struct op_target *to, str
 {
 	struct op one = v->op;
 	struct iov body = {0};
-	struct op_names names = {.db = to->db, .collections = to->collections};
+	struct op_names names = {.db = to->db,
+		.collections = to->collections,
+		.replicate_id = v->log->run->sv.config->replicate_id};
 	/* Users and databases are nobody's in particular. */
 	const char *conn = v->op.flags & (OP_DATABASE | OP_RBAC) ? "" : to->db;
 
@@ -115,15 +130,25 @@ static int64_t send_all(struct op_event *v, const struct op_target *all)
 				    op_type_name(v), NULL),
 			1);
 	}
+	op_count(v, "write");
 	op_describe(v, what, sizeof(what));
 	log_info(&v->log->run->log, "operation %s done", what);
 	return op_finish(v);
+}
+
+/* Data migration in both directions: the source had it from a server with our replicateID. */
+static bool came_from_us(const struct op_event *v)
+{
+	const char *id = v->log->run->sv.config->replicate_id;
+	return *id && slice_eq_str(v->op.replicate_id, id);
 }
 
 static int64_t try_once(struct op_event *v)
 {
 	struct op_target all;
 
+	if (came_from_us(v))
+		return op_finish(v);
 	switch (op_names(v, &all)) {
 	case OP_NOT_YET:
 		return READY_MS;

@@ -138,10 +138,12 @@ static void take(struct oplog *o, struct mq_msg *m)
 	}
 	op_text(v->op.db.n ? v->op.db : slice_str("default"), v->db, sizeof(v->db));
 	bool wanted = op_wanted(v);
-	if (wanted)
+	if (wanted) {
+		op_count(v, "read");
 		op_set_objects(v);
-	else
+	} else {
 		v->done = true;
+	}
 	op_enqueue(v);
 }
 

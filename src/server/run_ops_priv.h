@@ -104,5 +104,7 @@ bool op_next_target(
 
 /* ---- run_op.c ---- */
 
+/* Adds the operation to the task's metrics of its channel; what is "read" or "write". */
+void op_count(const struct op_event *v, const char *what);
 /* The job: one try when it is the operation's turn. */
 int64_t op_step(void *arg);

@@ -118,6 +118,7 @@ static enum err_code open_engine(struct server *s, struct err *e)
 		.retry_most_ms = s->config->retry_most_ms,
 		.call_bytes = (size_t)s->config->packer_max_bytes,
 		.dry_run = s->config->dry_run,
+		.replicate_id = s->config->replicate_id,
 		.log = &log_server};
 	if (targets_new(&to, &s->targets, e))
 		return e->code;

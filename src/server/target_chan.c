@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "metrics/metrics.h"
 #include "model/ts.h"
+#include "server/replicate_id.h"
 #include "server/target_priv.h"
 #include "store/writer.h"
 
@@ -57,6 +58,7 @@ static enum err_code send_call(void *arg, const struct iov *request, int64_t dea
 static void waiting(void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms)
 {
 	struct session *s = arg;
+	const char *advice = replicate_id_advice(e, s->set->opts.replicate_id);
 	char was[TARGET_STATUS_BYTES];
 
 	mutex_lock(&s->mtx);
@@ -64,8 +66,8 @@ static void waiting(void *arg, const struct tchan *c, const struct err *e, int64
 	if (delay_ms < 0)
 		s->call_error[0] = '\0';
 	else
-		snprintf(s->call_error, sizeof(s->call_error), "target %s: %.300s", s->address,
-			e->text);
+		snprintf(s->call_error, sizeof(s->call_error), "target %s: %.300s%s", s->address,
+			e->text, advice);
 	mutex_unlock(&s->mtx);
 	if (delay_ms < 0) {
 		log_info(&s->log, "channel %s works again", tchan_name(c));
@@ -74,8 +76,8 @@ static void waiting(void *arg, const struct tchan *c, const struct err *e, int64
 	metrics_add(metrics_get(METRIC_retries, "", err_name(e->code), NULL), 1);
 	if (!was[0])
 		log_warn(&s->log,
-			"channel %s: %s; retry in %" PRId64 " ms and so on until it works",
-			tchan_name(c), e->text, delay_ms);
+			"channel %s: %s%s; retry in %" PRId64 " ms and so on until it works",
+			tchan_name(c), e->text, advice, delay_ms);
 }
 
 static enum err_code chan_start(
@@ -88,6 +90,7 @@ static enum err_code chan_start(
 		.late_bound_ms = s->set->opts.late_bound_ms,
 		.keepalive_ms = s->set->opts.keepalive_ms,
 		.call_bytes = s->set->opts.call_bytes,
+		.replicate_id = s->set->opts.replicate_id,
 		.clock = session_clock,
 		.clock_arg = s};
 	struct worker_metrics m = {.center_tt = metrics_get(METRIC_center_tt, pchannel, NULL),

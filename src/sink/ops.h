@@ -27,6 +27,7 @@ struct op {
 	const char *method; /* of MilvusService */
 	uint64_t ts;        /* when it happened: where a replicator sent it, at that one's source */
 	bool is_replicate;  /* a replicator sent it, not a user */
+	struct slice replicate_id; /* which one, in data migration; else empty */
 	unsigned flags;
 	struct slice db;     /* empty = the default database, or none */
 	struct slice new_db; /* OP_RENAME; empty = the same */
@@ -49,6 +50,7 @@ struct op_names {
 	const char *db;                 /* "" = the default database */
 	const char *const *collections; /* beside op->collections */
 	const char *new_db;             /* OP_RENAME; NULL = as db */
+	const char *replicate_id;       /* goes into base.replicateInfo; NULL or "" = none */
 };
 
 /* Appends the request for op->method to out. out points into op->payload and the arena. Ids of the

@@ -71,7 +71,7 @@ enum err_code raw_peek(struct hub_raw *raw, enum raw_kind *ret_kind, struct err 
 	if (dml_read_as(&raw->dml, raw->m->payload, type, e))
 		return e->code;
 	*ret_kind = kind_of(raw->dml.type);
-	raw->at_next_tick = raw->dml.base.has_replicate_id;
+	raw->at_next_tick = raw->dml.base.replicate_id.n > 0;
 	raw->ts = raw->dml.min_ts;
 	if (name.n)
 		full_header_ts(raw, &raw->ts);

@@ -106,7 +106,7 @@ static inline enum err_code real_tick(struct real *r, const char *channel, uint6
 {
 	struct iov tick = {0};
 
-	translate_tick(ts, &r->arena, &tick);
+	translate_tick(ts, NULL, &r->arena, &tick);
 	enum err_code code = real_send(r, channel, &tick, 1, ts, ts);
 	iov_done(&tick);
 	return code;

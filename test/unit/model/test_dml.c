@@ -62,7 +62,7 @@ static void test_vectors(void **state)
 
 	d = read_hex(REPLICATE);
 	assert_int_equal(d.type, MSG_REPLICATE);
-	assert_true(d.base.is_replicate && d.base.has_replicate_id);
+	assert_true(d.base.is_replicate && d.base.replicate_id.n);
 }
 
 static void test_row_times(void **state)

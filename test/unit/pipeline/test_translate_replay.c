@@ -48,12 +48,32 @@ static void test_tick_vectors(void **state)
 {
 	struct fixture *x = *state;
 
-	translate_tick(TS, &x->arena, &x->out);
+	translate_tick(TS, NULL, &x->arena, &x->out);
 	expect(x, "0a1808b0091880809080daf2cf970620ffffffffffffffffff01");
 	iov_reset(&x->out);
-	translate_tick(470648416820264965ULL, &x->arena, &x->out);
+	translate_tick(470648416820264965ULL, NULL, &x->arena, &x->out);
 	expect(x, "0a18 08b009 188580b095dd8785c406 20ffffffffffffffffff01");
 	assert_int_equal(x->out.n, 1);
+}
+
+/* In data migration a Replicate message stands for the tick, and all we make carries the id. */
+static void test_migration_vectors(void **state)
+{
+	struct fixture *x = *state;
+	struct translate t = {.db = "d",
+		.collection = "c",
+		.collection_id = 449,
+		.partition_id = 450,
+		.replicate_id = "r1"};
+
+	translate_tick(TS, "r1", &x->arena, &x->out);
+	expect(x, "0a1508bc091880809080daf2cf97063a0608011a027231");
+	iov_reset(&x->out);
+	translate_tick(TS, "", &x->arena, &x->out);
+	expect(x, "0a1808b0091880809080daf2cf970620ffffffffffffffffff01");
+	iov_reset(&x->out);
+	translate_drop(MSG_DROP_PARTITION, &t, "p1", 300, &x->arena, &x->out);
+	expect(x, "0a0e 08c901 18ac02 3a06 0801 1a027231 120164 1a0163 22027031 30c103 38c203");
 }
 
 static void test_request_vector(void **state)
@@ -69,7 +89,7 @@ static void test_request_vector(void **state)
 		.msgs = &tick,
 		.n_msgs = 1};
 
-	translate_tick(TS, &x->arena, &tick);
+	translate_tick(TS, NULL, &x->arena, &tick);
 	translate_request(&r, &x->arena, &x->out);
 	expect(x, "0a043a020801120263301880809080daf2cf97062080809080daf2cf9706"
 		  "2a1a0a1808b0091880809080daf2cf970620ffffffffffffffffff01"
@@ -90,8 +110,8 @@ static void test_request_slices(void **state)
 
 	iov_put(&msgs[0], slice_str("0123456789"));
 	iov_put(&msgs[0], slice_of(rows, 200000));
-	translate_tick(TS, &x->arena, &msgs[1]);
-	translate_tick(TS + 1, &x->arena, &msgs[2]);
+	translate_tick(TS, NULL, &x->arena, &msgs[1]);
+	translate_tick(TS + 1, NULL, &x->arena, &msgs[2]);
 	translate_request(&r, &x->arena, &x->out);
 	assert_int_equal(x->out.n, 3);
 	assert_ptr_equal(x->out.v[1].p, rows);
@@ -203,6 +223,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 		T(tick_vectors),
+		T(migration_vectors),
 		T(request_vector),
 		T(request_slices),
 		T(drop_messages),

@@ -166,12 +166,16 @@ static void test_newer_spelling(void **state)
 static void test_modes_of_the_reference(void **state)
 {
 	struct fixture *f = *state;
+	char *text = xasprintf("replicateID: %0300d\n"
+			       "sourceConfig: {replicateChan: c, kafka: {address: b:1}}\n",
+		7);
 
-	load(f, "maxNameLength: 9\nreplicateID: r1\nmaxTaskNum: 5\n"
-		"sourceConfig: {replicateChan: c, kafka: {address: b:1}}\n");
+	load(f, text);
 	assert_int_equal(f->code, ERR_INVALID);
-	expect_problem(f, "2: replicateID = \"r1\": data migration mode is not in this version; "
-			  "remove the line and set the target's common.ttMsgEnabled to false");
+	free(text);
+	load(f, "replicateID: r1\nsourceConfig: {replicateChan: c, kafka: {address: b:1}}\n");
+	assert_int_equal(f->code, ERR_OK);
+	assert_string_equal(f->c->replicate_id, "r1");
 }
 
 static void test_older_spelling(void **state)
