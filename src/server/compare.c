@@ -4,11 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/wire.h"
 
 /* schema.CollectionSchema and FieldSchema numbers */
-enum { S_FIELDS = 4, S_DYNAMIC = 5 };
+enum { S_FIELDS = 4, S_DYNAMIC = 5, S_FUNCTIONS = 7, S_STRUCTS = 9 };
 enum {
 	F_ID = 1,
 	F_NAME = 2,
@@ -18,14 +19,20 @@ enum {
 	F_AUTO = 8,
 	F_ELEMENT = 10,
 	F_DYNAMIC = 12,
+	F_DEFAULT = 11,
 	F_PARTITION_KEY = 13,
-	F_NULLABLE = 15
+	F_CLUSTERING_KEY = 14,
+	F_NULLABLE = 15,
+	F_FUNCTION_OUTPUT = 16
 };
+/* schema.FunctionSchema; its ids are made by each cluster for itself */
+enum { FN_ID = 2, FN_DESCRIPTION = 3, FN_IN_IDS = 6, FN_OUT_IDS = 8 };
 enum { FIELDS_MAX = 1024, USER_FIELD = 100, PARAMS_MAX = 16 };
 
 struct field {
 	uint64_t id, pk, type, auto_id, element, dynamic, partition_key, nullable;
-	struct slice name;
+	uint64_t clustering_key, function_output;
+	struct slice name, default_value;
 	struct slice params[PARAMS_MAX];
 	size_t n_params;
 };
@@ -64,6 +71,15 @@ static bool read_field(struct slice in, struct field *f)
 			break;
 		case F_NULLABLE:
 			f->nullable = x.value;
+			break;
+		case F_CLUSTERING_KEY:
+			f->clustering_key = x.value;
+			break;
+		case F_FUNCTION_OUTPUT:
+			f->function_output = x.value;
+			break;
+		case F_DEFAULT:
+			f->default_value = x.data;
 			break;
 		case F_TYPE_PARAMS:
 			if (f->n_params < PARAMS_MAX)
@@ -114,6 +130,12 @@ static const char *field_difference(const struct field *a, const struct field *b
 		return "partition key";
 	if (a->nullable != b->nullable)
 		return "nullable";
+	if (a->clustering_key != b->clustering_key)
+		return "clustering key";
+	if (a->function_output != b->function_output)
+		return "function output";
+	if (!slice_eq(a->default_value, b->default_value))
+		return "default value";
 	if (a->n_params != b->n_params)
 		return "type parameters";
 	for (size_t i = 0; i < a->n_params; i++)
@@ -160,6 +182,58 @@ static bool dynamic(struct slice schema)
 	return on;
 }
 
+/* Appends what has to be equal of a function or struct array: all but its description and what the
+ * cluster numbers for itself. */
+static void essence(struct slice in, uint32_t kind, struct buf *out)
+{
+	struct wire w = wire_open(in);
+	struct wire_field x;
+	bool function = kind == S_FUNCTIONS;
+
+	while (wire_next(&w, &x)) {
+		bool own =
+			function && (x.num == FN_ID || x.num == FN_IN_IDS || x.num == FN_OUT_IDS);
+		if (!own && x.num != FN_DESCRIPTION)
+			buf_put(out, x.raw.p, x.raw.n);
+	}
+}
+
+static bool has_part(struct slice schema, uint32_t kind, struct slice part)
+{
+	CLEANUP(buf_done) struct buf want = BUF_INIT(part.n);
+	struct wire w = wire_open(schema);
+	struct wire_field x;
+	bool found = false;
+
+	essence(part, kind, &want);
+	while (!found && wire_next(&w, &x)) {
+		if (x.num != kind || x.type != WIRE_LEN)
+			continue;
+		struct buf have = BUF_INIT(x.data.n);
+		essence(x.data, kind, &have);
+		found = slice_eq(buf_slice(&want), buf_slice(&have));
+		buf_done(&have);
+	}
+	return found;
+}
+
+/* Is every function (or struct array) of a in b as well? */
+static bool all_parts(struct slice a, struct slice b, uint32_t kind)
+{
+	struct wire w = wire_open(a);
+	struct wire_field x;
+
+	while (wire_next(&w, &x))
+		if (x.num == kind && x.type == WIRE_LEN && !has_part(b, kind, x.data))
+			return false;
+	return true;
+}
+
+static bool same_parts(struct slice a, struct slice b, uint32_t kind)
+{
+	return all_parts(a, b, kind) && all_parts(b, a, kind);
+}
+
 bool compare_schema(struct slice source, struct slice target, char *why, size_t cap)
 {
 	struct field *a = xcalloc(FIELDS_MAX, sizeof(*a)), *b = xcalloc(FIELDS_MAX, sizeof(*b));
@@ -167,6 +241,10 @@ bool compare_schema(struct slice source, struct slice target, char *why, size_t 
 
 	if (dynamic(source) != dynamic(target))
 		snprintf(why, cap, "the dynamic field is on at one side only");
+	else if (!same_parts(source, target, S_FUNCTIONS))
+		snprintf(why, cap, "the functions differ");
+	else if (!same_parts(source, target, S_STRUCTS))
+		snprintf(why, cap, "the struct array fields differ");
 	else
 		same = compare_fields(a, read_fields(source, a, FIELDS_MAX), b,
 			read_fields(target, b, FIELDS_MAX), why, cap);

@@ -56,7 +56,8 @@ void catalog_notes_write(struct catalog *c)
 
 static struct entry *bad_owner(struct catalog *c, const struct catalog_key *k) REQUIRES(c->mtx)
 {
-	bool part = k->kind == CATALOG_KEY_FIELD || k->kind == CATALOG_KEY_FUNCTION;
+	bool part = k->kind == CATALOG_KEY_FIELD || k->kind == CATALOG_KEY_FUNCTION ||
+		    k->kind == CATALOG_KEY_STRUCT;
 	return part ? catalog_entry_get(c, k->parent) : NULL;
 }
 
@@ -175,7 +176,9 @@ static void gone_collection(
 
 static enum schema_part_kind part_kind(const struct catalog_key *k)
 {
-	return k->kind == CATALOG_KEY_FIELD ? SCHEMA_FIELD : SCHEMA_FUNCTION;
+	if (k->kind == CATALOG_KEY_FIELD)
+		return SCHEMA_FIELD;
+	return k->kind == CATALOG_KEY_STRUCT ? SCHEMA_STRUCT : SCHEMA_FUNCTION;
 }
 
 static enum err_code put_schema_part(struct catalog *c, const struct etcd_kv *kv,
@@ -383,6 +386,7 @@ void catalog_apply_gone(struct catalog *c, const struct etcd_kv *kv)
 		return;
 	case CATALOG_KEY_FIELD:
 	case CATALOG_KEY_FUNCTION:
+	case CATALOG_KEY_STRUCT:
 		gone_schema_part(c, &k);
 		return;
 	case CATALOG_KEY_PARTITION:
@@ -407,6 +411,7 @@ static enum err_code put_value(struct catalog *c, const struct etcd_kv *kv,
 		return put_collection(c, kv, k, listing, e);
 	case CATALOG_KEY_FIELD:
 	case CATALOG_KEY_FUNCTION:
+	case CATALOG_KEY_STRUCT:
 		return put_schema_part(c, kv, k, listing, e);
 	case CATALOG_KEY_PARTITION:
 		return put_partition(c, kv, k, e);

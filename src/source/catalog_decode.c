@@ -69,6 +69,7 @@ struct catalog_key catalog_key_parse(const char *tail)
 		{"database/collection-info/", CATALOG_KEY_COLLECTION},
 		{"fields/", CATALOG_KEY_FIELD},
 		{"functions/", CATALOG_KEY_FUNCTION},
+		{"struct-array-fields/", CATALOG_KEY_STRUCT},
 		{"partitions/", CATALOG_KEY_PARTITION},
 	};
 	static const char db_info[] = "database/db-info/";

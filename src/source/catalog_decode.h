@@ -12,13 +12,14 @@ enum catalog_key_kind {
 	CATALOG_KEY_COLLECTION,
 	CATALOG_KEY_FIELD,
 	CATALOG_KEY_FUNCTION,
+	CATALOG_KEY_STRUCT, /* a struct array field */
 	CATALOG_KEY_PARTITION,
 	CATALOG_KEY_ALIAS,
 	CATALOG_KEY_BAD, /* below one of our prefixes, but not of its form */
 };
 
-/* parent is the database of a collection or alias, the collection of a field, function or partition.
- * An alias has no id but its name, which is the rest of the key. */
+/* parent is the database of a collection or alias, the collection of all below it. An alias has no
+ * id but its name, which is the rest of the key. */
 struct catalog_key {
 	enum catalog_key_kind kind;
 	int64_t parent, id;

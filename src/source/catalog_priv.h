@@ -129,7 +129,7 @@ void catalog_note(struct catalog *c, enum log_level level, const char *fmt, ...)
 
 /* catalog_snapshot.c */
 struct catalog_listing {
-	struct etcd_range databases, fields, functions, collections, partitions, aliases;
+	struct etcd_range databases, fields, functions, structs, collections, partitions, aliases;
 	int64_t revision;
 };
 

@@ -68,7 +68,7 @@ static bool embedded_id(enum schema_part_kind kind, struct slice value, int64_t 
 {
 	struct wire w = wire_open(value);
 	struct wire_field f;
-	uint32_t num = kind == SCHEMA_FIELD ? 1 : FUNCTION_ID;
+	uint32_t num = kind == SCHEMA_FUNCTION ? FUNCTION_ID : 1;
 
 	*ret_id = 0;
 	while (wire_next(&w, &f))
@@ -85,7 +85,7 @@ bool catalog_schema_set(
 
 	if (!embedded_id(kind, value, &inner) || inner != id)
 		return false;
-	if (kind == SCHEMA_FUNCTION) {
+	if (kind != SCHEMA_FIELD) {
 		put_part(sc, kind, id, value);
 		return true;
 	}
@@ -128,6 +128,11 @@ static bool take_embedded(struct catalog_schema *sc, enum schema_part_kind kind,
 	return found || catalog_schema_set(sc, kind, id, value);
 }
 
+static bool is_part(uint32_t num)
+{
+	return num == SCHEMA_FIELD || num == SCHEMA_FUNCTION || num == SCHEMA_STRUCT;
+}
+
 /* What is not a part goes to head. */
 static bool split_message(struct catalog_schema *sc, struct slice message, struct buf *head)
 {
@@ -135,8 +140,7 @@ static bool split_message(struct catalog_schema *sc, struct slice message, struc
 	struct wire_field f;
 
 	while (wire_next(&w, &f)) {
-		bool part =
-			f.type == WIRE_LEN && (f.num == SCHEMA_FIELD || f.num == SCHEMA_FUNCTION);
+		bool part = f.type == WIRE_LEN && is_part(f.num);
 		if (part && !take_embedded(sc, (enum schema_part_kind)f.num, f.data))
 			return false;
 		if (f.num == SCHEMA_DYNAMIC && f.type == WIRE_VARINT && f.value)

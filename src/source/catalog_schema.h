@@ -1,5 +1,5 @@
-/* A collection's schema under construction: the stored schema message plus the values of its field
- * and function keys, which come in any order and may change one by one. Built from a finished
+/* A collection's schema under construction: the stored schema message plus the values of its field,
+ * function and struct array keys, which come in any order and may change one by one. Built from a finished
  * schema again when one of them changes, so that nothing is held twice in quiet times.
  * For this folder and its tests. */
 #pragma once
@@ -7,7 +7,8 @@
 #include "base/buf.h"
 #include "model/collection.h"
 
-enum schema_part_kind { SCHEMA_FIELD = 4, SCHEMA_FUNCTION = 7 }; /* numbers in CollectionSchema */
+/* Numbers in CollectionSchema. A struct array (2.6) holds its fields itself. */
+enum schema_part_kind { SCHEMA_FIELD = 4, SCHEMA_FUNCTION = 7, SCHEMA_STRUCT = 9 };
 
 struct schema_part {
 	enum schema_part_kind kind;

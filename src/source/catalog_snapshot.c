@@ -11,6 +11,7 @@ void catalog_listing_init(struct catalog_listing *l)
 	etcd_range_init(&l->databases);
 	etcd_range_init(&l->fields);
 	etcd_range_init(&l->functions);
+	etcd_range_init(&l->structs);
 	etcd_range_init(&l->collections);
 	etcd_range_init(&l->partitions);
 	etcd_range_init(&l->aliases);
@@ -22,6 +23,7 @@ void catalog_listing_done(struct catalog_listing *l)
 	etcd_range_done(&l->databases);
 	etcd_range_done(&l->fields);
 	etcd_range_done(&l->functions);
+	etcd_range_done(&l->structs);
 	etcd_range_done(&l->collections);
 	etcd_range_done(&l->partitions);
 	etcd_range_done(&l->aliases);
@@ -42,6 +44,7 @@ enum err_code catalog_listing_read(struct catalog *c, struct catalog_listing *l,
 	l->revision = l->databases.revision;
 	if (read_prefix(c, "fields/", l->revision, &l->fields, e) ||
 		read_prefix(c, "functions/", l->revision, &l->functions, e) ||
+		read_prefix(c, "struct-array-fields/", l->revision, &l->structs, e) ||
 		read_prefix(c, "database/collection-info/", l->revision, &l->collections, e) ||
 		read_prefix(c, "partitions/", l->revision, &l->partitions, e) ||
 		read_prefix(c, "database/aliases/", l->revision, &l->aliases, e))
@@ -164,6 +167,7 @@ void catalog_listing_apply(struct catalog *c, const struct catalog_listing *l)
 	put_all(c, &l->databases);
 	put_all(c, &l->fields);
 	put_all(c, &l->functions);
+	put_all(c, &l->structs);
 	put_all(c, &l->collections);
 	put_all(c, &l->partitions);
 	put_all(c, &l->aliases);

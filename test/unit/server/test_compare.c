@@ -166,6 +166,73 @@ static void test_dynamic_field(void **state)
 	assert_true(same_as_usual(f, ARRAY_LEN(f), false, why));
 }
 
+static void put_function(struct buf *schema, const char *name, uint64_t own_id, const char *text)
+{
+	CLEANUP(buf_done) struct buf b = BUF_INIT(BYTES);
+
+	wire_put_str(&b, 1, name);
+	wire_put_u64(&b, 2, own_id);
+	wire_put_str(&b, 3, text);
+	wire_put_u64(&b, 4, 1);
+	wire_put_str(&b, 5, "title");
+	wire_put_u64(&b, 6, own_id + 1);
+	wire_put_bytes(schema, 7, buf_slice(&b));
+}
+
+/* Functions count, what each cluster numbers and describes for itself does not. */
+static void test_functions(void **state)
+{
+	CLEANUP(buf_done) struct buf a = BUF_INIT(BYTES);
+	CLEANUP(buf_done) struct buf b = BUF_INIT(BYTES);
+	CLEANUP(buf_done) struct buf other = BUF_INIT(BYTES);
+	char why[WHY_BYTES];
+
+	(void)state;
+	put_schema(&a, usual, ARRAY_LEN(usual), false);
+	buf_put(&b, a.p, a.n);
+	buf_put(&other, a.p, a.n);
+	put_function(&a, "bm25", 100, "words");
+	assert_false(compare_schema(buf_slice(&a), buf_slice(&b), why, sizeof(why)));
+	assert_string_equal(why, "the functions differ");
+	assert_false(compare_schema(buf_slice(&b), buf_slice(&a), why, sizeof(why)));
+	put_function(&b, "bm25", 7, "");
+	assert_true(compare_schema(buf_slice(&a), buf_slice(&b), why, sizeof(why)));
+	put_function(&other, "rerank", 100, "words");
+	assert_false(compare_schema(buf_slice(&a), buf_slice(&other), why, sizeof(why)));
+}
+
+/* A field of newer releases beside the same without `num`. */
+static void expect_field_difference(uint32_t num, bool text, const char *what)
+{
+	CLEANUP(buf_done) struct buf plain = BUF_INIT(BYTES);
+	CLEANUP(buf_done) struct buf field = BUF_INIT(BYTES);
+	CLEANUP(buf_done) struct buf a = BUF_INIT(BYTES);
+	CLEANUP(buf_done) struct buf b = BUF_INIT(BYTES);
+	char why[WHY_BYTES];
+
+	wire_put_u64(&plain, 1, 100);
+	wire_put_str(&plain, 2, "id");
+	buf_put(&field, plain.p, plain.n);
+	if (text)
+		wire_put_str(&field, num, "\x18\x07");
+	else
+		wire_put_u64(&field, num, 1);
+	wire_put_bytes(&a, 4, buf_slice(&plain));
+	wire_put_bytes(&b, 4, buf_slice(&field));
+	assert_false(compare_schema(buf_slice(&a), buf_slice(&b), why, sizeof(why)));
+	if (!strstr(why, what))
+		fail_msg("%s is not named: %s", what, why);
+}
+
+static void test_attributes_of_newer_releases(void **state)
+{
+	(void)state;
+	expect_field_difference(11, true, "default value");
+	expect_field_difference(14, false, "clustering key");
+	expect_field_difference(15, false, "nullable");
+	expect_field_difference(16, false, "function output");
+}
+
 static void test_why_is_cut_to_its_room(void **state)
 {
 	CLEANUP(buf_done) struct buf a = BUF_INIT(BYTES);
@@ -187,6 +254,8 @@ int main(void)
 		cmocka_unit_test(test_each_difference_is_named),
 		cmocka_unit_test(test_number_of_fields),
 		cmocka_unit_test(test_dynamic_field),
+		cmocka_unit_test(test_functions),
+		cmocka_unit_test(test_attributes_of_newer_releases),
 		cmocka_unit_test(test_why_is_cut_to_its_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
