@@ -69,8 +69,9 @@ class Synthetic:
 
     def config(self) -> dict:
         """What a server under test needs to read it, for new_cdc."""
+        # its topics are on Kafka, whatever the real source of the run writes to
         return {"sourceConfig": {"etcd": {"address": [self.etcd.address], "rootPath": self.name},
-                                 "kafka": {"address": self.kafka.address},
+                                 "kafka": {"address": self.kafka.address}, "pulsar": {"address": ""},
                                  "replicateChan": self.replicate_channel}}
 
     # time and ids --------------------------------------------------------------------------------

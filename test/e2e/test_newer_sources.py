@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pymilvus import Collection, connections, utility
+from pymilvus import db as databases
 
 from helpers import all_rows, fresh, wait_collection, wait_until
 from synthetic import Synthetic
@@ -48,7 +49,7 @@ def test_life_of_a_collection(new_cdc, rig, source, target, style):
         again.insert(range(5))
         copy = wait_collection(name, "target", timeout=60)
         wait_keys(copy, range(5), "the new collection has its own rows")
-    assert cdc.get(task)["detail"]["collection_states"] == {"Running": 1, "Dropped": 1}
+    assert cdc.get(task)["state"] == "Running"
 
 
 def test_dropped_while_down(new_cdc, rig, source, target):
@@ -87,7 +88,5 @@ def test_database_with_real_deletes(new_cdc, rig, source, target):
         c.drop()
         wait_until(lambda: not utility.has_collection(name, using=alias), 40, "the collection is dropped")
         made.drop_database(number)
-        from pymilvus import db as databases
-
         wait_until(lambda: db not in databases.list_database(using="target"), 40, "the database is dropped")
         connections.disconnect(alias)
