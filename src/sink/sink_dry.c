@@ -20,6 +20,7 @@ struct overlay {
 	int64_t id;
 	uint64_t created_ts;
 	int shards_num;
+	struct slice schema;          /* as it was to be created; owned */
 	struct sink_partition *parts; /* added ones */
 	size_t n_parts, cap_parts;
 };
@@ -64,6 +65,14 @@ static struct overlay *overlay_locked(struct dry *d, const char *db, const char 
 	mem_grow(&d->l, &d->cap, d->n + 1, sizeof(struct overlay *));
 	d->l[d->n++] = o;
 	return o;
+}
+
+static void schema_set(struct overlay *o, struct slice schema)
+{
+	free((void *)(uintptr_t)o->schema.p); /* owned here, only borrowed elsewhere */
+	o->schema = (struct slice){0};
+	if (schema.n)
+		o->schema = slice_of(xmemdup(schema.p, schema.n), schema.n);
 }
 
 static void parts_clear(struct overlay *o)
@@ -113,6 +122,8 @@ static void make_up(const struct overlay *o, struct sink_collection *c)
 
 	*c = (struct sink_collection){
 		.id = o->id, .created_ts = o->created_ts, .shards_num = o->shards_num};
+	if (o->schema.n)
+		c->schema = slice_of(xmemdup(o->schema.p, o->schema.n), o->schema.n);
 	c->shards = xcalloc((size_t)MAX(o->shards_num, 1), sizeof(*c->shards));
 	for (int i = 0; i < o->shards_num; i++) {
 		snprintf(name, sizeof(name), "dry-run-dml_%d", i % CHANNELS);
@@ -174,6 +185,7 @@ static void create_locked(struct dry *d, const struct sink_change *c)
 	struct overlay *o = overlay_locked(d, c->db, c->collection);
 
 	parts_clear(o);
+	schema_set(o, c->schema);
 	o->made = true;
 	o->dropped = false;
 	o->id = c->source_id;
@@ -289,6 +301,7 @@ static void close_dry(struct sink *k)
 	sink_close(d->real);
 	for (size_t i = 0; i < d->n; i++) {
 		parts_clear(d->l[i]);
+		schema_set(d->l[i], (struct slice){0});
 		free(d->l[i]->parts);
 		free(d->l[i]->db);
 		free(d->l[i]->name);

@@ -100,6 +100,7 @@ static void change(struct sink *k, enum sink_change_kind kind, const char *name,
 		.source_id = 449,
 		.source_partition_id = 450,
 		.ts = 9,
+		.schema = slice_str("schema"),
 		.shards_num = 2};
 	struct err e = ERR_INIT;
 	assert_int_equal(k->ops->change(k, &c, NULL, &e), ERR_OK);
@@ -123,6 +124,7 @@ static void test_made_up(void **state)
 	assert_int_equal(look(k, "new", &c), ERR_OK);
 	assert_int_equal(c.id, 449);
 	assert_int_equal(c.shards_num, 2);
+	assert_true(slice_eq_str(c.schema, "schema"));
 	assert_string_equal(c.shards[1].vchannel, "dry-run-dml_1_449v1");
 	assert_int_equal(c.n_partitions, 2);
 	assert_string_equal(c.partitions[1].name, "p");
