@@ -43,12 +43,57 @@ static void note_head_locked(struct lane *l, const struct pack *pk)
 	l->head_lag_ms = pk->at_head && now ? ts_ms(now) - ts_ms(pk->end_ts) : -1;
 }
 
+/* A consumer without a clock applies messages as they come, so they must come by time, deletes
+ * before inserts of equal time: an upsert is both. */
+static bool before(const struct pack_msg *a, const struct pack_msg *b)
+{
+	if (a->dml.min_ts != b->dml.min_ts)
+		return a->dml.min_ts < b->dml.min_ts;
+	return a->dml.type == MSG_DELETE && b->dml.type == MSG_INSERT;
+}
+
+static struct pack_msg *merge(struct pack_msg *a, struct pack_msg *b)
+{
+	struct pack_msg *head = NULL, **tail = &head;
+
+	while (a && b) {
+		struct pack_msg **least = before(b, a) ? &b : &a;
+		*tail = *least;
+		tail = &(*least)->next;
+		*least = *tail;
+	}
+	*tail = a ? a : b;
+	return head;
+}
+
+/* A stable merge sort of the list: runs[i] holds 2^i messages. */
+static void sort_by_time(struct pack *pk)
+{
+	struct pack_msg *runs[64] = {NULL}, *sorted = NULL;
+
+	for (struct pack_msg *m = pk->msgs, *next; m; m = next) {
+		size_t i = 0;
+		next = m->next;
+		m->next = NULL;
+		for (; runs[i]; i++) {
+			m = merge(runs[i], m);
+			runs[i] = NULL;
+		}
+		runs[i] = m;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(runs); i++)
+		sorted = merge(runs[i], sorted);
+	pk->msgs = sorted;
+}
+
 enum err_code lane_push(struct lane *l, struct pack *pk, struct stop *s, struct err *e)
 {
 	struct tchan *c = l->chan;
 	struct stop_watch w;
 	bool merged = false, pushed = false;
 
+	if (c->opts.untimed)
+		sort_by_time(pk);
 	stop_watch_add(s, &w, &c->mtx, &c->room);
 	mutex_lock(&c->mtx);
 	while (!stop_is_set(s) && pk->msgs && l->queued_bytes > LIMIT_LANE_BYTES)

@@ -51,6 +51,7 @@ struct stream {
 	int64_t target_id;           /* collection id on the target */
 	int64_t pk_field_id;
 	bool pk_is_varchar;
+	const char *pk_name;   /* "" = unknown */
 	uint64_t min_stamp;    /* rows must be above it: the target collection's create time */
 	uint64_t replay_until; /* rows at or below this source time may be there already */
 	struct stream_metrics metrics;

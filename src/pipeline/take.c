@@ -16,7 +16,7 @@
 #include "model/ts.h"
 #include "pipeline/tchan_priv.h"
 
-enum { STALL_CHECK_MS = 50, LATE_SHARE_PERCENT = 25 };
+enum { STALL_CHECK_MS = 50, LATE_SHARE_PERCENT = 25, UNTIMED_WAIT_MS = 60000 };
 
 void taken_init(struct taken *t)
 {
@@ -212,7 +212,7 @@ static void take_lanes_locked(
 		struct pack *pk = first(l);
 		bool fits = t->bytes + pk->cost_bytes <= max_bytes &&
 			    t->n_msgs + pk->n_msgs <= LIMIT_CALL_MSGS;
-		if (fits || pk->n_msgs == 1)
+		if (fits || pk->n_msgs == 1 || c->opts.untimed)
 			take_whole_locked(t, l, pk);
 		else
 			take_part_locked(t, l, pk, max_bytes - t->bytes);
@@ -267,6 +267,13 @@ static bool parted_locked(struct tchan *c)
 	return false;
 }
 
+/* All lanes are late for ever: nobody waits for anybody. Packs leave whole. */
+static void choose_untimed_locked(struct tchan *c, struct taken *t)
+{
+	take_lanes_locked(c, t, true, UINT64_MAX, LIMIT_CALL_BYTES);
+	list_splice(&t->notes, &c->notes);
+}
+
 /* Fills t; false if there is nothing to send now. */
 static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 {
@@ -274,6 +281,10 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 	size_t most = c->opts.call_bytes ? c->opts.call_bytes : LIMIT_CALL_BYTES;
 
 	reset(t, c->last_tick);
+	if (c->opts.untimed) {
+		choose_untimed_locked(c, t);
+		return t->n_lanes || !list_empty(&t->notes);
+	}
 	refresh_late_locked(c, now_ms);
 	uint64_t w = hold_locked(c, watermark_locked(c), now);
 	if (w > c->last_tick) {
@@ -305,7 +316,7 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 static int64_t wait_ms_locked(const struct tchan *c, int64_t now_ms)
 {
 	int64_t ms = c->opts.keepalive_ms - (now_ms - c->last_tick_mono_ms);
-	ms = MAX(ms, STALL_CHECK_MS);
+	ms = c->opts.untimed ? UNTIMED_WAIT_MS : MAX(ms, STALL_CHECK_MS);
 	list_foreach (it, &c->lanes)
 		if (!list_empty(&LIST_ITEM(it, struct lane, link)->packs))
 			/* something waits: for a partition, the bound or the clock */

@@ -28,6 +28,9 @@ struct tchan_opts {
 	int64_t keepalive_ms;
 	size_t call_bytes; /* most bytes of one call (one message may be more); 0: LIMIT_CALL_BYTES */
 	const char *replicate_id; /* data migration: see translate.h; NULL = no */
+	/* The target has no clock (a log): every pack leaves as soon as it is there, ordered by
+	 * time inside, without ticks and with its rows' own times. The worker needs a feed. */
+	bool untimed;
 	/* The target's clock now as a TSO; 0 while unknown. Must not block. */
 	uint64_t (*clock)(void *arg);
 	void *clock_arg;
@@ -69,10 +72,12 @@ struct position tchan_position(struct stream *st);
  * tick. */
 struct tchan_note {
 	struct list link;
-	int type; /* MSG_DROP_COLLECTION, MSG_DROP_PARTITION */
+	const char *shard; /* target vchannel */
+	int type;          /* MSG_DROP_COLLECTION, MSG_DROP_PARTITION */
 	const char *db, *collection, *partition;
 	int64_t collection_id, partition_id;
-	bool sent; /* under the channel's lock */
+	uint64_t source_ts; /* when it was dropped there */
+	bool sent;          /* under the channel's lock */
 	bool acked;
 	bool cancelled;
 };

@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "model/ts.h"
 #include "pipeline/bundle.h"
+#include "pipeline/feed.h"
 #include "pipeline/settle.h"
 
 enum {
@@ -29,6 +30,7 @@ struct worker {
 	bool cut;  /* a call was given up */
 	struct taken taken;
 	struct bundle call;
+	struct feed *feed; /* untimed channels only */
 	struct mq_id last; /* position of the last acknowledged message */
 	int64_t longest_call_ms;
 	bool waiting; /* the sink was told of trouble */
@@ -186,6 +188,40 @@ static void acknowledge(struct worker *w)
 	tchan_acked(w->chan, &w->taken, MAX(w->call.tick, w->spent));
 }
 
+static bool feed(struct worker *w)
+{
+	for (;;) {
+		struct stop call;
+		stop_init(&call, &w->hard);
+		tchan_call_begin(w->chan, &call);
+		bool sent = feed_deliver(w->feed, &w->taken, &call);
+		tchan_call_end(w->chan);
+		stop_done(&call);
+		if (sent)
+			break;
+		if (stop_is_set(&w->hard)) {
+			feed_forget(w->feed);
+			tchan_given_up(w->chan, &w->taken, true);
+			return false;
+		}
+		tchan_prune(w->chan, &w->taken, true);
+	}
+	feed_forget(w->feed);
+	return true;
+}
+
+/* Sends what is taken; false when the worker must end first. */
+static bool send_taken(struct worker *w)
+{
+	if (w->feed)
+		return feed(w);
+	w->floor = w->taken.floor;
+	w->replay_from = w->spent = 0;
+	w->landed = false;
+	build(w);
+	return !w->call.n_msgs || deliver(w);
+}
+
 static void run(void *arg)
 {
 	struct worker *w = arg;
@@ -193,11 +229,7 @@ static void run(void *arg)
 
 	while (!tchan_take(w->chan, &w->taken, &w->stop, &e)) {
 		tchan_prune(w->chan, &w->taken, false);
-		w->floor = w->taken.floor;
-		w->replay_from = w->spent = 0;
-		w->landed = false;
-		build(w);
-		w->cut = w->call.n_msgs && !deliver(w);
+		w->cut = !send_taken(w);
 		if (w->cut)
 			break;
 		acknowledge(w);
@@ -218,6 +250,8 @@ enum err_code worker_start(struct tchan *c, const struct chan_sink *sink,
 	stop_init(&w->hard, NULL);
 	taken_init(&w->taken);
 	bundle_init(&w->call);
+	if (sink->feed)
+		w->feed = feed_new(c, &w->sink, &w->metrics);
 	if (thread_start(&w->thread, "sink", run, w, e)) {
 		worker_stop(w, 0);
 		return e->code;
@@ -245,6 +279,7 @@ bool worker_stop(struct worker *w, int64_t patience_ms)
 	bool clean = !w->cut;
 	taken_done(&w->taken);
 	bundle_done(&w->call);
+	feed_free(w->feed);
 	stop_done(&w->hard);
 	stop_done(&w->stop);
 	free(w);

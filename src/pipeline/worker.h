@@ -12,9 +12,14 @@
 #include "model/position.h"
 #include "pipeline/tchan.h"
 
+struct feed_ops;
+
 /* Where calls go. */
 struct chan_sink {
 	void *arg;
+	/* An untimed channel: messages go one by one through feed (with this arg), and send and
+	 * fresh_id are not used. Else NULL. */
+	const struct feed_ops *feed;
 	/* One ReplicateMessageRequest; the position the target gave to the last message. Errors as
 	 * milvus_replicate's: UNCERTAIN = some of it may have been appended. */
 	enum err_code (*send)(void *arg, const struct iov *request, int64_t deadline_ms,
