@@ -32,7 +32,8 @@
 	X(kafka.sasl_username)                                                                     \
 	X(kafka.sasl_password)                                                                     \
 	X(kafka.sasl_mechanisms)                                                                   \
-	X(kafka.security_protocol)
+	X(kafka.security_protocol)                                                                 \
+	X(kafka.format)
 /* clang-format on */
 
 const char *task_state_name(enum task_state s)
@@ -104,6 +105,7 @@ void task_free(struct task *t)
 	collections_free(t->collection_infos, t->n_collection_infos);
 	dbs_free(t->dbs, t->n_dbs);
 	mappings_free(t->mappings, t->n_mappings);
+	pairs_free(t->kafka.settings, t->kafka.n_settings);
 	for (size_t i = 0; i < t->n_excludes; i++)
 		free(t->excludes[i]);
 	free(t->excludes);
@@ -175,6 +177,7 @@ struct task *task_copy(const struct task *t)
 	c->collection_infos = collections_copy(t->collection_infos, t->n_collection_infos);
 	c->dbs = dbs_copy(t->dbs, t->n_dbs);
 	c->mappings = mappings_copy(t->mappings, t->n_mappings);
+	c->kafka.settings = pairs_copy(t->kafka.settings, t->kafka.n_settings);
 	if (t->excludes)
 		c->excludes = xcalloc(t->n_excludes, sizeof(*c->excludes));
 	for (size_t i = 0; i < t->n_excludes; i++)

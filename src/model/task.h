@@ -44,6 +44,10 @@ struct task_kafka {
 	char *address, *topic;
 	bool enable_sasl;
 	char *sasl_username, *sasl_password, *sasl_mechanisms, *security_protocol;
+	/* Ours: additional JSON fields */
+	char *format;               /* "" and "milvus", or "debezium" */
+	struct task_pair *settings; /* of librdkafka */
+	size_t n_settings;
 };
 
 struct task {

@@ -84,6 +84,12 @@ static const struct api_field kafka_fields[] = {
 	FIELD("topic", API_STRING, struct task_kafka, topic, "topic of a Kafka target"),
 	FIELD("enable_sasl", API_BOOL, struct task_kafka, enable_sasl, "use SASL"),
 	FLAT("sasl", &sasl, "SASL settings"),
+	FIELD("format", API_STRING, struct task_kafka, format,
+		"`milvus` (default): the envelope `{\"data\",\"info\"}` with Milvus' own messages; "
+		"`debezium`: one JSON event a row"),
+	MANY("settings", API_STRINGS, struct task_kafka, settings, n_settings, NULL,
+		"more settings of librdkafka's producer, e.g. `compression.type`, "
+		"`ssl.ca.location`"),
 };
 static const struct api_struct kafka = STRUCT(kafka_fields, 0);
 

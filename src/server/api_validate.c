@@ -43,6 +43,11 @@ static enum err_code check_target(const struct task *t, struct err *e)
 		return ERR_INVALID;
 	if (*t->kafka.address && !*t->kafka.topic)
 		return err_set(e, ERR_INVALID, "the kafka topic is empty");
+	if (*t->kafka.format && strcmp(t->kafka.format, "milvus") != 0 &&
+		strcmp(t->kafka.format, "debezium") != 0)
+		return err_set(e, ERR_INVALID,
+			"the kafka format should be milvus or debezium, it is %.60s",
+			t->kafka.format);
 	if (t->cache_period < 0)
 		return err_set(e, ERR_INVALID, "the cache period is less zero");
 	if (t->cache_size < 0)

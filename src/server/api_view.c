@@ -128,6 +128,18 @@ static void put_sasl(struct json_out *o, const struct task_kafka *k)
 	json_out_close(o, '}');
 }
 
+/* Ours, only when they are set. A setting may be a password: its name is all that is shown. */
+static void put_kafka_extra(struct json_out *o, const struct task_kafka *k)
+{
+	json_out_str_if(o, "format", k->format);
+	if (!k->n_settings)
+		return;
+	json_out_open(o, "settings", '{');
+	for (size_t i = 0; i < k->n_settings; i++)
+		json_out_str(o, k->settings[i].key, "");
+	json_out_close(o, '}');
+}
+
 static void put_kafka(struct json_out *o, const struct task_kafka *k, bool sorted)
 {
 	json_out_open(o, "kafka_connect_param", '{');
@@ -136,6 +148,7 @@ static void put_kafka(struct json_out *o, const struct task_kafka *k, bool sorte
 		json_out_str(o, "topic", k->topic);
 	json_out_bool(o, "enable_sasl", k->enable_sasl);
 	put_sasl(o, k);
+	put_kafka_extra(o, k);
 	if (sorted)
 		json_out_str(o, "topic", k->topic);
 	json_out_close(o, '}');

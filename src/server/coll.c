@@ -183,6 +183,7 @@ void coll_free(struct coll *c)
 	free(c->name);
 	free(c->target_db);
 	free(c->target_name);
+	free(c->pk_name);
 	mutex_done(&c->mtx);
 	free(c);
 }

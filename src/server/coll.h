@@ -98,6 +98,7 @@ struct coll {
 	int64_t target_id;       /* 0 = not yet */
 	int64_t pk_field_id;     /* of the source's schema */
 	bool pk_is_varchar;
+	char *pk_name; /* set once; NULL = unknown */
 	struct coll_shard *shards;
 	int n_shards;
 	bool recorded;         /* created or adopted by us: a record exists */
@@ -108,7 +109,9 @@ struct coll {
 	struct coll_follow follow;
 	struct coll_former *former; /* with names above: under run->mtx for others than the job */
 	size_t n_former;
-	uint64_t named_ts; /* it has its present name since; 0 = always */
+	uint64_t named_ts;           /* it has its present name since; 0 = always */
+	bool announced;              /* this run created it; job only */
+	int64_t announced_partition; /* the last one this run created; job only */
 
 	struct mutex mtx; /* a leaf: callbacks of readers and workers take it */
 	enum coll_state state;

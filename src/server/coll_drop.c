@@ -64,6 +64,8 @@ static bool put_note(struct coll *c, struct coll_shard *s, int type, const struc
 	if (!s->chan && target_chan(c->run->target, s->target_pchannel, &s->chan, &e))
 		return false;
 	s->note = (struct tchan_note){.type = type,
+		.shard = s->target_vchannel,
+		.source_ts = p ? p->drop_ts : drop_ts(c),
 		.db = c->target_db,
 		.collection = c->target_name,
 		.partition = p ? p->name : "",

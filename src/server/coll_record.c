@@ -127,6 +127,8 @@ char *coll_record_json(struct coll *c)
 	put_id(o, "create_ts", c->create_ts);
 	put_id(o, "pk_field_id", (uint64_t)c->pk_field_id);
 	json_object_set_new(o, "pk_is_varchar", json_boolean(c->pk_is_varchar));
+	if (c->pk_name)
+		json_object_set_new(o, "pk_name", json_string(c->pk_name));
 	json_object_set_new(o, "unclean", json_boolean(c->unclean || c->drop_pending));
 	json_object_set_new(o, "shards", shards_json(c));
 	json_object_set_new(o, "partitions", parts_json(c));
@@ -232,6 +234,8 @@ bool coll_record_read(struct coll *c, const char *json)
 	c->create_ts = (uint64_t)get_id(o, "create_ts");
 	c->pk_field_id = get_id(o, "pk_field_id");
 	c->pk_is_varchar = json_is_true(json_object_get(o, "pk_is_varchar"));
+	if (json_object_get(o, "pk_name"))
+		c->pk_name = get_text(o, "pk_name");
 	c->unclean = json_is_true(json_object_get(o, "unclean"));
 	c->recorded = true;
 	bool good = state && c->name[0] && read_shards(c, json_object_get(o, "shards"));

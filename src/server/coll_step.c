@@ -5,12 +5,14 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "model/ts.h"
 #include "server/coll.h"
 #include "server/compare.h"
 #include "server/config.h"
 #include "server/replicate_id.h"
 #include "server/run_priv.h"
+#include "sink/schema_json.h"
 #include "source/catalog.h"
 
 enum { AGAIN_MS = 50, PARTS_MS = 20, WANTED_MS = 500, IDLE_MS = 5000, DETACH_MS = 5000 };
@@ -19,6 +21,15 @@ static bool gone(const struct coll *c)
 {
 	return !c->src || c->src->state == OBJECT_GONE || c->src->state == OBJECT_DROPPED ||
 	       c->src->state == OBJECT_DROPPING;
+}
+
+/* A field can't be renamed. */
+static void note_pk_name(struct coll *c)
+{
+	struct slice name = schema_field_name(c->src->schema, c->src->pk_field_id);
+
+	if (!c->pk_name && name.n)
+		c->pk_name = xasprintf("%.*s", (int)name.n, (const char *)name.p);
 }
 
 static void refresh(struct coll *c)
@@ -31,6 +42,7 @@ static void refresh(struct coll *c)
 	if (now->pk_field_id) {
 		c->pk_field_id = now->pk_field_id;
 		c->pk_is_varchar = now->pk_is_varchar;
+		note_pk_name(c);
 	}
 }
 

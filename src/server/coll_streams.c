@@ -207,6 +207,7 @@ static enum err_code prepare(struct coll *c, struct coll_shard *s, struct err *e
 	st->target_id = c->target_id;
 	st->pk_field_id = c->pk_field_id;
 	st->pk_is_varchar = c->pk_is_varchar;
+	st->pk_name = c->pk_name ? c->pk_name : "";
 	st->replay_until = c->replay_until;
 	st->acked = start;
 	set_metrics(c, s);

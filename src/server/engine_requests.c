@@ -19,10 +19,6 @@ static enum err_code api_check_target(void *arg, const struct task *t, struct er
 {
 	struct engine *en = arg;
 
-	if (*t->kafka.address)
-		return err_set(e, ERR_UNSUPPORTED,
-			"fail to connect the kafka: this version replicates to Milvus targets "
-			"only");
 	enum err_code code = target_check(en->sv.targets, t, e);
 	return code ? (e->code = ERR_SYSTEM) : ERR_OK;
 }

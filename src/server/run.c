@@ -323,9 +323,10 @@ static void main_loop(void *arg)
 	if (r->task->enable_user_role)
 		log_warn(&r->log, "%s", RUN_USERS_NOTE);
 	if (r->replay_until)
-		log_warn(&r->log,
-			"the last run ended uncleanly: rows up to now are replayed with deletes "
-			"of their keys in front");
+		log_warn(&r->log, "the last run ended uncleanly: rows up to now are replayed%s",
+			target_sink(r->target)->ops->replicate
+				? " with deletes of their keys in front"
+				: ", marked as possible repeats");
 	if (oplog_start(r, &r->oplog, &e))
 		log_error(&r->log, "replicate channel: %s", e.text);
 	sync_catalog(r, 0);

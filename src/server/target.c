@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "server/address.h"
+#include "server/target_kafka.h"
 #include "server/target_priv.h"
 
 enum err_code target_check(struct targets *s, const struct task *t, struct err *e)
@@ -15,7 +16,7 @@ enum err_code target_check(struct targets *s, const struct task *t, struct err *
 	struct sink_info info;
 
 	if (access_open_sink(s, t, true, &k, e) || k->ops->connect(k, &s->stop, &info, e))
-		err_ctx(e, "fail to connect the milvus");
+		err_ctx(e, "fail to connect the %s", *t->kafka.address ? "kafka" : "milvus");
 	sink_close(k);
 	return e->code;
 }
@@ -35,12 +36,29 @@ enum err_code targets_new(const struct targets_opts *o, struct targets **ret_s, 
 
 /* ---- sessions ---- */
 
-static struct session *session_new(struct targets *set, const char *address)
+/* By what a session is found. A topic is one with all its settings: no clock is shared there. */
+static void session_key(const struct task *t, char key[ADDRESS_TARGET_BYTES])
+{
+	CLEANUP(freep) char *uri = task_target(t);
+
+	if (*t->kafka.address)
+		target_kafka_key(t, key, ADDRESS_TARGET_BYTES);
+	else
+		address_of_target(uri, key);
+}
+
+static struct session *session_new(struct targets *set, const char *key, const struct task *task)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
 
 	s->set = set;
-	snprintf(s->address, sizeof(s->address), "%s", address);
+	s->untimed = *task->kafka.address;
+	snprintf(s->key, sizeof(s->key), "%s", key);
+	if (s->untimed)
+		snprintf(s->address, sizeof(s->address), "kafka://%.100s/%.100s",
+			task->kafka.address, task->kafka.topic);
+	else
+		snprintf(s->address, sizeof(s->address), "%s", key);
 	snprintf(s->fields, sizeof(s->fields), "target=%s", s->address);
 	s->log = (struct log_ctx){.parent = set->opts.log, .comp = LOG_sink, .fields = s->fields};
 	mutex_init(&s->mtx, "target");
@@ -69,16 +87,16 @@ static void session_free(struct session *s, int64_t patience_ms)
 
 /* The session of the address, new if there is none. One that is being closed still ticks: it is
  * waited for. */
-static struct session *session_get_locked(struct targets *set, const char *address)
-	REQUIRES(set->mtx)
+static struct session *session_get_locked(
+	struct targets *set, const char *key, const struct task *task) REQUIRES(set->mtx)
 {
 	struct session *s;
 
-	while ((s = smap_get(&set->by_address, address)) && s->closing)
+	while ((s = smap_get(&set->by_address, key)) && s->closing)
 		cond_wait(&set->cond, &set->mtx, DEADLINE_NEVER);
 	if (!s) {
-		s = session_new(set, address);
-		smap_put(&set->by_address, s->address, s);
+		s = session_new(set, key, task);
+		smap_put(&set->by_address, s->key, s);
 	}
 	s->users++;
 	return s;
@@ -103,16 +121,15 @@ static struct access *find_access(struct session *s, const char *settings)
 enum err_code target_get(
 	struct targets *set, const struct task *task, struct target **ret_t, struct err *e)
 {
-	char address[ADDRESS_TARGET_BYTES];
-	CLEANUP(freep) char *uri = task_target(task);
+	char key[ADDRESS_TARGET_BYTES];
 	struct access *made = NULL;
 
 	if (access_new(set, task, &made, e))
 		return e->code;
-	address_of_target(uri, address);
+	session_key(task, key);
 	struct target *t = xcalloc(1, sizeof(*t));
 	mutex_lock(&set->mtx);
-	t->session = session_get_locked(set, address);
+	t->session = session_get_locked(set, key, task);
 	t->access = find_access(t->session, made->settings);
 	bool join = !t->access;
 	if (join)
@@ -130,16 +147,16 @@ enum err_code target_get(
 static void session_close(struct session *s, int64_t patience_ms)
 {
 	struct targets *set = s->set;
-	char address[ADDRESS_TARGET_BYTES];
+	char key[ADDRESS_TARGET_BYTES];
 
 	mutex_lock(&set->mtx);
 	while (s->leaving)
 		cond_wait(&set->cond, &set->mtx, DEADLINE_NEVER);
 	mutex_unlock(&set->mtx);
-	memcpy(address, s->address, sizeof(address));
+	memcpy(key, s->key, sizeof(key));
 	session_free(s, patience_ms);
 	mutex_lock(&set->mtx);
-	smap_del(&set->by_address, address);
+	smap_del(&set->by_address, key);
 	cond_broadcast(&set->cond);
 	mutex_unlock(&set->mtx);
 }

@@ -1,7 +1,8 @@
 /* A task's way to its target. Tasks of one address share a session: the target's clock and the
  * target channels with their workers. The session lives as long as a task of it exists, paused or
  * not: without ticks the target would stop answering queries. Tasks with equal credentials and TLS
- * settings also share the client. */
+ * settings also share the client. A Kafka topic is a target, too: its session has no clock, its
+ * channels are untimed. */
 #pragma once
 
 #include "base/err.h"

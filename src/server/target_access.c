@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "server/target_kafka.h"
 #include "server/target_priv.h"
 #include "sink/sink_dry.h"
 #include "sink/sink_milvus.h"
@@ -16,6 +17,9 @@ enum err_code access_open_sink(
 {
 	CLEANUP(freep) char *uri = task_target(t);
 	CLEANUP(freep) char *token = task_token(t);
+
+	if (*t->kafka.address)
+		return target_kafka_open(t, s->opts.log, ret, e);
 	struct milvus_opts o = {.uri = uri,
 		.token = token,
 		.server_name = t->milvus.server_name,
@@ -106,10 +110,12 @@ static int64_t check(void *arg)
 	struct sink_info info;
 	uint64_t ts = 0;
 
-	if (k->ops->connect(k, &s->stop, &info, &e) || k->ops->clock(k, &s->stop, &ts, &e))
+	if (k->ops->connect(k, &s->stop, &info, &e) ||
+		(!s->untimed && k->ops->clock(k, &s->stop, &ts, &e)))
 		return note_failure(a, &e);
 	note_success(a);
-	take_clock(s, &info, ts);
+	if (!s->untimed)
+		take_clock(s, &info, ts);
 	return CHECK_MS;
 }
 

@@ -9,6 +9,7 @@
 #include "metrics/metrics.h"
 #include "model/ts.h"
 #include "server/replicate_id.h"
+#include "server/target_kafka.h"
 #include "server/target_priv.h"
 #include "store/writer.h"
 
@@ -91,6 +92,7 @@ static enum err_code chan_start(
 		.keepalive_ms = s->set->opts.keepalive_ms,
 		.call_bytes = s->set->opts.call_bytes,
 		.replicate_id = s->set->opts.replicate_id,
+		.untimed = s->untimed,
 		.clock = session_clock,
 		.clock_arg = s};
 	struct worker_metrics m = {.center_tt = metrics_get(METRIC_center_tt, pchannel, NULL),
@@ -111,11 +113,15 @@ static enum err_code chan_start(
 
 /* Says durably that the channel is in use: its stored tick is no floor until the next clean
  * stop. */
-static void mark_open(struct session *s, const char *pchannel)
+static enum err_code mark_open(struct session *s, const char *pchannel, struct err *e)
 {
 	char key[KEY_BYTES];
 	chan_key(s, pchannel, key);
 	writer_put_ext(s->set->opts.writer, key, "{\"open\":true}");
+	if (!writer_flush(s->set->opts.writer, deadline_in(MARK_MS), &s->stop, e))
+		return ERR_OK;
+	err_ctx(e, "metastore");
+	return e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;
 }
 
 static struct chan *find(struct session *s, const char *pchannel)
@@ -149,15 +155,12 @@ static enum err_code make(
 {
 	uint64_t now = session_clock(s);
 
-	if (!now)
+	if (!now && !s->untimed)
 		return err_set(
 			e, ERR_UNAVAILABLE, "target %s: its clock was not read yet", s->address);
 	/* Durable before the first tick: after a crash the stored floor would be too low. */
-	mark_open(s, pchannel);
-	if (writer_flush(s->set->opts.writer, deadline_in(MARK_MS), &s->stop, e)) {
-		err_ctx(e, "metastore");
-		return e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;
-	}
+	if (!s->untimed && mark_open(s, pchannel, e))
+		return e->code;
 	mutex_lock(&s->mtx);
 	uint64_t *floor = smap_get(&s->floors, pchannel);
 	uint64_t start = floor ? *floor : now;
@@ -266,13 +269,15 @@ void session_init_channels(struct session *s)
 		.waiting = waiting,
 		.retry_first_ms = s->set->opts.retry_first_ms,
 		.retry_most_ms = s->set->opts.retry_most_ms};
+	if (s->untimed)
+		s->sink.feed = &target_kafka_feed;
 }
 
 static void close_chan(struct session *s, const char *name, struct chan *ch, int64_t patience_ms)
 {
 	char key[KEY_BYTES], value[64];
 
-	if (worker_stop(ch->worker, patience_ms)) {
+	if (worker_stop(ch->worker, patience_ms) && !s->untimed) {
 		chan_key(s, name, key);
 		snprintf(value, sizeof(value), "{\"tick\":\"%" PRIu64 "\"}", tchan_used(ch->tchan));
 		writer_put_ext(s->set->opts.writer, key, value);

@@ -42,6 +42,9 @@ struct session {
 	int users;   /* handles; this and the next two under set->mtx */
 	int leaving; /* accesses on their way out */
 	bool closing;
+	/* A topic: no clock, no ticks, nothing to remember of its channels, exactly one access */
+	bool untimed;
+	char key[ADDRESS_TARGET_BYTES]; /* in set->by_address; not to be shown */
 	char address[ADDRESS_TARGET_BYTES];
 	char fields[ADDRESS_TARGET_BYTES + 16];
 	struct log_ctx log;

@@ -147,6 +147,9 @@ static json_t *kafka_json(struct rjson *io, const struct task_kafka *k)
 	rjson_set_str(io, o, "topic", k->topic);
 	rjson_set_bool(io, o, "enable_sasl", k->enable_sasl);
 	rjson_set(io, o, "sasl", sasl);
+	rjson_set_str_opt(io, o, "format", k->format);
+	if (k->n_settings)
+		rjson_set(io, o, "settings", pairs_json(io, k->settings, k->n_settings));
 	return o;
 }
 
@@ -342,6 +345,8 @@ static void read_kafka(struct rjson *io, const json_t *o, struct task_kafka *k)
 	set_str(&k->sasl_password, rjson_get_str(io, sasl, "password"));
 	set_str(&k->sasl_mechanisms, rjson_get_str(io, sasl, "mechanisms"));
 	set_str(&k->security_protocol, rjson_get_str(io, sasl, "security_protocol"));
+	set_str(&k->format, rjson_get_str(io, o, "format"));
+	read_pairs(io, rjson_get_obj(io, o, "settings"), &k->settings, &k->n_settings);
 }
 
 static void read_state(struct rjson *io, const json_t *o, struct task *t)
