@@ -52,9 +52,10 @@ static struct session *session_new(struct targets *set, const char *key, const s
 	struct session *s = xcalloc(1, sizeof(*s));
 
 	s->set = set;
-	s->untimed = *task->kafka.address;
+	/* A dry run writes to no topic: its made-up target has a clock. */
+	s->untimed = *task->kafka.address && !set->opts.dry_run;
 	snprintf(s->key, sizeof(s->key), "%s", key);
-	if (s->untimed)
+	if (*task->kafka.address)
 		snprintf(s->address, sizeof(s->address), "kafka://%.100s/%.100s",
 			task->kafka.address, task->kafka.topic);
 	else

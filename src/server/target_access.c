@@ -18,6 +18,10 @@ enum err_code access_open_sink(
 	CLEANUP(freep) char *uri = task_target(t);
 	CLEANUP(freep) char *token = task_token(t);
 
+	if (*t->kafka.address && s->opts.dry_run) {
+		*ret = sink_dry_open(NULL, s->opts.log);
+		return ERR_OK;
+	}
 	if (*t->kafka.address)
 		return target_kafka_open(t, s->opts.log, ret, e);
 	struct milvus_opts o = {.uri = uri,
