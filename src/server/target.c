@@ -70,8 +70,8 @@ static struct session *session_new(struct targets *set, const char *key, const s
 	return s;
 }
 
-/* The accesses go last: calls in flight need them. */
-static void session_free(struct session *s, int64_t patience_ms)
+/* Ends all that runs. The accesses go last: calls in flight need them. */
+static void session_end(struct session *s, int64_t patience_ms)
 {
 	stop_set(&s->stop);
 	list_foreach (it, &s->accesses)
@@ -79,6 +79,10 @@ static void session_free(struct session *s, int64_t patience_ms)
 	session_close_channels(s, patience_ms);
 	while (!list_empty(&s->accesses))
 		access_leave(LIST_ITEM(s->accesses.next, struct access, link));
+}
+
+static void session_free(struct session *s)
+{
 	stop_done(&s->stop);
 	cond_done(&s->cond);
 	umap_done(&s->claims);
@@ -148,18 +152,17 @@ enum err_code target_get(
 static void session_close(struct session *s, int64_t patience_ms)
 {
 	struct targets *set = s->set;
-	char key[ADDRESS_TARGET_BYTES];
 
 	mutex_lock(&set->mtx);
 	while (s->leaving)
 		cond_wait(&set->cond, &set->mtx, DEADLINE_NEVER);
 	mutex_unlock(&set->mtx);
-	memcpy(key, s->key, sizeof(key));
-	session_free(s, patience_ms);
+	session_end(s, patience_ms);
 	mutex_lock(&set->mtx);
-	smap_del(&set->by_address, key);
+	smap_del(&set->by_address, s->key);
 	cond_broadcast(&set->cond);
 	mutex_unlock(&set->mtx);
+	session_free(s); /* whoever waited for the address looks it up anew */
 }
 
 static void leave(struct access *a)
@@ -202,8 +205,10 @@ void targets_free(struct targets *s, int64_t patience_ms)
 
 	if (!s)
 		return;
-	while (smap_next(&s->by_address, &pos, &name, &value))
-		session_free(value, patience_ms);
+	while (smap_next(&s->by_address, &pos, &name, &value)) {
+		session_end(value, patience_ms);
+		session_free(value);
+	}
 	smap_done(&s->by_address);
 	stop_set(&s->stop);
 	stop_done(&s->stop);

@@ -42,6 +42,7 @@ static int up(void **state)
 		.shard = "t0_1v0",
 		.target_id = 1,
 		.pk_field_id = DML_MAKE_KEY_FIELD};
+	tchan_attach(b->chan, &b->stream);
 	taken_init(&b->taken);
 	bundle_init(&b->call);
 	b->next_id = 1000;
@@ -58,6 +59,7 @@ static int down(void **state)
 	}
 	taken_done(&b->taken);
 	bundle_done(&b->call);
+	tchan_detach(&b->stream, 0);
 	tchan_free(b->chan);
 	free(b);
 	return dml_msgs_alive();
