@@ -28,7 +28,7 @@ struct targets_opts {
 	int64_t retry_first_ms, retry_most_ms; /* 0: the workers' own */
 	size_t call_bytes;                     /* most bytes of one call */
 	bool dry_run;                          /* write nothing: sink_dry.h */
-	const char *replicate_id; /* of the configuration; "" = active/standby */
+	const char *replicate_id;              /* of the configuration; "" = active/standby */
 	const struct log_ctx *log;
 };
 
