@@ -23,7 +23,8 @@ struct feed {
 	const struct worker_metrics *metrics;
 	struct way *ways;
 	size_t n, cap;
-	bool begun; /* ways are those of what is taken now */
+	bool begun;  /* ways are those of what is taken now */
+	bool single; /* one at a time: a log refuses small messages for a large neighbour */
 	bool waiting;
 };
 
@@ -50,7 +51,7 @@ void feed_forget(struct feed *f)
 	for (size_t i = 0; i < f->n; i++)
 		drop_ticket(f, &f->ways[i]);
 	f->n = 0;
-	f->begun = false;
+	f->begun = f->single = false;
 }
 
 void feed_free(struct feed *f)
@@ -150,7 +151,7 @@ static enum err_code put_one(struct feed *f, struct way *y, struct stop *s, stru
 	return f->sink->feed->put(f->sink->arg, &it, s, &y->ticket, e);
 }
 
-/* Hands over all that is not out. */
+/* Hands over all that is not out; in single file only the next. */
 static enum err_code put_all(struct feed *f, struct stop *s, struct err *e)
 {
 	for (size_t i = 0; i < f->n; i++) {
@@ -165,8 +166,18 @@ static enum err_code put_all(struct feed *f, struct stop *s, struct err *e)
 			*e = mine;
 			return code;
 		}
+		if (f->single && y->ticket)
+			break;
 	}
 	return ERR_OK;
+}
+
+static bool left(const struct feed *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (wanted(&f->ways[i]))
+			return true;
+	return false;
 }
 
 static void tell(struct feed *f, const struct err *e, int64_t delay_ms)
@@ -207,9 +218,13 @@ static void rewind_stream(struct feed *f, size_t from)
 	}
 }
 
-/* Waits for all that is out; what failed is out no longer. The first such error is returned. */
+/* Waits for all that is out; what failed is out no longer. The first such error is returned. Brokers
+ * judge the size of a batch, and refuse all that is in it: only a message refused by itself is too
+ * large (Kafka 3.7: MSG_SIZE_TOO_LARGE for each record of the batch). */
 static enum err_code wait_all(struct feed *f, struct stop *s, struct err *e)
 {
+	bool single = f->single;
+
 	for (size_t i = 0; i < f->n; i++) {
 		struct way *y = &f->ways[i];
 		struct err mine = ERR_INIT;
@@ -222,6 +237,9 @@ static enum err_code wait_all(struct feed *f, struct stop *s, struct err *e)
 			return *e = mine, code;
 		if (code == ERR_OK) {
 			y->confirmed = true;
+		} else if (code == ERR_LIMIT && !single) {
+			f->single = true;
+			rewind_stream(f, i);
 		} else if (is_final(code)) {
 			refuse(y, &mine);
 		} else {
@@ -243,6 +261,8 @@ bool feed_deliver(struct feed *f, struct taken *t, struct stop *s)
 	while (!stop_is_set(s)) {
 		struct err e = ERR_INIT;
 		if (!put_all(f, s, &e) && !wait_all(f, s, &e)) {
+			if (left(f))
+				continue;
 			if (f->waiting)
 				tell(f, &none, -1);
 			if (f->n)

@@ -2,6 +2,7 @@
  * was added. An overlay of a real collection holds only the partitions that were added. */
 #include "sink/sink_dry.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,6 +232,7 @@ static const char *note_locked(struct dry *d, const struct sink_change *c)
 			c->partition);
 		return "create partition";
 	case SINK_DROP_PARTITION:
+		assert(c->partition);
 		part_remove(overlay_locked(d, c->db, c->collection), c->partition);
 		return "drop partition";
 	case SINK_DROP_ALIAS:

@@ -212,7 +212,7 @@ static enum err_code put_envelope(struct sink_kafka *k, const struct event_rows 
 	struct kafka_ticket *t, struct stop *s, struct err *e)
 {
 	CLEANUP(buf_done) struct buf value = BUF_INIT(LIMIT_KAFKA_RECORD);
-	struct identity d;
+	struct identity d = {.n = 0};
 
 	identify(&d, r, r->dml->max_ts, -1);
 	event_envelope_rows(&value, r);
@@ -224,7 +224,7 @@ static enum err_code put_each(struct sink_kafka *k, const struct event_rows *r, 
 {
 	CLEANUP(buf_done) struct buf value = BUF_INIT(LIMIT_KAFKA_RECORD);
 	CLEANUP(buf_done) struct buf key = BUF_INIT(LIMIT_KAFKA_RECORD);
-	struct identity d;
+	struct identity d = {.n = 0};
 	bool more;
 
 	for (;;) {

@@ -43,13 +43,15 @@ static void take_collection(struct sink_collection *c, struct milvus_collection 
 		.aliases = m->aliases,
 		.n_aliases = m->n_aliases};
 	c->shards = xcalloc((size_t)MAX(m->shards_num, 1), sizeof(*c->shards));
-	for (int i = 0; i < m->shards_num; i++)
-		c->shards[i] = (struct sink_shard){.vchannel = TAKE(m->shards[i].vchannel),
-			.pchannel = TAKE(m->shards[i].pchannel)};
+	for (int i = 0; i < m->shards_num; i++) {
+		c->shards[i].vchannel = TAKE(m->shards[i].vchannel);
+		c->shards[i].pchannel = TAKE(m->shards[i].pchannel);
+	}
 	c->partitions = xcalloc(m->n_partitions + 1, sizeof(*c->partitions));
-	for (size_t i = 0; i < m->n_partitions; i++)
-		c->partitions[i] = (struct sink_partition){
-			.id = m->partitions[i].id, .name = TAKE(m->partitions[i].name)};
+	for (size_t i = 0; i < m->n_partitions; i++) {
+		c->partitions[i].id = m->partitions[i].id;
+		c->partitions[i].name = TAKE(m->partitions[i].name);
+	}
 	m->schema = (struct slice){0};
 	m->aliases = NULL;
 	m->n_aliases = 0;

@@ -19,7 +19,7 @@ static struct slice cut(struct slice s, size_t from, size_t to)
 static size_t find_last(struct slice s, char c)
 {
 	for (size_t i = s.n; i > 0; i--)
-		if (s.p[i - 1] == c)
+		if (s.p[i - 1] == (uint8_t)c)
 			return i - 1;
 	return s.n;
 }

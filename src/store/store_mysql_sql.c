@@ -220,7 +220,9 @@ static enum err_code task_put(struct my *my, const char *id, const struct task *
 		code = st.text ? record_task_merge(&b, slice_str(st.text), t, e)
 			       : record_task_encode(&b, t, e);
 	free(st.text);
-	return code ? code : text_put(my, id, t ? buf_cstr(&b) : text, s, e);
+	if (code)
+		return code;
+	return text_put(my, id, text ? text : buf_cstr(&b), s, e);
 }
 
 /* --- deletion --- */

@@ -36,6 +36,8 @@ def test_table(new_cdc, source, target):
         body = body.replace("@URI@", target.uri).replace("@CHANNEL@", source.replicate_channel)
         status, answer = raw(cdc, body.encode(), case.get("method", "POST"))
         good = status == 200 and answer.get("code") == case["code"]
+        if "warnings" not in (case.get("answer") or {}):
+            (answer.get("data") or {}).pop("warnings", None)  # they depend on the source and the target
         if "like" in case:
             good = good and answer.get("message", "").startswith(case["like"])
         else:

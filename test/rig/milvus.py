@@ -187,5 +187,8 @@ class Milvus(Part):
 
         alias = alias or (self.name if db == "default" else f"{self.name}/{db}")
         tls = {"secure": True, "server_name": "localhost", **self.dial_config} if self.tls else {}
+        known = connections.get_connection_addr(alias)
+        if known and known.get("address") != self.address:  # of an earlier server of this name
+            connections.remove_connection(alias)
         connections.connect(alias, uri=self.uri, token=self.token, db_name=db, **tls)
         return alias

@@ -26,8 +26,9 @@ void pulsar_entries_done(struct pulsar_entries *es)
 {
 	for (struct list *n; (n = list_pop(&es->ready));)
 		pulsar_msg_free(LIST_ITEM(n, struct pulsar_msg, link));
-	for (struct list *n; (n = list_pop(&es->pieces));)
-		free(LIST_ITEM(n, struct chunked, link));
+	list_foreach (it, &es->pieces)
+		free(LIST_ITEM(it, struct chunked, link));
+	list_init(&es->pieces);
 	es->held = 0;
 }
 

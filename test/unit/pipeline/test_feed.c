@@ -20,6 +20,7 @@ struct record {
 	uint64_t ts;
 	int type;
 	bool lost, last, again;
+	bool out, large, refused; /* see large_id */
 };
 
 struct fixture {
@@ -35,6 +36,7 @@ struct fixture {
 	unsigned seed;
 	unsigned lost_percent;
 	int64_t refuse_id; /* put refuses the message with this id */
+	int64_t large_id;  /* wait refuses this one, and all that are out together with it */
 	int tickets;
 	int waits;
 	bool stuck; /* nothing is confirmed */
@@ -44,6 +46,17 @@ static unsigned rnd(struct fixture *f)
 {
 	f->seed = f->seed * 1103515245u + 12345u;
 	return f->seed >> 16;
+}
+
+/* A large record spoils the batch: all that are out. */
+static void refuse_batch(struct fixture *f)
+{
+	bool large = false;
+
+	for (size_t i = 0; i < f->n; i++)
+		large = large || (f->log[i].out && f->log[i].large);
+	for (size_t i = 0; i < f->n; i++)
+		f->log[i].refused = f->log[i].refused || (large && f->log[i].out);
 }
 
 static enum err_code fake_put(
@@ -63,7 +76,11 @@ static enum err_code fake_put(
 		.lost = rnd(f) % 100 < f->lost_percent,
 		.last = it->last,
 		.again = it->again};
-	*ret_ticket = &f->log[f->n++];
+	struct record *r = &f->log[f->n++];
+	r->out = true;
+	r->large = it->dml && f->large_id && it->dml->base.msg_id == f->large_id;
+	refuse_batch(f);
+	*ret_ticket = r;
 	f->tickets++;
 	return ERR_OK;
 }
@@ -72,20 +89,23 @@ static enum err_code fake_wait(
 	void *arg, void *ticket, struct deadline d, struct stop *s, struct err *e)
 {
 	struct fixture *f = arg;
-	const struct record *r = ticket;
+	struct record *r = ticket;
 
 	(void)d;
+	r->out = false;
 	if (__atomic_load_n(&f->stuck, __ATOMIC_ACQUIRE)) {
 		stop_sleep(s, 20000);
 		return stop_err(e);
 	}
+	if (r->refused)
+		return err_set(e, ERR_LIMIT, "the batch is too large");
 	return r->lost ? err_set(e, ERR_UNAVAILABLE, "lost") : ERR_OK;
 }
 
 static void fake_drop(void *arg, void *ticket)
 {
 	struct fixture *f = arg;
-	(void)ticket;
+	((struct record *)ticket)->out = false;
 	f->tickets--;
 }
 
@@ -190,8 +210,8 @@ static void wait_acked(struct fixture *f, uint64_t ts)
 {
 	struct deadline d = deadline_in(20000);
 	for (int i = 0; i < STREAMS; i++)
-		while (tchan_position(&f->streams[i]).ts < ts && !f->streams[i].failed &&
-			!deadline_passed(d))
+		while (f->streams[i].chan && tchan_position(&f->streams[i]).ts < ts &&
+			!f->streams[i].failed && !deadline_passed(d))
 			stop_sleep(&f->stop, 1);
 }
 
@@ -314,6 +334,31 @@ static void test_refused_message_ends_its_stream(void **state)
 	teardown(f);
 }
 
+/* A log that refuses small messages for a large neighbour: only the large one's stream ends. */
+static void test_large_neighbour(void **state)
+{
+	(void)state;
+	struct fixture *f = setup(1, 0);
+	struct pack *pk = dml_pack_new(50, 60, 1);
+	size_t in_log = 0;
+
+	f->large_id = 3;
+	add(f, pk, 1, MSG_INSERT, 51, 1);
+	add(f, pk, 0, MSG_INSERT, 52, 2);
+	add(f, pk, 0, MSG_INSERT, 53, 3);
+	add(f, pk, 0, MSG_INSERT, 54, 4);
+	add(f, pk, 1, MSG_INSERT, 55, 5);
+	push(f, pk);
+	wait_acked(f, 60);
+	assert_int_equal(f->failed, 1);
+	assert_int_equal(tchan_position(&f->streams[0]).ts, 0);
+	assert_int_equal(tchan_position(&f->streams[1]).ts, 60);
+	for (size_t i = 0; i < f->n; i++)
+		in_log += !f->log[i].refused;
+	assert_int_equal(in_log, 3); /* 1, 2 and 5, once each */
+	teardown(f);
+}
+
 static void test_drop_and_note(void **state)
 {
 	(void)state;
@@ -365,6 +410,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_delivered),
 		cmocka_unit_test(test_lost_records), cmocka_unit_test(test_order_in_pack),
 		cmocka_unit_test(test_refused_message_ends_its_stream),
-		cmocka_unit_test(test_drop_and_note), cmocka_unit_test(test_detach_from_stuck_log)};
+		cmocka_unit_test(test_large_neighbour), cmocka_unit_test(test_drop_and_note),
+		cmocka_unit_test(test_detach_from_stuck_log)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
