@@ -247,7 +247,8 @@ static void check_pulsar(struct config_load *l)
 			"sourceConfig.pulsar.authPlugin", c->pulsar_auth_plugin, "%s", e.text);
 	else
 		pulsar_auth_done(&auth);
-	check_file(l, "sourceConfig.pulsar", "tlsTrustCertsFilePath", c->pulsar_ca_path);
+	if (strstr(c->pulsar_address, "pulsar+ssl://"))
+		check_file(l, "sourceConfig.pulsar", "tlsTrustCertsFilePath", c->pulsar_ca_path);
 }
 
 static void check_queue(struct config_load *l)

@@ -150,7 +150,7 @@ void config_sample_write(struct buf *out)
 		"# an example. `milvus-cdc check-config` checks the file and starts nothing.\n\n");
 	for (size_t i = 0; i < config_rows_count; i++) {
 		const struct config_row *r = &config_rows[i];
-		if (r->type == CONFIG_NOTHING || strncmp(r->path, "sourceConfig.pulsar", 19) == 0)
+		if (r->type == CONFIG_NOTHING)
 			continue;
 		sample_row(out, r, before);
 		before = r->path;
