@@ -203,7 +203,7 @@ static void put_run_record(struct run *r, bool clean)
 	writer_put_ext(r->sv.writer, key, clean ? "{\"clean\":true}" : "{\"clean\":false}");
 }
 
-/* "<prefix>/<id>", "<prefix>/db-<id>" or "<prefix>/run". */
+/* "<prefix>/<id>", "<prefix>/db-<id>", "<prefix>/run" or "<prefix>/rbac". */
 static void take_record(struct run *r, const char *name, const char *json)
 {
 	int64_t id;
@@ -211,6 +211,9 @@ static void take_record(struct run *r, const char *name, const char *json)
 	if (strcmp(name, "run") == 0) {
 		if (!strstr(json, "\"clean\":true"))
 			r->replay_until = run_head_ts(r);
+	} else if (strcmp(name, USERS_RECORD) == 0) {
+		if (r->users)
+			users_take_record(r->users, json);
 	} else if (str_starts(name, "db-") && str_to_i64(name + 3, &id)) {
 		struct run_db *d = run_db_from_record(r, id, json);
 		if (d)
@@ -320,8 +323,8 @@ static void main_loop(void *arg)
 
 	if (stop_is_set(&r->stop) || !persist(r, load_records) || !persist(r, mark_started))
 		return;
-	if (r->task->enable_user_role)
-		log_warn(&r->log, "%s", RUN_USERS_NOTE);
+	if (r->users)
+		users_start(r->users);
 	if (r->replay_until)
 		log_warn(&r->log, "the last run ended uncleanly: rows up to now are replayed%s",
 			target_sink(r->target)->ops->replicate
@@ -364,10 +367,14 @@ enum err_code run_start(const struct services *sv, const struct task *t,
 	r->saved_mono_ms = time_mono_ms();
 	mutex_init(&r->mtx, "run");
 	stop_init(&r->stop, NULL);
-	if (target_get(sv->targets, t, &r->target, e) ||
-		thread_start(&r->thread, "task", main_loop, r, e)) {
+	enum err_code code = target_get(sv->targets, t, &r->target, e);
+	if (!code) {
+		run_users_new(r);
+		code = thread_start(&r->thread, "task", main_loop, r, e);
+	}
+	if (code) {
 		run_stop(r, 0);
-		return e->code;
+		return code;
 	}
 	*ret_r = r;
 	return ERR_OK;
@@ -399,6 +406,7 @@ static bool stop_colls(struct run *r, int64_t patience_ms)
 	}
 	for (pos = 0; umap_next(&r->dbs, &pos, NULL, &v);)
 		job_stop(&((struct run_db *)v)->job);
+	users_stop(r->users);
 	return clean;
 }
 
@@ -414,6 +422,7 @@ static void free_all(struct run *r)
 		run_db_free(v);
 	umap_done(&r->dbs);
 	umap_done(&r->saved);
+	users_free(r->users);
 	for (size_t i = 0; i < r->n_start; i++)
 		store_positions_done(&r->start[i]);
 	free(r->start);

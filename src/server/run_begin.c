@@ -145,11 +145,11 @@ static void warn_meetings(
 	free(l);
 }
 
-/* Only what changes from now on comes through the replicate channel. */
+/* What there is depends on both Milvus. */
 static void warn_users(const struct begin *b, struct buf *warnings)
 {
 	if (b->task->enable_user_role)
-		buf_putf(warnings, "%s\n", RUN_USERS_NOTE);
+		buf_putf(warnings, "%s\n", USERS_CREATE_NOTE);
 }
 
 enum err_code run_resolve_start(const struct services *sv, const struct task *t,

@@ -163,6 +163,10 @@ enum op_readiness op_names(struct op_event *v, struct op_target *all)
 	*all = (struct op_target){.db = "",
 		.collections = arena_alloc(&v->scratch, 2 * n * sizeof(char *)),
 		.kept = arena_alloc(&v->scratch, n * sizeof(struct slice))};
+	if (v->op.flags & OP_RBAC && !users_settled(v->log->run->users)) {
+		op_wait(v, 0, "the copy of the users and roles that were there before");
+		return OP_NOT_YET;
+	}
 	if (v->op.flags & OP_GRANT)
 		return grant_names(v, all);
 	if (v->op.flags & OP_RBAC)

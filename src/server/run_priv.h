@@ -9,17 +9,12 @@
 #include "server/coll.h"
 #include "server/run.h"
 #include "server/target.h"
+#include "server/users.h"
 
 enum { NAME_BYTES = 1024, SKIPPED_KEPT = 50, OPLOG_ITEM_BYTES = 200 };
 
 /* Stands for "any collection" in task_selects: no real name holds a control character. */
 #define RUN_ANY_COLLECTION "\001"
-
-/* What enable_user_role does not do, for create's warnings, the log and `detail`. */
-#define RUN_USERS_NOTE                                                                             \
-	"users, roles and grants from before the task are not copied, only changes that the "      \
-	"source writes into its replicate channel (2.4 and later; 2.3 writes none): make the "     \
-	"existing ones on the target by hand"
 
 /* A source database of the task, by source id. */
 struct run_db {
@@ -52,6 +47,7 @@ struct run {
 	struct target *target;
 	struct thread thread;
 	struct oplog *oplog;
+	struct users *users;   /* NULL without enable_user_role */
 	uint64_t replay_until; /* the last run ended uncleanly: what may have landed up to here */
 	struct store_positions *start; /* records at start */
 	size_t n_start;
@@ -105,6 +101,9 @@ const struct store_position *run_start_position(
 void run_db_sync(struct run *r);
 struct run_db *run_db_from_record(struct run *r, int64_t id, const char *json);
 void run_db_free(struct run_db *d);
+
+/* run_users.c: makes r->users if the task wants it; the target is known. */
+void run_users_new(struct run *r);
 
 /* run_ops.c: the replicate channel */
 NODISCARD enum err_code oplog_start(struct run *r, struct oplog **ret_o, struct err *e);

@@ -140,6 +140,7 @@ char *run_status(struct run *r)
 {
 	struct summary s = {.least_acked = UINT64_MAX, .waits = BUF_INIT(WAITS_BYTES)};
 	json_t *o = json_object(), *colls = json_object();
+	char users[USERS_TEXT_BYTES];
 	size_t total = 0;
 
 	add_services(r, &s);
@@ -155,8 +156,10 @@ char *run_status(struct run *r)
 	json_object_set_new(o, "collection_states", colls);
 	json_object_set_new(o, "rows_written", json_integer(s.rows));
 	json_object_set_new(o, "waits_for", json_string(buf_cstr(&s.waits)));
-	if (r->task->enable_user_role)
-		json_object_set_new(o, "user_role", json_string(RUN_USERS_NOTE));
+	if (r->users) {
+		users_status(r->users, users, sizeof(users));
+		json_object_set_new(o, "user_role", json_string(users));
+	}
 	json_object_set_new(o, "waiting_operations", waiting(r));
 	json_object_set_new(o, "skipped_operations", skipped(r));
 	if (r->sv.config->dry_run)

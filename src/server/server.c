@@ -126,6 +126,7 @@ static enum err_code open_engine(struct server *s, struct err *e)
 		.log = &log_server,
 		.version = s->version,
 		.catalog = s->catalog,
+		.source_etcd = s->source_etcd,
 		.hub = s->hub,
 		.mq = s->mq,
 		.store = s->store,

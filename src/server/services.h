@@ -6,6 +6,7 @@ struct services {
 	const struct log_ctx *log;
 	const char *version;
 	struct catalog *catalog;
+	struct etcd *source_etcd;
 	struct hub *hub;
 	struct mq *mq;
 	struct store *store;

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/defs.h"
 #include "base/err.h"
@@ -82,6 +83,7 @@ struct sink_call {
 	const char *db;     /* whose connection; "" = the default database */
 	const struct iov *body;
 	uint64_t ts;
+	struct buf *ret_answer; /* may be NULL; only a Milvus puts its answer there */
 };
 
 struct sink_ops {

@@ -121,7 +121,8 @@ static enum err_code change(
 
 static enum err_code call(struct sink *k, const struct sink_call *c, struct stop *s, struct err *e)
 {
-	return milvus_call(client_of(k), c->method, c->db, c->body->v, c->body->n, 0, s, NULL, e);
+	return milvus_call(
+		client_of(k), c->method, c->db, c->body->v, c->body->n, 0, s, c->ret_answer, e);
 }
 
 static enum err_code replicate(struct sink *k, const struct iov *request, int64_t deadline_ms,

@@ -36,6 +36,11 @@ static void make_paths(struct catalog *c, const struct catalog_opts *o)
 
 /* Life */
 
+const char *catalog_base(const struct catalog *c)
+{
+	return c->base;
+}
+
 enum err_code catalog_new(
 	struct etcd *etcd, const struct catalog_opts *o, struct catalog **ret_c, struct err *e)
 {

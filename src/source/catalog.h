@@ -24,6 +24,9 @@ NODISCARD enum err_code catalog_start(struct catalog *c, struct err *e);
 /* Stops the thread and frees. */
 void catalog_free(struct catalog *c);
 
+/* "<root>/<meta>/root-coord/", where its keys are. */
+const char *catalog_base(const struct catalog *c);
+
 /* Waits until the version is greater than `seen` (0: until the first snapshot), d passes or s is
  * set; returns the current version. */
 uint64_t catalog_wait(struct catalog *c, uint64_t seen, struct deadline d, struct stop *s);
