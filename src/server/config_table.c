@@ -134,8 +134,7 @@ const struct config_row config_rows[] = {
 		"by-dev-replicate-msg",
 		"topic of the source's operations: "
 		"`<chanNamePrefix.cluster>-<chanNamePrefix.replicateMsg>`"),
-	TEXT(SRC "pulsar.address", NULL, pulsar_address, 0, "",
-		"pulsar://127.0.0.1:6650",
+	TEXT(SRC "pulsar.address", NULL, pulsar_address, 0, "", "pulsar://127.0.0.1:6650",
 		"service url of the source's Pulsar: `pulsar://` or `pulsar+ssl://`, `host:port`, "
 		"commas between several; if kafka is given as well, this one is read"),
 	NOTHING(SRC "pulsar.webAddress", "all that is needed comes over the service url"),
