@@ -1,15 +1,19 @@
-"""The way to Pulsar under load: connections that break in every way.
+"""Pulsar under load: restarts, unloads, connections that break in every way, a slow target, retention.
 
 The server reads through a proxy; the source writes past it, so only the server meets the proxy's faults. Load
 inserts, upserts and deletes, so a lost, doubled or reordered message leaves a difference.
 """
 
+import json
 import re
+from pathlib import Path
 
+import numpy
 import pytest
 
-from helpers import fresh, simple, wait_collection, wait_equal, wait_until
-from test_tasks import Load, only
+from helpers import count, fill, fresh, simple, wait_collection, wait_equal, wait_until
+from queues import channels_of
+from test_tasks import Load, only, serve
 
 pytestmark = pytest.mark.only_queue("pulsar")
 
@@ -103,3 +107,93 @@ def test_half_open(loaded, wire):
     more(load)
     wire.heal()
     end(*loaded)
+
+
+def test_topics_unloaded(loaded, mq, source):
+    server, task, collection, copy, load = loaded
+    for _ in range(4):
+        for channel in channels_of(source, collection):
+            mq.unload(channel)
+        mq.unload(source.replicate_channel)
+        more(load, 50)
+    end(*loaded)
+
+
+@pytest.mark.parametrize("how", ["kill", "pause"])
+def test_broker(server, source, target, mq, wire, how):
+    """It goes away while a backlog is read, which the bandwidth makes last."""
+    collection = simple("source", load=False, shards_num=2, dim=256)
+    task = server.create(target, {"default": [{"name": collection.name, "use_start_position": True}]})
+    copy = serve(collection)
+    server.pause_task(task)
+    for turn in range(4):
+        fill(collection, range(turn * 1000, turn * 1000 + 1000))
+        collection.delete(f"id in {list(range(turn * 1000, turn * 1000 + 50))}")
+    wire.bandwidth(400_000)
+    before = wire.counts()["to_client"]
+    server.resume_task(task)
+    wait_until(lambda: wire.counts()["to_client"] > before + 500_000, 60, "the backlog is being read")
+    if how == "kill":
+        mq.part.kill()
+        mq.part.start()
+    else:
+        mq.part.pause()
+        wait_until(lambda: not at_ease(server, task), 120, "the server notices", pause=0.5)
+        mq.part.resume()
+    wire.heal()
+    all_well(server, task, collection, copy)
+
+
+def resident(server) -> float:
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return 1024 * float(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M)[1])
+
+
+def block(collection, first: int, rows: int):
+    """An insert of many bytes, quickly made."""
+    vectors = numpy.random.default_rng(first).random((rows, collection.schema.fields[1].params["dim"]))
+    return collection.insert([list(range(first, first + rows)), vectors.astype(numpy.float32).tolist()])
+
+
+def test_target_slower_than_the_source(new_cdc, rig, source, target, monkeypatch):
+    """What waits is bounded by the budget, not by the backlog: the server stops asking the broker for more."""
+    monkeypatch.setenv("ASAN_OPTIONS", "quarantine_size_mb=1")  # what is freed would count
+    server = new_cdc({"memoryBudget": 16})
+    narrow = rig.proxy("narrow", to=target.address)
+    collection = simple("source", load=False, shards_num=2, dim=512)
+    connect = {"uri": f"http://{narrow.address}"}
+    server.create(target, {"default": [{"name": collection.name, "use_start_position": True}]},
+                  milvus_connect_param=connect)
+    copy = serve(collection)
+    block(collection, 0, 100)
+    wait_equal(collection, copy)
+    narrow.bandwidth(300_000)
+    before = resident(server)
+    most = 0.0
+    for turn in range(40):  # 80 MB
+        block(collection, 1000 + turn * 1000, 1000)
+        most = max(most, resident(server) - before)
+    assert most < 56 << 20
+    narrow.heal()
+    wait_until(lambda: count(copy) == 40100, 120, "all rows are there")
+    wait_equal(collection, copy, timeout=120)
+
+
+def test_position_that_is_no_longer_kept(server, source, target, mq):
+    """A task was paused for longer than messages are kept: it says so and names the gap; others go on."""
+    collection = simple("source", load=False, shards_num=1)
+    task = server.create(target, {"default": [{"name": collection.name, "use_start_position": True}]})
+    copy = serve(collection)
+    fill(collection, range(100))
+    wait_equal(collection, copy)
+    server.pause_task(task)
+    fill(collection, range(100, 200))
+    collection.flush()
+    collection.release()
+    channel, = channels_of(source, collection)
+    mq.forget(channel)
+    server.resume_task(task)
+    told = wait_until(lambda: (lambda text: "older than the broker keeps" in text and text)(
+        json.dumps(server.get(task))), 60, "the task tells that its position is gone")
+    assert channel in told and re.search(r"first available", told)
+    assert server.get(task)["state"] != "Initial"
