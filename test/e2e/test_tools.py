@@ -95,8 +95,8 @@ def test_create_with_printed_positions(cdc, source, target):
     for each in (name, later):
         load(each)
     fill(Collection(later, using="source"), range(100, 150))
-    wait_equal(Collection(name, using="source"), wait_collection(name, "target"))
-    copy = wait_collection(later, "target")
+    wait_equal(Collection(name, using="source"), wait_collection(name, "target", timeout=90))
+    copy = wait_collection(later, "target", timeout=90)
     wait_until(lambda: sorted(all_rows(copy)) == list(range(100, 150)), 30, "the new rows and only those are there")
 
 
