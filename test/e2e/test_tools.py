@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 
+import pytest
 from pymilvus import Collection
 
 from helpers import all_rows, fill, fresh, simple, wait_collection, wait_equal, wait_until
@@ -80,23 +81,32 @@ def load(name: str) -> None:
     collection.load()
 
 
-def test_create_with_printed_positions(cdc, source, target):
+@pytest.fixture
+def empty_target(rig):
+    """A target without collections that other tests have left to load: they would keep ours from it."""
+    milvus = rig.milvus("empty", target=True, dml_channels=4)
+    milvus.connect()
+    yield milvus
+    rig.remove(milvus)
+
+
+def test_create_with_printed_positions(cdc, source, empty_target):
     """The printed request replicates a collection from its beginning; that of --latest from now on."""
     name, later = fresh(), fresh()
     for each in (name, later):
         fill(simple("source", each, load=False), range(100))
     request = json.loads(run(cdc, "positions", "--collection", name, "--json"))["db_collections"]
-    cdc.create(target, request)
+    cdc.create(empty_target, request)
     Collection(name, using="source").flush()  # the first operation makes the replicate channel
     printed = lines(run(cdc, "positions", "--collection", later, "--latest", "--json"))
     rpc = printed[1]
     assert rpc["name"] == source.replicate_channel and rpc["position"]
-    cdc.create(target, printed[0]["db_collections"], rpc_channel_info=rpc)
+    cdc.create(empty_target, printed[0]["db_collections"], rpc_channel_info=rpc)
     for each in (name, later):
         load(each)
     fill(Collection(later, using="source"), range(100, 150))
-    wait_equal(Collection(name, using="source"), wait_collection(name, "target", timeout=90))
-    copy = wait_collection(later, "target", timeout=90)
+    wait_equal(Collection(name, using="source"), wait_collection(name, empty_target.name, timeout=90))
+    copy = wait_collection(later, empty_target.name, timeout=90)
     wait_until(lambda: sorted(all_rows(copy)) == list(range(100, 150)), 30, "the new rows and only those are there")
 
 
