@@ -41,7 +41,7 @@ static bool line_separator(const char *s)
 	return memcmp(s, "\xe2\x80", 2) == 0 && ((uint8_t)s[2] & 0xfe) == 0xa8;
 }
 
-static void put_escaped(struct buf *b, unsigned char c)
+void json_out_escaped(struct buf *b, unsigned char c)
 {
 	switch (c) {
 	case '"':
@@ -78,7 +78,7 @@ void json_out_quoted(struct buf *b, const char *s)
 			buf_putf(b, "\\u20%02x", (uint8_t)s[2] - 0x80);
 			s += 2;
 		} else {
-			put_escaped(b, c);
+			json_out_escaped(b, c);
 		}
 		from = s + 1;
 	}

@@ -36,5 +36,7 @@ void json_out_null(struct json_out *o, const char *key);
 /* A ready JSON text. */
 void json_out_raw(struct json_out *o, const char *key, const char *text);
 
+/* One byte as an escape: \n, \", \u003c, ... */
+void json_out_escaped(struct buf *b, unsigned char c);
 /* s in quotes, escaped; without a writer. */
 void json_out_quoted(struct buf *b, const char *s);

@@ -18,12 +18,12 @@
 
 enum { CATALOG_MS = 15000, TEXT_BYTES = 1 << 20, KAFKA_ID_BYTES = 8 };
 
-static enum err_code load(struct tool *t, const char *path, struct err *e)
+enum err_code tool_config(const char *path, struct config **ret_c, struct err *e)
 {
 	CLEANUP(buf_done) struct buf problems = BUF_INIT(TEXT_BYTES);
 	CLEANUP(buf_done) struct buf warnings = BUF_INIT(TEXT_BYTES);
 
-	if (!config_load(path, &t->config, &problems, &warnings, e))
+	if (!config_load(path, ret_c, &problems, &warnings, e))
 		return ERR_OK;
 	if (!problems.n)
 		return e->code;
@@ -54,7 +54,7 @@ enum err_code tool_open(struct tool *t, const char *config_path, unsigned needs,
 	*t = (struct tool){.config = NULL};
 	stop_init(&t->stop, NULL);
 	log_set_level(LOG_ERROR); /* what matters comes back as an error */
-	if (load(t, config_path, e) || grpc_new(&t->grpc, e))
+	if (tool_config(config_path, &t->config, e) || grpc_new(&t->grpc, e))
 		return e->code;
 	if ((needs & TOOL_CATALOG) && open_catalog(t, e))
 		return e->code;

@@ -32,6 +32,8 @@ struct tool {
 	struct stop stop;
 };
 
+/* Loads the configuration; INVALID with all that is wrong with it. */
+NODISCARD enum err_code tool_config(const char *path, struct config **ret_c, struct err *e);
 /* Opens what `needs` (tool_needs) says, and waits for the catalog. */
 NODISCARD enum err_code tool_open(
 	struct tool *t, const char *config_path, unsigned needs, struct err *e);

@@ -13,7 +13,7 @@
 #include "server/tool.h"
 #include "store/image.h"
 
-enum { TEXT_BYTES = 1 << 20, IDLE_MS = 500 };
+enum { IDLE_MS = 500 };
 
 enum err_code migrate_check_idle(struct store *st, int64_t wait_ms, struct stop *s, struct err *e)
 {
@@ -142,20 +142,6 @@ static void side_done(struct side *d)
 	config_free(d->config);
 }
 
-static enum err_code load(struct side *d, const char *path, struct err *e)
-{
-	CLEANUP(buf_done) struct buf problems = BUF_INIT(TEXT_BYTES);
-	CLEANUP(buf_done) struct buf warnings = BUF_INIT(TEXT_BYTES);
-
-	if (!config_load(path, &d->config, &problems, &warnings, e))
-		return ERR_OK;
-	if (!problems.n)
-		return e->code;
-	err_clear(e);
-	return err_set(e, ERR_INVALID, "%s can't be used; milvus-cdc check-config tells why:\n%s",
-		path, buf_cstr(&problems));
-}
-
 static bool is_missing_file(const struct config *c)
 {
 	return c->store_kind == CONFIG_STORE_SQLITE && access(c->sqlite_path, F_OK) != 0;
@@ -182,7 +168,8 @@ static enum err_code run(const struct cli *c, struct side *from, struct side *to
 	struct migrate_opts o = {
 		.dry_run = cli_flag(c, "--dry-run"), .force = cli_flag(c, "--force")};
 
-	if (load(from, cli_text(c, "--from"), e) || load(to, cli_text(c, "--to"), e))
+	if (tool_config(cli_text(c, "--from"), &from->config, e) ||
+		tool_config(cli_text(c, "--to"), &to->config, e))
 		return e->code;
 	if (open_from(from, g, s, e))
 		return err_ctx(e, "the source (metaStoreConfig of %s)", cli_text(c, "--from"));

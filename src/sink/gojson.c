@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/str.h"
 
 enum { NUMBER_BYTES = 40 };
@@ -38,28 +39,6 @@ static bool is_plain(uint8_t c)
 	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
 }
 
-static void put_special(struct buf *b, uint8_t c)
-{
-	switch (c) {
-	case '"':
-	case '\\':
-		buf_put_u8(b, '\\');
-		buf_put_u8(b, c);
-		break;
-	case '\n':
-		buf_put_str(b, "\\n");
-		break;
-	case '\r':
-		buf_put_str(b, "\\r");
-		break;
-	case '\t':
-		buf_put_str(b, "\\t");
-		break;
-	default:
-		buf_putf(b, "\\u%04x", c);
-	}
-}
-
 /* One character that is not plain; returns how many bytes it took. */
 static size_t put_char(struct buf *b, const uint8_t *p, size_t n)
 {
@@ -68,7 +47,7 @@ static size_t put_char(struct buf *b, const uint8_t *p, size_t n)
 	if (!size)
 		buf_put_str(b, "\\ufffd");
 	else if (size == 1)
-		put_special(b, *p);
+		json_out_escaped(b, *p);
 	else if (size == 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9))
 		buf_put_str(b, p[2] == 0xa8 ? "\\u2028" : "\\u2029");
 	else
