@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 
 import pytest
 
@@ -11,6 +12,10 @@ from queues import queue_of
 from rig import Rig, together
 
 QUEUES = ("kafka", "pulsar")
+
+# What the tests of a file take, to share them out; all that run on Pulsar stand together.
+SECONDS = {"pulsar": 600}
+USUAL_SECONDS = 60
 
 
 def pytest_addoption(parser):
@@ -30,6 +35,21 @@ def pytest_generate_tests(metafunc):
     if only:
         names = [name for name in only.args if asked in (None, name)]
     metafunc.parametrize("queue", names, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items):
+    """Two lanes for two workers (tools/test): one rig each, all of Pulsar in one of them."""
+    shares = defaultdict(list)
+    for item in items:
+        on_pulsar = hasattr(item, "callspec") and item.callspec.params.get("queue") == "pulsar"
+        shares["pulsar" if on_pulsar else item.path.stem].append(item)
+    loads = {"lane-1": 0.0, "lane-2": 0.0}
+    weigh = {name: SECONDS.get(name, USUAL_SECONDS) for name in shares}
+    for name in sorted(shares, key=lambda name: (-weigh[name], name)):
+        lane = min(loads, key=loads.get)
+        loads[lane] += weigh[name]
+        for item in shares[name]:
+            item.add_marker(pytest.mark.xdist_group(lane))
 
 
 @pytest.fixture(scope="session")

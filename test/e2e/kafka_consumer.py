@@ -86,6 +86,11 @@ class Reader:
     def kinds(self) -> list[str]:
         return [kind for kind, _ in self.events]
 
+    def told(self, kind: str, names) -> int:
+        """How many events of that kind name one of the names; the topic may tell of other collections, too."""
+        return sum(found == kind and any(f'"{name}"' in json.dumps(data) for name in names)
+                   for found, data in self.events)
+
 
 class Rows(Reader):
     """Format debezium."""
