@@ -1,7 +1,7 @@
 """A Kafka topic as the target: ordinary consumers rebuild the source's collections from its records."""
 
 import pytest
-from pymilvus import Collection, connections, db, utility
+from pymilvus import Collection, db, utility
 
 from helpers import all_types, fill, fresh, rows_of, simple, wait_collection, wait_equal, wait_until
 from kafka_consumer import Envelopes, Rows, difference, make_topic
@@ -94,15 +94,13 @@ def test_everything(cdc, source, broker, reading, format):
     # a database
     database = fresh("db")
     db.create_database(database, using="source")
-    connections.connect("source-db", uri=source.uri, db_name=database)
-    inside = simple("source-db")
+    inside = simple(source.connect(f"source_{database}", db=database))
     fill(inside, range(20))
     wait_until(lambda: not difference(inside, reader.read().of(inside.name, database)), 30, "it is there")
     assert "create database" in reader.kinds()
     inside.drop()
     db.drop_database(database, using="source")
     wait_until(lambda: "drop database" in reader.read().kinds(), 30, "the database is dropped")
-    connections.disconnect("source-db")
     # a clean stop repeats nothing, and creates are not told again
     assert cdc.stop()
     cdc.start()

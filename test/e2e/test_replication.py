@@ -1,7 +1,7 @@
 """What is done on a real source appears on a real target: rows of every type, and every operation."""
 
 import pytest
-from pymilvus import Collection, CollectionSchema, DataType, FieldSchema, connections, db, utility
+from pymilvus import Collection, CollectionSchema, DataType, FieldSchema, db, utility
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from helpers import (all_types, fill, fresh, rows_of, simple, wait_collection, wait_equal, wait_until)
@@ -155,14 +155,12 @@ def test_load_partitions(task, mq, source, target):
 def test_databases(task, source, target):
     name = fresh("db")
     db.create_database(name, using="source")
-    connections.connect("source_db", uri=source.uri, db_name=name)
-    inside = simple("source_db", "same_name")
+    inside = simple(source.connect(f"source_{name}", db=name), "same_name")
     fill(inside, range(50))
     outside = simple("source", fresh("same"))
     fill(outside, range(70))
     wait_until(lambda: name in db.list_database(using="target"), 20, "the database exists on the target")
-    connections.connect("target_db", uri=target.uri, db_name=name)
-    wait_equal(inside, wait_collection("same_name", "target_db"))
+    wait_equal(inside, wait_collection("same_name", target.connect(f"target_{name}", db=name)))
     wait_equal(outside, on_target(outside.name))
     inside.drop()
     db.drop_database(name, using="source")
