@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/thread.h"
+
 void mutex_init(struct mutex *m, const char *name)
 {
 	m->name = name;
@@ -55,5 +57,8 @@ void cond_broadcast(struct cond *c)
 bool cond_wait(struct cond *c, struct mutex *m, struct deadline d)
 {
 	struct timespec ts = deadline_timespec(d);
-	return pthread_cond_timedwait(&c->c, &m->m, &ts) != ETIMEDOUT;
+	thread_waits(true);
+	int r = pthread_cond_timedwait(&c->c, &m->m, &ts);
+	thread_waits(false);
+	return r != ETIMEDOUT;
 }

@@ -20,3 +20,11 @@ NODISCARD enum err_code thread_start(
 	struct thread *t, const char *role, void (*fn)(void *arg), void *arg, struct err *e);
 /* Waits for the end; nothing if it was never started. */
 void thread_join(struct thread *t);
+
+/* The calling thread waits from now on, for as long as it likes, or it goes on. cond_wait says it by
+ * itself; other calls that may take long are put between the two. Nothing on threads that
+ * thread_start did not start. */
+void thread_waits(bool yes);
+/* A thread that has done nothing but one thing for ms, without waiting: it spins, or hangs in a lock
+ * or a call that should have ended. ret_role is its name. @thread any */
+bool thread_stuck(int64_t ms, char ret_role[16]);

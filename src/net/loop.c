@@ -235,7 +235,9 @@ static void run(void *arg)
 	struct epoll_event ev[EVENTS_A_TURN];
 
 	for (bool on = true; on;) {
+		thread_waits(true);
 		int n = epoll_wait(l->ep, ev, EVENTS_A_TURN, wait_ms(l));
+		thread_waits(false);
 		run_ready(l, ev, n);
 		on = run_jobs(l);
 		run_timers(l);

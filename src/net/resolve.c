@@ -36,7 +36,9 @@ static void run(void *arg)
 {
 	struct resolve *r = arg;
 
+	thread_waits(true); /* many servers and search domains take minutes */
 	enum err_code code = sock_resolve(r->host, r->port, &r->addrs, &r->err);
+	thread_waits(false);
 	assert(code == r->err.code);
 	(void)code;
 	mutex_lock(&r->mtx);

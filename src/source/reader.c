@@ -314,6 +314,7 @@ void reader_main(void *reader)
 	struct retry retry = RETRY_INIT(REOPEN_FIRST_MS, REOPEN_MOST_MS);
 
 	while (!finished(r)) {
+		thread_waits(false); /* one turn, and no more, is to be short */
 		if (r->mqr)
 			step(r);
 		else if (has_subs(r))

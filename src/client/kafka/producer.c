@@ -242,6 +242,7 @@ static void serve(void *arg)
 	struct kafka_producer *p = arg;
 
 	while (!stop_is_set(&p->stop)) {
+		thread_waits(false); /* one turn, and no more, is to be short */
 		rd_kafka_poll(p->rk, POLL_MS);
 		if (rd_kafka_fatal_error(p->rk, NULL, 0))
 			reopen(p);
