@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "server/cli.h"
 #include "server/docs.h"
+#include "server/health.h"
 #include "server/server.h"
 #include "server/tool_count.h"
 #include "server/tool_inspect.h"
@@ -51,6 +52,8 @@ int main(int argc, char **argv)
 		return server_main(cli.config_path, version);
 	case CLI_CHECK_CONFIG:
 		return server_check_config(cli.config_path);
+	case CLI_HEALTH:
+		return health_main(&cli);
 	case CLI_PRINT_DOCS:
 		if (!docs_write(cli.word, &out)) {
 			fprintf(stderr, "there is no page named %s\n", cli.word);

@@ -5,13 +5,15 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "server/config.h"
 
 enum { COLUMN = 20 };
 
 /* Options that every command takes. */
 static const struct cli_option common[] = {
 	{"--config", CLI_TEXT, "FILE",
-		"the configuration; else ./configs/cdc.yaml, else ./server/configs/cdc.yaml"},
+		"the configuration; else ./configs/cdc.yaml, ./server/configs/cdc.yaml, "
+		"/etc/milvus-cdc/cdc.yaml"},
 	{"--version", CLI_FLAG, NULL, "version and commit (-V)"},
 	{"--help", CLI_FLAG, NULL, "this text, or that of the command (-h)"},
 	{.name = NULL},
@@ -19,7 +21,8 @@ static const struct cli_option common[] = {
 
 static const char *default_config(void)
 {
-	static const char *const places[] = {"configs/cdc.yaml", "server/configs/cdc.yaml"};
+	static const char *const places[] = {
+		"configs/cdc.yaml", "server/configs/cdc.yaml", CONFIG_SYSTEM_FOLDER "/cdc.yaml"};
 
 	for (size_t i = 0; i < ARRAY_LEN(places); i++)
 		if (access(places[i], F_OK) == 0)

@@ -48,6 +48,11 @@ static const struct cli_option inspect_options[] = {
 	{.name = NULL},
 };
 
+static const struct cli_option health_options[] = {
+	{"--timeout", CLI_NUMBER, "MS", "how long to wait for the answer; default 5000"},
+	{.name = NULL},
+};
+
 static const struct cli_option migrate_options[] = {
 	{"--from", CLI_TEXT, "FILE", "the configuration whose metaStoreConfig is read"},
 	{"--to", CLI_TEXT, "FILE", "the one whose metaStoreConfig is written"},
@@ -60,6 +65,10 @@ const struct cli_row cli_rows[] = {
 	{CLI_SERVER, "server", .help = "replicate and serve the API (without a command too)"},
 	{CLI_CHECK_CONFIG, "check-config",
 		.help = "check the configuration, report every problem, start nothing"},
+	{CLI_HEALTH, "health", .help = "ask the running server whether it is well",
+		.more = "For health checks of containers and scripts: GET /healthz of the address "
+			"in the\nconfiguration. Exit code 0 if it is.\n",
+		.options = health_options},
 	{CLI_PRINT_DOCS, "print-docs", .words = "PAGE", .word_needed = true,
 		.help = "print a page made from the code",
 		.more = "PAGE is config, sample, metrics or api.\n"},

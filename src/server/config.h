@@ -7,6 +7,10 @@
 #include "base/err.h"
 #include "base/log.h"
 
+/* Where a package puts the configuration, and what a server with one from there writes. */
+#define CONFIG_SYSTEM_FOLDER "/etc/milvus-cdc"
+#define CONFIG_STATE_FOLDER "/var/lib/milvus-cdc"
+
 struct config_etcd {
 	char **endpoints;
 	size_t n_endpoints;
@@ -32,7 +36,7 @@ struct config {
 	int64_t packer_max_bytes;
 	enum config_store store_kind;
 	char *store_root_path;
-	char *sqlite_path; /* metaStoreConfig.sqlitePath; default milvus-cdc.db beside the config */
+	char *sqlite_path; /* metaStoreConfig.sqlitePath; relative: see place_sqlite */
 	char *mysql_url;
 	struct config_etcd store_etcd;
 	struct config_etcd source_etcd;

@@ -104,14 +104,18 @@ static void check_etcd(struct config_load *l, const struct config_etcd *etcd, co
 			"enableAuth is on but there is no user; give username and password");
 }
 
-/* A relative file lies beside the configuration, wherever the process was started. */
+/* A relative file lies beside the configuration, wherever the process was started; that of a package
+ * is no place for what changes. */
 static void place_sqlite(struct config *c)
 {
 	if (c->sqlite_path[0] == '/')
 		return;
 	CLEANUP(freep)
 	char *copy = xstrdup(c->path);
-	char *placed = xasprintf("%s/%s", dirname(copy), c->sqlite_path);
+	const char *folder = dirname(copy);
+	if (strcmp(folder, CONFIG_SYSTEM_FOLDER) == 0)
+		folder = CONFIG_STATE_FOLDER;
+	char *placed = xasprintf("%s/%s", folder, c->sqlite_path);
 	free(c->sqlite_path);
 	c->sqlite_path = placed;
 }

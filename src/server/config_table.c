@@ -97,7 +97,9 @@ const struct config_row config_rows[] = {
 		.def = "sqlite",
 		.doc = "where tasks and positions are kept: sqlite (a file), etcd or mysql"},
 	TEXT(META "sqlitePath", NULL, sqlite_path, 0, "milvus-cdc.db", NULL,
-		"file of the sqlite store; a relative path starts at the folder of this file"),
+		"file of the sqlite store; a relative path starts at the folder of this file, or "
+		"at "
+		"/var/lib/milvus-cdc if this file is /etc/milvus-cdc/cdc.yaml"),
 	ETCD_LIST(META "etcd.address", META "etcdEndpoints", store_etcd, 0, "", "127.0.0.1:2379",
 		"members of the etcd store"),
 	TEXT(META "etcd.rootPath", NULL, store_etcd.root_path, 0, "", "",

@@ -89,8 +89,9 @@ static enum MHD_Result serve_page(
 
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
 		return answer_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, "405 method not allowed\n");
-	if (h->o.get && h->o.get(h->o.get_arg, path, &b, &type))
-		return answer(c, MHD_HTTP_OK, type, &b);
+	unsigned status = h->o.get ? h->o.get(h->o.get_arg, path, &b, &type) : 0;
+	if (status)
+		return answer(c, status, type, &b);
 	buf_done(&b);
 	return answer_text(c, MHD_HTTP_NOT_FOUND, "404 page not found\n");
 }

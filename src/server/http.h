@@ -12,8 +12,9 @@ struct http;
 struct http_opts {
 	const char *address; /* "host:port", ":port" */
 	struct api *api;
-	/* Appends the body of GET path; false = 404. */
-	bool (*get)(void *arg, const char *path, struct buf *ret, const char **ret_content_type);
+	/* Appends the body of GET path and returns the HTTP status; 0 = no such page. */
+	unsigned (*get)(
+		void *arg, const char *path, struct buf *ret, const char **ret_content_type);
 	void *get_arg;
 	unsigned idle_s; /* a connection without a request is closed after it; 0 = 30 */
 };

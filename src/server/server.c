@@ -1,12 +1,12 @@
 #include "server/server.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "client/etcd/etcd.h"
 #include "metrics/metrics.h"
 #include "metrics/process.h"
@@ -20,13 +20,15 @@
 #include "server/http.h"
 #include "server/jobs.h"
 #include "server/status_page.h"
+#include "server/supervise.h"
 #include "server/target.h"
 #include "source/catalog.h"
 #include "source/reader.h"
 #include "store/store.h"
 #include "store/writer.h"
 
-enum { STOP_MS = 5000, PROBLEM_BYTES = 1 << 20 };
+/* Calls that block a thread end by their own limits after a minute at most. */
+enum { STOP_MS = 5000, PROBLEM_BYTES = 1 << 20, STUCK_MS = 120000 };
 
 static const struct log_ctx log_server = {.comp = LOG_server, .fields = ""};
 
@@ -139,7 +141,20 @@ static enum err_code open_engine(struct server *s, struct err *e)
 	return api_new(s->config, &api, &s->api, e);
 }
 
-static bool get_page(void *arg, const char *path, struct buf *ret, const char **ret_type)
+/* A thread that hangs is not mended by waiting: the answer tells whoever may restart us. */
+static unsigned put_health(struct buf *ret)
+{
+	char role[16];
+
+	if (thread_stuck(STUCK_MS, role)) {
+		buf_putf(ret, "thread %s has hung for more than %d s\n", role, STUCK_MS / 1000);
+		return 503;
+	}
+	buf_put_str(ret, "OK\n");
+	return 200;
+}
+
+static unsigned get_page(void *arg, const char *path, struct buf *ret, const char **ret_type)
 {
 	struct server *s = arg;
 
@@ -158,11 +173,11 @@ static bool get_page(void *arg, const char *path, struct buf *ret, const char **
 		engine_status(s->engine, &status);
 		status_page_write(ret, buf_cstr(&status));
 	} else if (strcmp(path, "/healthz") == 0) {
-		buf_put_str(ret, "OK\n");
+		return put_health(ret);
 	} else {
-		return false;
+		return 0;
 	}
-	return true;
+	return 200;
 }
 
 static void say_modes(const struct config *c)
@@ -227,8 +242,6 @@ int server_main(const char *config_path, const char *version)
 {
 	struct server s = {.version = version};
 	struct err e = ERR_INIT;
-	sigset_t set;
-	int sig = 0;
 
 	s.config = load(config_path, true);
 	if (!s.config)
@@ -244,12 +257,7 @@ int server_main(const char *config_path, const char *version)
 		log_error(&log_server, "the server can't start: %s", e.text);
 	} else {
 		log_info(&log_server, "the API listens on port %d", http_port(s.http));
-		sigemptyset(&set);
-		sigaddset(&set, SIGTERM);
-		sigaddset(&set, SIGINT);
-		while (sigwait(&set, &sig))
-			;
-		log_info(&log_server, "signal %d: stopping", sig);
+		log_info(&log_server, "signal %d: stopping", supervise(s.config, &log_server));
 	}
 	take_down(&s);
 	log_info(&log_server, "stopped");

@@ -50,6 +50,8 @@ static void test_commands(void **state)
 	assert_int_equal(cli.command, CLI_SERVER);
 	expect("check-config --config x", 0, "");
 	assert_int_equal(cli.command, CLI_CHECK_CONFIG);
+	expect("health --timeout 100", 0, "");
+	assert_int_equal(cli.command, CLI_HEALTH);
 	expect("print-docs api", 0, "");
 	assert_int_equal(cli.command, CLI_PRINT_DOCS);
 	assert_non_null(cli.word);

@@ -82,14 +82,14 @@ static void open_gate(void)
 	mutex_unlock(&gate.mtx);
 }
 
-static bool get_page(void *arg, const char *path, struct buf *ret, const char **ret_type)
+static unsigned get_page(void *arg, const char *path, struct buf *ret, const char **ret_type)
 {
 	(void)arg;
 	if (strcmp(path, "/healthz") != 0)
-		return false;
+		return 0;
 	buf_put_str(ret, "ok\n");
 	*ret_type = "text/x-test";
-	return true;
+	return 200;
 }
 
 static int setup(void **state)
