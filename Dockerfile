@@ -38,5 +38,6 @@ USER 10001:10001
 VOLUME /app/data
 EXPOSE 8444
 STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 CMD ["/app/milvus-cdc", "health"]
 ENTRYPOINT ["/app/milvus-cdc"]
 CMD ["server"]
