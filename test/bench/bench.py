@@ -13,10 +13,12 @@ from pathlib import Path
 import catchup
 import lag
 import report
+import slow
 from rig import Rig, RigError
 
 ROOT = Path(__file__).resolve().parents[2]
-BENCHES = {"catchup": catchup.run, "lag": lag.run}
+BENCHES = {"catchup": catchup.run, "lag": lag.run, "slow": slow.run}
+QUEUES = ("kafka", "pulsar")
 
 
 def numbers(text: str) -> list[int]:
@@ -25,13 +27,16 @@ def numbers(text: str) -> list[int]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__)
-    parser.add_argument("benches", nargs="*", choices=[*BENCHES, []], help="default: all")
+    parser.add_argument("benches", nargs="*", choices=[*BENCHES, []], help="default: catchup and lag")
+    parser.add_argument("--queue", choices=[*QUEUES, "both"], default="kafka", help="what the source writes to")
     parser.add_argument("--mb", type=int, default=500, help="MB of insert messages to catch up with")
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--rows", type=int, default=1000, help="rows of one insert request")
     parser.add_argument("--shards", type=int, default=2)
     parser.add_argument("--rtt-ms", type=numbers, default=[0, 20, 100], help="delays of the target's answers: 0,20,100")
     parser.add_argument("--runs", type=int, default=3, help="of each catch-up; medians are reported")
+    parser.add_argument("--slow-s", type=int, default=120, help="how long the target of slow is slow")
+    parser.add_argument("--slow-mb-s", type=float, default=1.0, help="how much it takes meanwhile")
     parser.add_argument("--probes", type=int, default=60, help="rows to measure the lag with")
     parser.add_argument("--deadline", type=int, default=1800, help="seconds until everything is given up")
     parser.add_argument("--dir", help="use the rig in this folder, the filled collection too, and leave it running")
@@ -40,7 +45,8 @@ def arguments() -> argparse.Namespace:
                         help="the build to measure")
     parser.add_argument("--out", default=ROOT / "build/bench", type=Path, help="folder of the report")
     options = parser.parse_args()
-    options.benches = options.benches or list(BENCHES)
+    options.benches = options.benches or ["catchup", "lag"]
+    options.queues = QUEUES if options.queue == "both" else (options.queue,)
     return options
 
 
@@ -58,17 +64,27 @@ def bounded(seconds: int):
         signal.alarm(0)
 
 
+def measure(queue: str, options, results: dict) -> None:
+    """Runs the benches on a rig with that queue; each queue's rig is gone before the next one comes."""
+    folder = Path(options.dir) / queue if options.dir else None
+    with Rig(folder, owned=not folder) as rig:
+        if queue == "pulsar":
+            rig.pulsar(server_jit=True)
+        rig.pair(mq=queue, dml_channels=16)
+        for name in options.benches:
+            results[queue][name] = BENCHES[name](rig, options)
+            report.write(results, options.out)
+
+
 def main() -> int:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    results: dict = {"about": report.about(options)}
+    results: dict = {"about": report.about(options)} | {queue: {} for queue in options.queues}
     try:
-        with bounded(options.deadline), Rig(options.dir, owned=not options.dir) as rig:
-            rig.pair(dml_channels=16)
-            for name in options.benches:
-                results[name] = BENCHES[name](rig, options)
-                report.write(results, options.out)
+        with bounded(options.deadline):
+            for queue in options.queues:
+                measure(queue, options, results)
     except (RigError, TimeoutError) as error:
         print(f"bench: FAILED: {error}", file=sys.stderr)
         return 1

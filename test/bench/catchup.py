@@ -1,8 +1,8 @@
 """Catch-up: a task that starts at the beginning of a collection with hundreds of MB behind it.
 
-The collection is filled through the source Milvus, so Kafka holds what a real source wrote. The task's
+The collection is filled through the source Milvus, so the queue holds what a real source wrote. The task's
 target is cdc-sink, which forwards everything to the real target but swallows the rows: what is measured is
-the server (and Kafka), not how fast a Milvus can take rows.
+the server (and the queue), not how fast a Milvus can take rows.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pymilvus import Collection, CollectionSchema, DataType, FieldSchema
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 import parts
+import queues
 from rig import RigError, wait_until
 
 FILLERS = 3      # threads that insert
@@ -30,10 +31,10 @@ LAST_RUN_S = 240
 
 
 def run(rig, options) -> dict:
-    work = _filled(rig, options)
-    floor = [_floor(rig, work, options) for _ in range(options.runs)]
-    work["bytes"] = floor[0]["bytes"]
-    results = {"floor": floor, "messages": floor[0]["messages"], "bytes": work["bytes"], "runs": []}
+    queue = queues.of(rig, options.build)
+    work = filled(rig, queue, options)
+    floor = [_floor(queue, work) for _ in range(options.runs)]
+    results = {"floor_title": queue.floor_title, "floor": floor, "messages": floor[0]["messages"], "bytes": work["bytes"], "runs": []}
     for number in range(options.runs):  # rounds, so that a noisy minute meets every delay alike
         for rtt_ms in options.rtt_ms:
             one = _run(rig, work, rtt_ms, number, options)
@@ -52,23 +53,25 @@ def _median(runs: list[dict]) -> dict:
 
 # the rows ----------------------------------------------------------------------------------------
 
-def _filled(rig, options) -> dict:
-    """{"collection", "topics": {name: [first offset, end]}}; an earlier run's with --dir."""
+def filled(rig, queue, options) -> dict:
+    """{"collection", "topics": {name: [first, end]}, "bytes"}; an earlier run's with --dir."""
     state = rig.dir / f"bench-{options.mb}-{options.dim}-{options.rows}-{options.shards}.json"
     if state.exists():
         return json.loads(state.read_text())
-    source, kafka = rig.part("source"), rig.part("kafka")
+    source = rig.part("source")
     name = f"catchup_{int(time.time())}"
     schema = CollectionSchema([FieldSchema("id", DataType.INT64, is_primary=True),
                                FieldSchema("v", DataType.FLOAT_VECTOR, dim=options.dim)])
     Collection(name, schema, using=source.connect(), shards_num=options.shards)
     stub, metadata = source.stub()
     told = stub.DescribeCollection(milvus_pb2.DescribeCollectionRequest(collection_name=name), metadata=metadata)
-    first = {t: kafka.ends(t)[1] for t in told.physical_channel_names}
+    first = {t: queue.end(t) for t in told.physical_channel_names}
     begin = time.monotonic()
     rows = _fill(source, name, options)
-    work = {"collection": name, "topics": {t: [n, kafka.ends(t)[1]] for t, n in first.items()}}
-    _wait_settled(kafka, work)
+    work = {"collection": name, "topics": {t: [n, queue.end(t)] for t, n in first.items()}}
+    wait_until(lambda: all(queue.behind(t, end) >= 10 for t, (_, end) in work["topics"].items()), 60,
+               "ticks follow the rows")
+    work["bytes"] = queue.floor(work["topics"])["bytes"]
     print(f"catch-up: {rows} rows of dimension {options.dim} inserted into {options.shards} shards in "
           f"{time.monotonic() - begin:.0f} s", flush=True)
     state.write_text(json.dumps(work))
@@ -117,37 +120,32 @@ def _request(name: str, options, seed: int):
                                     fields_data=[keys, vectors], num_rows=options.rows)
 
 
-def _wait_settled(kafka, work: dict) -> None:
-    """Until a few ticks have followed the last row on each topic."""
-    wait_until(lambda: all(kafka.ends(t)[1] >= end + 10 for t, (_, end) in work["topics"].items()), 30,
-               "ticks follow the rows")
-
-
 # the measurements --------------------------------------------------------------------------------
 
-def _floor(rig, work: dict, options) -> dict:
+def _floor(queue, work: dict) -> dict:
     """The same topics read and thrown away."""
-    command = [options.build / "test/kafka-floor", rig.part("kafka").address,
-               *(f"{topic}@{first},{end}" for topic, (first, end) in work["topics"].items())]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LAST_RUN_S)
-    if done.returncode:
-        raise RigError(f"kafka-floor: {done.stderr.strip()}")
-    floor = json.loads(done.stdout)
+    floor = queue.floor(work["topics"])
     floor["mb_s"] = floor["bytes"] / 1e6 / floor["seconds"]
     floor["cpu_s_gb"] = floor["cpu_s"] / (floor["bytes"] / 1e9)
-    print(f"floor (librdkafka alone): {floor['mb_s']:6.1f} MB/s, {floor['cpu_s_gb']:.2f} CPU s/GB", flush=True)
+    print(f"floor ({queue.floor_title}): {floor['mb_s']:6.1f} MB/s, {floor['cpu_s_gb']:.2f} CPU s/GB", flush=True)
     return floor
 
 
 def _run(rig, work: dict, rtt_ms: int, number: int, options) -> dict:
+    profile = options.out / f"perf-rtt{rtt_ms}-{number}.data" if options.profile else None
+    with server_and_sink(rig, rtt_ms, options) as (cdc, sink), _profiled(cdc.pid, profile):
+        return _measure(cdc, sink, work, rtt_ms)
+
+
+@contextlib.contextmanager
+def server_and_sink(rig, rtt_ms: int, options):
+    """Fresh ones, gone afterwards; the server's log is kept."""
     for left in {"sink", "bench-cdc"} & rig.parts.keys():  # by a run on the same --dir that was killed
         rig.remove(rig.part(left))
     sink = parts.new_sink(rig, rig.part("target"), rtt_ms, options.build)
     cdc = rig.cdc(rig.part("source"), name="bench-cdc", binary=options.build / "milvus-cdc")
-    profile = options.out / f"perf-rtt{rtt_ms}-{number}.data" if options.profile else None
     try:
-        with _profiled(cdc.pid, profile):
-            return _measure(cdc, sink, work, rtt_ms)
+        yield cdc, sink
     finally:
         (options.out / "milvus-cdc.log").write_bytes(cdc.log_path.read_bytes())
         rig.remove(cdc)
@@ -173,7 +171,7 @@ def _measure(cdc, sink, work: dict, rtt_ms: int) -> dict:
     user0, system0 = parts.cpu_seconds(cdc.pid)
     busy0, begin = parts.busy_seconds(), time.monotonic()
     cdc.create(sink, {"default": [{"name": work["collection"], "use_start_position": True}]})
-    end, counts, cpu, busy = _wait_end(cdc, sink, work["bytes"] * 0.97)
+    end, counts, cpu, busy = wait_end(cdc, sink, work["bytes"] * 0.97)
     user, system = (now - then for now, then in zip(cpu, (user0, system0)))
     gb, seconds = work["bytes"] / 1e9, end - begin
     return {
@@ -184,7 +182,7 @@ def _measure(cdc, sink, work: dict, rtt_ms: int) -> dict:
     }
 
 
-def _wait_end(cdc, sink, expected: float) -> tuple:
+def wait_end(cdc, sink, expected: float) -> tuple:
     """When the last row came, with the counts and the CPU time of then."""
     deadline = time.monotonic() + LAST_RUN_S
     last = None

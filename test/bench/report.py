@@ -23,19 +23,20 @@ def write(results: dict, folder: Path) -> None:
     (folder / "report.json").write_text(json.dumps(results, indent=1) + "\n")
     lines = ["# Benchmark", ""]
     lines += [f"- {key.replace('_', ' ')}: {value}" for key, value in results["about"].items()]
-    if "catchup" in results:
-        lines += ["", *_catchup(results["catchup"])]
-    if "lag" in results:
-        lines += ["", *_lag(results["lag"])]
+    for queue in [name for name in results if name != "about"]:
+        lines += ["", f"# Source on {queue.capitalize()}"]
+        for name, section in (("catchup", _catchup), ("lag", _lag), ("slow", _slow)):
+            if name in results[queue]:
+                lines += ["", *section(results[queue][name])]
     (folder / "report.md").write_text("\n".join(lines) + "\n")
 
 
 def _catchup(c: dict) -> list[str]:
     lines = [f"## Catch-up with {c['bytes'] / 1e6:.0f} MB in {c['messages']} messages", "",
-             "Medians. Others: cores that the rest of the machine used, Kafka and the sink among them.", "",
+             "Medians. Others: cores that the rest of the machine used, the broker and the sink among them.", "",
              "| | MB/s | CPU s/GB | user | system | peak RSS, MB | calls | others, cores |", "|---|---|---|---|---|---|---|---|"]
     floor = {key: statistics.median(f[key] for f in c["floor"]) for key in ("mb_s", "cpu_s_gb")}
-    lines.append(f"| librdkafka alone | {floor['mb_s']:.0f} | {floor['cpu_s_gb']:.2f} | | | | | |")
+    lines.append(f"| {c['floor_title']} | {floor['mb_s']:.0f} | {floor['cpu_s_gb']:.2f} | | | | | |")
     for rtt, m in c["median"].items():
         lines.append(f"| target answers after {rtt} ms | {m['mb_s']:.0f} | {m['cpu_s_gb']:.2f} | {m['user_s_gb']:.2f} | "
                      f"{m['system_s_gb']:.2f} | {m['peak_rss_mb']:.0f} | {m['calls']:.0f} | {m['others_cores']:.2f} |")
@@ -50,3 +51,9 @@ def _lag(result: dict) -> list[str]:
         lines.append(f"| {title} | {result[key]['min']} | {result[key]['p50']} | {result[key]['p90']} | {result[key]['max']} |")
     return [*lines, "", f"{result['target_first']} of the rows were seen on the target first. Meanwhile the server used {result['idle_cores']:.3f} cores and "
                         f"{result['idle_rss_mb']:.0f} MB of memory."]
+
+
+def _slow(result: dict) -> list[str]:
+    return [f"## A target that takes {result['mb_s_meanwhile']:.1f} MB/s for {result['slow_s']} s", "",
+            f"Peak RSS {result['peak_rss_mb']:.0f} MB, of which {result['slow_rss_mb']:.0f} MB while it was slow; then "
+            f"{result['messages']} messages, {result['bytes'] / 1e6:.0f} MB, all there after {result['seconds']:.0f} s."]
