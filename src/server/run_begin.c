@@ -52,6 +52,7 @@ static enum err_code put_latest(
 	*p = (struct store_position){.exact = true};
 	snprintf(p->channel, sizeof(p->channel), "%s", channel);
 	enum err_code code = b->sv->mq->ops->latest(b->sv->mq, channel, &b->stop, &p->pos.id, e);
+	p->end_ms = code ? 0 : time_wall_ms();
 	if (code == ERR_NOT_FOUND)
 		err_clear(e); /* no topic yet: it will be read from its first message on */
 	else if (code)

@@ -26,6 +26,7 @@ enum {
 	ROOM_MS = 100,
 	FIRST_MS = 200,
 	MOST_MS = 10000,
+	END_MS = 60000, /* so often is it noted that the channel holds nothing more */
 };
 
 static void set_status(struct oplog *o, const char *text)
@@ -147,10 +148,22 @@ static void take(struct oplog *o, struct mq_msg *m)
 	op_enqueue(v);
 }
 
-/* A stored position is exclusive once an operation was done: then its message comes again first. */
-static bool repeats(const struct oplog *o, const struct mq_msg *m)
+/* Nothing is behind the position, as far as the reader can see. */
+static void note_end(struct oplog *o)
 {
-	return o->start.ts && m->ops->compare(&m->id, &o->start.id) <= 0;
+	int64_t now = time_wall_ms();
+
+	mutex_lock(&o->mtx);
+	if (list_empty(&o->events) && (now < o->end_ms || now - o->end_ms > END_MS))
+		o->end_ms = now;
+	mutex_unlock(&o->mtx);
+}
+
+static void note_more(struct oplog *o)
+{
+	mutex_lock(&o->mtx);
+	o->end_ms = 0;
+	mutex_unlock(&o->mtx);
 }
 
 static enum err_code read_some(struct oplog *o, struct mq_reader *r, struct err *e)
@@ -162,15 +175,26 @@ static enum err_code read_some(struct oplog *o, struct mq_reader *r, struct err 
 	if (code == ERR_OK) {
 		struct mq_id id = m->id;
 		set_status(o, "");
-		if (repeats(o, m))
-			mq_msg_free(m);
-		else
-			take(o, m);
+		note_more(o);
+		take(o, m);
 		/* a new reader goes on behind it */
 		o->start = (struct position){.id = id, .ts = 1};
 	}
 	sweep(o);
+	if (code == ERR_TIMEOUT)
+		note_end(o);
 	return code == ERR_TIMEOUT ? ERR_OK : code;
+}
+
+static enum err_code open_channel(struct oplog *o, struct mq_reader **ret_r, struct err *e)
+{
+	struct mq *q = o->run->sv.mq;
+	struct mq_start from = {.id = o->start.id, .after = o->start.ts > 0};
+
+	mutex_lock(&o->mtx);
+	from.end_ms = o->end_ms;
+	mutex_unlock(&o->mtx);
+	return q->ops->open(q, o->run->sv.config->replicate_channel, &from, &o->stop, ret_r, e);
 }
 
 static void trouble(struct oplog *o, struct retry *backoff, const struct err *e)
@@ -197,8 +221,7 @@ static void read_all(void *arg)
 	while (!stop_is_set(&o->stop)) {
 		struct mq_reader *r = NULL;
 		struct err e = ERR_INIT;
-		enum err_code code = q->open(o->run->sv.mq, o->run->sv.config->replicate_channel,
-			&o->start.id, &o->stop, &r, &e);
+		enum err_code code = open_channel(o, &r, &e);
 		while (!code && !stop_is_set(&o->stop)) {
 			err_clear(&e);
 			code = read_some(o, r, &e);
@@ -234,6 +257,7 @@ static enum err_code find_start(struct oplog *o, struct err *e)
 		if (!p->exact)
 			o->start.ts = 1; /* a reference's record: exclusive */
 		o->at = o->start;
+		o->end_ms = p->end_ms;
 		o->known = true;
 		return ERR_OK;
 	}
@@ -270,6 +294,7 @@ static void start_reading(void *arg)
 		}
 		mutex_lock(&o->mtx);
 		o->at = o->start;
+		o->end_ms = time_wall_ms();
 		o->known = true;
 		mutex_unlock(&o->mtx);
 	}
@@ -330,6 +355,7 @@ bool oplog_position(struct oplog *o, struct store_positions *ret)
 	mutex_lock(&o->mtx);
 	bool known = o->known;
 	struct position at = o->at;
+	int64_t end_ms = o->end_ms;
 	mutex_unlock(&o->mtx);
 	if (!known)
 		return false;
@@ -338,8 +364,10 @@ bool oplog_position(struct oplog *o, struct store_positions *ret)
 		.collection_name = xstrdup("-10"),
 		.source = xcalloc(1, sizeof(*ret->source)),
 		.n_source = 1};
-	ret->source[0] = (struct store_position){
-		.pos = at, .time_ms = at.ts > 1 ? (int64_t)(at.ts >> 18) : 0, .exact = true};
+	ret->source[0] = (struct store_position){.pos = at,
+		.time_ms = at.ts > 1 ? (int64_t)(at.ts >> 18) : 0,
+		.exact = true,
+		.end_ms = end_ms};
 	snprintf(ret->source[0].channel, sizeof(ret->source[0].channel), "%s",
 		o->run->sv.config->replicate_channel);
 	return true;

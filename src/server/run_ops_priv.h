@@ -42,7 +42,7 @@ struct oplog {
 	struct run *run;
 	struct thread thread;
 	struct stop stop;
-	struct position start;
+	struct position start; /* where the next reader begins; with a ts, behind it */
 
 	struct mutex mtx;
 	struct cond room;
@@ -50,6 +50,7 @@ struct oplog {
 	size_t n;
 	size_t n_held;
 	struct position at; /* of the last operation done in order */
+	int64_t end_ms;     /* wall time at which the channel held nothing behind it; 0 unknown */
 	bool known;
 	char status[COLL_REASON_BYTES];
 };

@@ -75,7 +75,7 @@ enum err_code tool_scan(const struct tool_scan *s, struct err *e)
 		return err_ctx(e, "topic %s", s->pchannel);
 	if (!s->follow && s->from.n && ops->compare(&s->from, &end.at) >= 0)
 		return ERR_OK;
-	if (ops->open(s->mq, s->pchannel, &s->from, s->stop, &r, e))
+	if (ops->open(s->mq, s->pchannel, &(const struct mq_start){.id = s->from}, s->stop, &r, e))
 		return err_ctx(e, "topic %s", s->pchannel);
 	enum err_code code = read_all(s, r, &end, e);
 	ops->close(r);

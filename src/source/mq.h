@@ -21,6 +21,17 @@ struct mq_msg {
 	const struct mq_ops *ops;
 };
 
+/* Where reading starts: at the message with this id, or behind it. */
+struct mq_start {
+	struct mq_id id; /* n 0: the first message the broker keeps */
+	/* At the first message behind id, which need not be kept any more. */
+	bool after;
+	/* Wall time at which nothing stood behind id, 0 unknown. A queue whose ids do not tell
+	 * whether two messages are neighbours (Pulsar) believes for a while that nothing was
+	 * trimmed since. */
+	int64_t end_ms;
+};
+
 struct mq_ops {
 	const char *name;
 	/* Is the queue reachable? For start-up checks. */
@@ -29,10 +40,10 @@ struct mq_ops {
 	 * topic. */
 	enum err_code (*latest)(struct mq *q, const char *topic, struct stop *s,
 		struct mq_id *ret_id, struct err *e);
-	/* Starts reading at `from`, inclusive; without an id (n 0) at the first message the broker
-	 * keeps. GONE (with the gap named) when it is older than what the broker keeps or newer
-	 * than its end; NOT_FOUND if there is no such topic; DENIED: worth another try. */
-	enum err_code (*open)(struct mq *q, const char *topic, const struct mq_id *from,
+	/* GONE (with the gap named) when messages from the start on are no longer kept, or it is
+	 * newer than the topic's end; NOT_FOUND if there is no such topic; DENIED: worth another
+	 * try. */
+	enum err_code (*open)(struct mq *q, const char *topic, const struct mq_start *from,
 		struct stop *s, struct mq_reader **ret_r, struct err *e);
 	/* The next message, to be freed by the caller; TIMEOUT when d passes first. UNAVAILABLE:
 	 * broker away or login refused, goes on by itself, call again. GONE, MALFORMED: call no more. */

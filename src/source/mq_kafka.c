@@ -66,20 +66,22 @@ static enum err_code mqk_latest(
 	return ERR_OK;
 }
 
-static enum err_code mqk_open(struct mq *q, const char *topic, const struct mq_id *from,
+static enum err_code mqk_open(struct mq *q, const char *topic, const struct mq_start *from,
 	struct stop *s, struct mq_reader **ret_r, struct err *e)
 {
+	const struct mq_id *id = &from->id;
 	struct kafka_part *part;
-	int64_t offset = offset_of(from), next;
+	int64_t offset = offset_of(id), next;
 
-	if (!from->n && kafka_ends(kafka_of(q), topic, s, &offset, &next, e))
+	if (!id->n && kafka_ends(kafka_of(q), topic, s, &offset, &next, e))
 		return e->code;
-	if (from->n && (from->n != ID_BYTES || offset < 0))
+	if (id->n && (id->n != ID_BYTES || offset < 0 || offset == INT64_MAX))
 		return err_set(e, ERR_INVALID,
 			"a start position of topic %s has %d bytes; a Kafka position has %d and is "
 			"an "
 			"offset",
-			topic, from->n, ID_BYTES);
+			topic, id->n, ID_BYTES);
+	offset += id->n && from->after;
 	if (kafka_part_open(kafka_of(q), topic, offset, s, &part, e))
 		return e->code;
 	struct kafka_reader *r = xcalloc(1, sizeof(*r));

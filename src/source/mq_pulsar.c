@@ -65,19 +65,21 @@ static enum err_code mqp_latest(
 	return ERR_OK;
 }
 
-static enum err_code mqp_open(struct mq *q, const char *topic, const struct mq_id *from,
+static enum err_code mqp_open(struct mq *q, const char *topic, const struct mq_start *from,
 	struct stop *s, struct mq_reader **ret_r, struct err *e)
 {
-	struct pulsar_id id = PULSAR_EARLIEST;
+	struct pulsar_start at = {.id = PULSAR_EARLIEST, .end_ms = from->end_ms};
 	struct pulsar_reader *r;
 
-	if (from->n && pulsar_id_read(&id, mq_id_slice(from), NULL))
+	if (from->id.n && pulsar_id_read(&at.id, mq_id_slice(&from->id), NULL))
 		return err_set(e, ERR_INVALID,
 			"a start position of topic %s has %d bytes that are no Pulsar message id; "
 			"was "
 			"it taken from a Kafka source?",
-			topic, from->n);
-	if (pulsar_reader_open(pulsar_of(q), topic, &id, s, &r, e))
+			topic, from->id.n);
+	if (from->after && !pulsar_id_is_earliest(&at.id))
+		at.id = pulsar_id_behind(&at.id);
+	if (pulsar_reader_open(pulsar_of(q), topic, &at, s, &r, e))
 		return e->code;
 	*ret_r = (struct mq_reader *)r;
 	return ERR_OK;

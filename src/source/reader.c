@@ -99,7 +99,8 @@ static void open_topic(struct reader *r, struct retry *retry)
 	set_from(r, NULL);
 	if (!r->from.n)
 		return;
-	enum err_code code = q->ops->open(q, r->ch->name, &r->from, &r->stop, &r->mqr, &e);
+	const struct mq_start from = {.id = r->from};
+	enum err_code code = q->ops->open(q, r->ch->name, &from, &r->stop, &r->mqr, &e);
 	if (!code) {
 		retry_reset(retry);
 		clear_trouble(r);
@@ -107,12 +108,11 @@ static void open_topic(struct reader *r, struct retry *retry)
 		return;
 	}
 	r->mqr = NULL;
-	struct mq_id from = r->from;
 	close_topic(r);
 	if (code == ERR_CANCELLED)
 		return;
 	if (code == ERR_GONE) {
-		fail_gone(r, &from, &e);
+		fail_gone(r, &from.id, &e);
 	} else if (retry_may(code, true) || code == ERR_DENIED) {
 		/* A login or a right is mended at the broker, without us. */
 		note_trouble(r, &e);

@@ -7,8 +7,8 @@
  * struct task.
  * Position entry: an extra object "Ext": {"V":1,"TS":"<uint64>","ID":"<base64>"} when the entry is
  * exact: TS is the exact source end time (a string, for JSON numbers end at 2^53 elsewhere), ID a
- * copy of DataPair.data. If the copy or Time no longer fit, somebody else moved the position: exact
- * is false. Time is then the wall-clock milliseconds of TS less one: the reference resumes at (Time
+ * copy of DataPair.data; "End" is end_ms, left out when 0. If the copy or Time no longer fit,
+ * somebody else moved the position: exact is false. Time is then the wall-clock milliseconds of TS less one: the reference resumes at (Time
  * + 1) << 18, which must never lie above TS, so it repeats rows but never skips any. */
 #pragma once
 

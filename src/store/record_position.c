@@ -34,6 +34,8 @@ static json_t *ext_json(struct rjson *io, const struct store_position *p, const 
 	rjson_set_int(io, o, "V", EXT_VERSION);
 	rjson_set_str(io, o, "TS", ts);
 	rjson_set_str(io, o, "ID", id);
+	if (p->end_ms)
+		rjson_set_int(io, o, "End", p->end_ms);
 	free(ts);
 	return o;
 }
@@ -131,6 +133,7 @@ static void read_ext(const json_t *ext, const char *data, struct store_position 
 		return;
 	p->exact = true;
 	p->pos.ts = ts;
+	p->end_ms = json_object_get(ext, "End") ? rjson_get_int(&quiet, ext, "End") : 0;
 }
 
 static void read_entry(

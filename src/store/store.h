@@ -20,6 +20,8 @@ struct store_position {
 	int64_t time_ms, start_time_ms;
 	bool dropped;
 	bool exact; /* written by us: pos.ts is valid and id matches the extension's copy */
+	/* With exact: wall time at which the topic held nothing behind pos.id; 0 unknown. */
+	int64_t end_ms;
 };
 
 /* The document of one (task, collection). */

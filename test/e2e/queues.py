@@ -20,6 +20,10 @@ class Queue:
         """A place that grows with every message."""
         raise NotImplementedError
 
+    def forget(self, topic: str) -> None:
+        """Deletes what is in the topic, as retention does some day; without consumers that still need it."""
+        raise NotImplementedError
+
     def send(self, topic: str, payload: bytes, properties: dict | None = None) -> None:
         """Writes one message as Milvus does; it is in the topic when this returns."""
         raise NotImplementedError
@@ -42,6 +46,14 @@ class KafkaQueue(Queue):
         assert producer.flush(20) == 0 and not failed, failed
 
 
+    def forget(self, topic: str) -> None:
+        from confluent_kafka import TopicPartition
+
+        end = TopicPartition(topic, 0, self.part.ends(topic)[1])
+        for done in self.part.admin().delete_records([end]).values():
+            done.result(timeout=20)
+
+
 class PulsarQueue(Queue):
     def topics(self) -> set[str]:
         return {name.rpartition("/")[2] for name in self.part.rest("persistent/public/default")}
@@ -55,7 +67,6 @@ class PulsarQueue(Queue):
         self.part.rest(f"persistent/public/default/{topic}/unload", "PUT")
 
     def forget(self, topic: str) -> None:
-        """Deletes what is in the topic, as retention does some day; without consumers that still need it."""
         keep = self.part.rest("namespaces/public/default/retention")
         self._retention({"retentionTimeInMinutes": 0, "retentionSizeInMB": 0})
         try:

@@ -34,6 +34,7 @@ def test_reader(pulsar, tmp_path):
         wait_until(flag.exists, 240, "the test asks for a restart")
         pulsar.stop()
         pulsar.start()
+        flag.unlink()
         restarted.append(True)
 
     thread = threading.Thread(target=restart, daemon=True)

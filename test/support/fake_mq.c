@@ -115,7 +115,7 @@ static enum err_code check_position(const struct topic *t, int64_t at, struct er
 		(long long)t->first, t->n);
 }
 
-static enum err_code fake_open(struct mq *q, const char *topic, const struct mq_id *from,
+static enum err_code fake_open(struct mq *q, const char *topic, const struct mq_start *from,
 	struct stop *s, struct mq_reader **ret_r, struct err *e)
 {
 	struct fake_mq *f = of(q);
@@ -125,7 +125,7 @@ static enum err_code fake_open(struct mq *q, const char *topic, const struct mq_
 	mutex_lock(&f->mtx);
 	r->f = f;
 	r->t = topic_locked(f, topic, false);
-	r->next = fake_mq_number(from);
+	r->next = fake_mq_number(&from->id) + from->after;
 	if (fails(f->open_code, &f->open_times, e))
 		;
 	else if (!r->t)

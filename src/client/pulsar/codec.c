@@ -56,12 +56,12 @@ enum err_code pulsar_frame_size(
 
 	if (n < SIZE_BYTES)
 		return err_set(e, ERR_MALFORMED, "a frame of %u bytes holds no command", n);
+	*ret_n = n;
 	if (n > most)
 		return err_set(e, ERR_LIMIT,
 			"a frame of %u bytes; at most %zu are taken: raise "
 			"sourceConfig.pulsar.maxMessageSize to the broker's maxMessageSize",
 			n, most);
-	*ret_n = n;
 	return ERR_OK;
 }
 

@@ -64,8 +64,8 @@ struct pulsar_cmd {
 	struct slice version;
 };
 
-/* Of the 4 bytes before a frame: how many follow. LIMIT above most, MALFORMED when it can't hold a
- * command. */
+/* Of the 4 bytes before a frame: how many follow. LIMIT above most (*ret_n is set all the same),
+ * MALFORMED when it can't hold a command. */
 NODISCARD enum err_code pulsar_frame_size(
 	const uint8_t head[PULSAR_HEAD_BYTES], size_t most, size_t *ret_n, struct err *e);
 /* frame is what follows totalSize; *ret_rest is the payload part or empty. MALFORMED. */

@@ -153,11 +153,11 @@ static void keep_alive(struct pulsar_conn *c)
 	}
 	if (c->ping_out && c->received_ms > c->pinged_ms)
 		c->ping_out = false;
-	if (c->ping_out && now - c->pinged_ms >= PULSAR_PONG_MS) {
+	if (c->ping_out && now - c->pinged_ms >= c->p->pong_ms) {
 		die_text(c, "no answer to a PING: the broker or the network is gone");
 		return;
 	}
-	if (!c->ping_out && now - c->received_ms >= PULSAR_QUIET_MS) {
+	if (!c->ping_out && now - c->received_ms >= c->p->quiet_ms) {
 		CLEANUP(buf_done) struct buf b = BUF_INIT(PULSAR_COMMAND_MOST);
 		pulsar_put_ping(&b);
 		wq_put_copy(&c->wq, buf_slice(&b));
@@ -165,7 +165,7 @@ static void keep_alive(struct pulsar_conn *c)
 		c->ping_out = true;
 		c->pinged_ms = now;
 	}
-	loop_timer_set(&c->p->loop, &c->timer, now + PULSAR_QUIET_MS / 2);
+	loop_timer_set(&c->p->loop, &c->timer, now + c->p->quiet_ms / 2);
 }
 
 /* ---- reading and writing ---- */
@@ -348,7 +348,7 @@ static enum err_code attach(struct pulsar_conn *c, const struct sock_addr *a, st
 	c->sock->io.free = on_free;
 	if (sock_connect(a, &c->sock->io.fd, e))
 		return e->code;
-	sock_tune(c->sock->io.fd, PULSAR_QUIET_MS + PULSAR_PONG_MS);
+	sock_tune(c->sock->io.fd, c->p->quiet_ms + c->p->pong_ms);
 	c->stream = (struct link){.fd = c->sock->io.fd};
 	if (c->tls && tls_open(c->tls, c->sock->io.fd, &c->stream.ssl, e))
 		return e->code;

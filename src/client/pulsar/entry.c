@@ -20,6 +20,7 @@ void pulsar_entries_init(struct pulsar_entries *es)
 	list_init(&es->ready);
 	list_init(&es->pieces);
 	es->held = 0;
+	es->broken = false;
 }
 
 void pulsar_entries_done(struct pulsar_entries *es)
@@ -194,6 +195,25 @@ static enum err_code end_chunked(struct pulsar_entries *es, struct chunked *c, s
 	return code;
 }
 
+static void drop_chunked(struct pulsar_entries *es, struct chunked *c)
+{
+	list_del(&c->m->link);
+	es->held -= c->m->n;
+	pulsar_msg_free(c->m);
+	list_del(&c->link);
+	free(c);
+}
+
+/* A piece without those before it. Asking again does not help: entries come without gaps. */
+static void on_missing_pieces(
+	struct pulsar_entries *es, struct chunked *c, const struct pulsar_id *id)
+{
+	es->broken = true;
+	es->broken_id = c ? c->m->id : *id;
+	if (c)
+		drop_chunked(es, c);
+}
+
 static enum err_code add_piece(struct pulsar_entries *es, const struct pulsar_id *id,
 	const struct pulsar_meta *meta, struct slice payload, struct err *e)
 {
@@ -201,10 +221,10 @@ static enum err_code add_piece(struct pulsar_entries *es, const struct pulsar_id
 
 	if (!c && meta->chunk_id == 0)
 		c = begin_chunked(es, id, meta);
-	if (!c || meta->chunk_id > c->next)
-		return err_set(e, ERR_MALFORMED,
-			"piece %u of a message in %u pieces, but not those before it",
-			meta->chunk_id, meta->chunks);
+	if (!c || meta->chunk_id > c->next) {
+		on_missing_pieces(es, c, id);
+		return ERR_OK;
+	}
 	if (meta->chunk_id < c->next)
 		return ERR_OK; /* the producer sent it twice */
 	if (payload.n > c->meta.chunked_bytes - c->m->payload.n)
@@ -220,6 +240,11 @@ static enum err_code add_piece(struct pulsar_entries *es, const struct pulsar_id
 
 bool pulsar_entries_give_up(struct pulsar_entries *es, struct pulsar_id *ret_id)
 {
+	if (es->broken) {
+		es->broken = false;
+		*ret_id = es->broken_id;
+		return true;
+	}
 	if (list_empty(&es->ready) || list_empty(&es->pieces))
 		return false;
 	struct chunked *c = LIST_ITEM(es->pieces.next, struct chunked, link);
@@ -227,11 +252,7 @@ bool pulsar_entries_give_up(struct pulsar_entries *es, struct pulsar_id *ret_id)
 		(es->held <= LIMIT_PULSAR_HELD && time_mono_ms() - c->since_ms < PULSAR_PIECES_MS))
 		return false;
 	*ret_id = c->m->id;
-	list_del(&c->m->link);
-	es->held -= c->m->n;
-	pulsar_msg_free(c->m);
-	list_del(&c->link);
-	free(c);
+	drop_chunked(es, c);
 	return true;
 }
 

@@ -15,6 +15,8 @@ struct pulsar_entries {
 	struct list ready;  /* messages in order, some of them not whole yet */
 	size_t held;        /* bytes of ready while its first is not whole */
 	struct list pieces; /* struct chunked: those that are not whole */
+	bool broken;        /* broken_id is a piece whose message can't become whole */
+	struct pulsar_id broken_id;
 };
 
 void pulsar_entries_init(struct pulsar_entries *es);
@@ -27,6 +29,7 @@ NODISCARD enum err_code pulsar_entries_add(struct pulsar_entries *es, struct pul
 /* The next whole message or NULL. */
 struct pulsar_msg *pulsar_entries_pop(struct pulsar_entries *es);
 bool pulsar_entries_empty(const struct pulsar_entries *es);
-/* A message whose pieces have not come for too long, or that holds up too much, is given up: its
- * producer never got it acknowledged. True if there was one; *ret_id names it. */
+/* A message in pieces is given up when one is missing before the last one added, when none has come
+ * for too long, or when it holds up too much: its producer never got it acknowledged, or it begins
+ * before the start. True if there was one; *ret_id names it. */
 bool pulsar_entries_give_up(struct pulsar_entries *es, struct pulsar_id *ret_id);

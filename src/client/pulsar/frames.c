@@ -124,7 +124,7 @@ static void open_up(struct pulsar_conn *c, const struct pulsar_cmd *cmd)
 				PULSAR_COMMAND_MOST;
 	pulsar_conn_set_state(c, CONN_OPEN);
 	c->received_ms = time_mono_ms();
-	loop_timer_set(&c->p->loop, &c->timer, c->received_ms + PULSAR_QUIET_MS / 2);
+	loop_timer_set(&c->p->loop, &c->timer, c->received_ms + c->p->quiet_ms / 2);
 	log_debug(&c->p->log, "%s: connected, %.*s", c->address, (int)MIN(cmd->version.n, 64U),
 		(const char *)cmd->version.p);
 }
@@ -191,6 +191,33 @@ static enum err_code on_frame(struct pulsar_conn *c, struct pulsar_msg *frame, s
 	return code;
 }
 
+/* What stands before an entry that is too big tells which topic's it is: only that one is lost, not
+ * the connection. Anything else of that size is no command. Takes frame. */
+static enum err_code on_too_big(struct pulsar_conn *c, struct pulsar_msg *frame, struct err *e)
+{
+	struct slice command, rest;
+	struct pulsar_cmd cmd;
+	char id[PULSAR_ID_TEXT];
+	struct err why = c->too_big;
+
+	err_clear(&c->too_big);
+	bool entry = !pulsar_frame_split(slice_of(frame->bytes, frame->n), &command, &rest, NULL) &&
+		     !pulsar_cmd_read(&cmd, command, NULL) && cmd.type == PULSAR_MESSAGE;
+	pulsar_msg_free(frame);
+	if (!entry) {
+		c->skip = 0;
+		return err_set(e, why.code, "%s", why.text);
+	}
+	pulsar_id_text(&cmd.id, id);
+	err_ctx(&why, "message %s", id);
+	mutex_lock(&c->p->loop.mtx);
+	struct pulsar_consumer *cs = umap_get(&c->consumers, cmd.consumer);
+	if (cs)
+		lose_locked(c, cs, why.code, why.text);
+	mutex_unlock(&c->p->loop.mtx);
+	return ERR_OK;
+}
+
 /* ---- assembling ---- */
 
 static struct pulsar_msg *frame_new(size_t n)
@@ -207,7 +234,7 @@ static enum err_code frame_done(struct pulsar_conn *c, struct err *e)
 	if (!c->frame || c->frame_n < c->frame->n)
 		return ERR_OK;
 	c->head_n = 0;
-	return on_frame(c, TAKE(c->frame), e);
+	return c->too_big.code ? on_too_big(c, TAKE(c->frame), e) : on_frame(c, TAKE(c->frame), e);
 }
 
 static size_t fill(uint8_t *to, size_t have, size_t want, struct slice *in)
@@ -219,19 +246,37 @@ static size_t fill(uint8_t *to, size_t have, size_t want, struct slice *in)
 	return have + n;
 }
 
+static enum err_code frame_begin(struct pulsar_conn *c, struct err *e)
+{
+	size_t n, keep;
+
+	if (pulsar_frame_size(c->head, c->frame_most, &n, &c->too_big) &&
+		(c->too_big.code != ERR_LIMIT || c->state != CONN_OPEN)) {
+		*e = c->too_big;
+		return e->code;
+	}
+	keep = c->too_big.code ? PULSAR_COMMAND_MOST : n;
+	c->skip = n - keep;
+	c->frame = frame_new(keep);
+	c->frame_n = 0;
+	return ERR_OK;
+}
+
 enum err_code pulsar_conn_feed(struct pulsar_conn *c, struct slice in, struct err *e)
 {
-	size_t n;
-
 	while (in.n && c->state != CONN_DEAD) {
+		if (!c->frame && c->skip) {
+			size_t n = MIN(c->skip, in.n);
+			in = slice_of(in.p + n, in.n - n);
+			c->skip -= n;
+			continue;
+		}
 		if (!c->frame) {
 			c->head_n = fill(c->head, c->head_n, sizeof(c->head), &in);
 			if (c->head_n < sizeof(c->head))
 				break;
-			if (pulsar_frame_size(c->head, c->frame_most, &n, e))
+			if (frame_begin(c, e))
 				return e->code;
-			c->frame = frame_new(n);
-			c->frame_n = 0;
 		}
 		c->frame_n = fill(c->frame->bytes, c->frame_n, c->frame->n, &in);
 		if (frame_done(c, e))

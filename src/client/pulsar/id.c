@@ -70,6 +70,15 @@ bool pulsar_id_is_earliest(const struct pulsar_id *id)
 	return (int64_t)id->ledger < 0;
 }
 
+struct pulsar_id pulsar_id_behind(const struct pulsar_id *id)
+{
+	struct pulsar_id to = *id;
+
+	to.partition = 0;
+	to.batch = MIN(MAX(id->batch, 0), INT32_MAX - 1) + 1;
+	return to;
+}
+
 void pulsar_id_text(const struct pulsar_id *id, char out[PULSAR_ID_TEXT])
 {
 	if (pulsar_id_is_earliest(id)) {

@@ -31,5 +31,7 @@ int pulsar_id_cmp(const struct pulsar_id *a, const struct pulsar_id *b);
 /* The same entry of a ledger. */
 bool pulsar_id_same_entry(const struct pulsar_id *a, const struct pulsar_id *b);
 bool pulsar_id_is_earliest(const struct pulsar_id *id);
+/* The start position behind the message with this id. */
+struct pulsar_id pulsar_id_behind(const struct pulsar_id *id);
 /* "ledger:entry" with ":batch" if it is above 0, or "earliest". */
 void pulsar_id_text(const struct pulsar_id *id, char out[PULSAR_ID_TEXT]);

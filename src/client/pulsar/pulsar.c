@@ -65,6 +65,8 @@ enum err_code pulsar_new(const struct pulsar_opts *o, struct pulsar **ret_p, str
 	p->ns = xstrdup(or_default(o->ns, "default"));
 	p->ca_path = xstrdup(or_default(o->ca_path, ""));
 	p->any_host_name = o->any_host_name;
+	p->quiet_ms = PULSAR_QUIET_MS;
+	p->pong_ms = PULSAR_PONG_MS;
 	p->max_message_bytes = MIN(o->max_message_bytes, (size_t)LIMIT_MESSAGE);
 	list_init(&p->conns);
 	enum err_code code = pulsar_url_parse(&p->url, o->url ? o->url : "", e);
@@ -112,7 +114,7 @@ static struct pulsar_id behind(struct pulsar_id last)
 {
 	if ((int64_t)last.ledger < 0 || (int64_t)last.entry < 0)
 		return PULSAR_EARLIEST;
-	return (struct pulsar_id){last.ledger, last.entry, 0, MAX(last.batch, 0) + 1};
+	return pulsar_id_behind(&last);
 }
 
 enum err_code pulsar_latest(struct pulsar *p, const char *topic, struct stop *s,

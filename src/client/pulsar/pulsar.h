@@ -58,10 +58,18 @@ NODISCARD enum err_code pulsar_check(struct pulsar *p, struct stop *s, struct er
 NODISCARD enum err_code pulsar_latest(struct pulsar *p, const char *topic, struct stop *s,
 	struct pulsar_id *ret_id, struct err *e);
 
+struct pulsar_start {
+	struct pulsar_id id;
+	int64_t end_ms; /* wall time at which nothing stood behind id; 0: unknown */
+};
+
 /* Starts reading at the first message that is not before from. GONE with the gap when the broker no
- * longer has, or never had, the entry that from names. @thread any */
+ * longer has, or never had, the entry that from names; whether something
+ * stood behind an entry that is gone can't be seen: that nothing did is believed for ten minutes
+ * after end_ms. @thread any */
 NODISCARD enum err_code pulsar_reader_open(struct pulsar *p, const char *topic,
-	const struct pulsar_id *from, struct stop *s, struct pulsar_reader **ret_r, struct err *e);
+	const struct pulsar_start *from, struct stop *s, struct pulsar_reader **ret_r,
+	struct err *e);
 /* The next message, the caller's; TIMEOUT when d passes. UNAVAILABLE, BUSY: call again, reading goes
  * on by itself behind the last message. GONE, NOT_FOUND, DENIED, MALFORMED, ...: nothing will come
  * any more. @thread one a reader */

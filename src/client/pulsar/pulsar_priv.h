@@ -39,6 +39,7 @@ struct pulsar {
 	char *tenant, *ns, *ca_path;
 	bool any_host_name;
 	size_t max_message_bytes;
+	int64_t quiet_ms, pong_ms; /* PULSAR_QUIET_MS, PULSAR_PONG_MS; shorter in tests */
 	/* under mtx */
 	struct list conns; /* not dead */
 	uint64_t last_request, last_consumer;
@@ -85,6 +86,8 @@ struct pulsar_conn {
 	size_t head_n;
 	struct pulsar_msg *frame; /* being received, with its first frame_n bytes */
 	size_t frame_n, frame_most;
+	struct err too_big; /* the frame being received is: only its beginning is kept */
+	size_t skip;        /* bytes of a frame that are still to come and are dropped */
 	int64_t received_ms, pinged_ms;
 	bool ping_out;
 	/* under mtx */

@@ -25,8 +25,10 @@ enum {
 	TYPICAL_BYTES = 64 << 10, /* of an entry, until some were seen */
 	TYPICAL_LEAST = 1 << 10,
 	PERMITS_LEAST = 2,
-	CALM_MS = 60000,        /* was at the end so short a time before the loss */
-	OUTAGE_CALM_MS = 600000 /* and the loss lasted no longer */
+	CALM_MS = 60000, /* was at the end so short a time before the loss */
+	/* And the loss lasted no longer: a ledger is at least as old (broker's default) before it is
+	 * closed, and only closed ones are trimmed. */
+	OUTAGE_CALM_MS = 600000,
 };
 
 struct pulsar_reader {
@@ -35,6 +37,7 @@ struct pulsar_reader {
 	struct pulsar_consumer cs;
 	struct pulsar_entries entries;
 	struct pulsar_id from; /* messages before it are left out */
+	int64_t from_end_ms;   /* wall time at which nothing stood behind from */
 	struct pulsar_id seen; /* the last entry taken; earliest: none */
 	struct pulsar_id end;  /* the topic's last message known of */
 	bool subscribed;
@@ -47,6 +50,7 @@ struct pulsar_reader {
 	struct err trouble; /* why it is not subscribed */
 	int64_t failing_since_ms;
 	int64_t at_end_ms, lost_ms; /* was last seen at the end; lost its subscription */
+	unsigned losses;            /* of the subscription since the last progress */
 	unsigned bad;               /* times the same entry was damaged */
 };
 
@@ -62,37 +66,52 @@ static bool has_seen(const struct pulsar_reader *r)
 	return !pulsar_id_is_earliest(&r->seen);
 }
 
+/* Was the entry at start, or the last one seen, the topic's last a moment ago? */
 static bool was_calm(const struct pulsar_reader *r)
 {
+	int64_t since_ms = time_wall_ms() - r->from_end_ms;
+
+	if (!has_seen(r))
+		return names_after(&r->from) && r->from_end_ms && since_ms < OUTAGE_CALM_MS;
 	return r->lost_ms - r->at_end_ms < CALM_MS && time_mono_ms() - r->lost_ms < OUTAGE_CALM_MS;
 }
 
-/* The entry at start is not there any more. Nothing is lost if it was the last one, which can't be
- * seen from ids; that is believed of a position behind an entry, and of a reader that was at the
- * end a moment before. first: what comes instead, NULL nothing. */
+/* Is first the next one behind start? Ledger numbers have gaps: it can only be seen within one. */
+static bool follows_start(const struct pulsar_reader *r, const struct pulsar_id *first)
+{
+	return first && (has_seen(r) || names_after(&r->from)) &&
+	       first->ledger == r->start.ledger && first->entry == r->start.entry + 1;
+}
+
+/* The entry at start is not there any more. Nothing is lost if it was needed no more and was the
+ * last one, which can't be seen from ids; that is believed of one that was the last a moment
+ * before. first: what comes instead, NULL nothing. */
 static enum err_code trimmed(struct pulsar_reader *r, const struct pulsar_id *first, struct err *e)
 {
 	char asked[PULSAR_ID_TEXT], has[PULSAR_ID_TEXT] = "none";
+	bool after = has_seen(r) || names_after(&r->from);
+	struct pulsar_id start = r->start;
 
-	pulsar_id_text(&r->start, asked);
+	start.batch = after ? 0 : start.batch;
+	pulsar_id_text(&start, asked);
 	if (first)
 		pulsar_id_text(first, has);
 	r->must = false;
-	if (has_seen(r) && was_calm(r))
+	if (follows_start(r, first))
 		return ERR_OK;
-	if (!has_seen(r) && names_after(&r->from)) {
+	if (was_calm(r)) {
 		log_warn(&r->p->log,
 			"topic %s: the broker no longer keeps message %s, behind which reading "
-			"starts; first kept: %s. If messages were written between the two, they "
-			"are "
-			"missing",
+			"goes on at the first kept: %s. It was the last one a moment before; what "
+			"came since is missing if it was trimmed, too",
 			r->topic, asked, has);
 		return ERR_OK;
 	}
 	return err_set(e, ERR_GONE,
-		"position %s of topic %s is older than the broker keeps: first available %s; what "
-		"was between them is missing",
-		asked, r->topic, has);
+		"position %s%s of topic %s is older than the broker keeps: first available %s; %s",
+		after ? "behind " : "", asked, r->topic, has,
+		after ? "whatever was between them is missing"
+		      : "what was between them is missing");
 }
 
 /* What can be told before the first entry comes. */
@@ -129,6 +148,12 @@ static void lose(struct pulsar_reader *r)
 	r->subscribed = false;
 	r->granted = 0;
 	r->lost_ms = time_mono_ms();
+}
+
+static void note_progress(struct pulsar_reader *r)
+{
+	r->losses = 0;
+	retry_reset(&r->backoff);
 }
 
 static enum err_code subscribe(struct pulsar_reader *r, struct stop *s, struct err *e)
@@ -175,7 +200,6 @@ static enum err_code resume(
 	if (later)
 		return tell_trouble(r, e);
 	if (!subscribe(r, s, e)) {
-		retry_reset(&r->backoff);
 		r->failing_since_ms = 0;
 		return ERR_OK;
 	}
@@ -369,6 +393,7 @@ static enum err_code on_entry(
 		return damaged(r, &id, e);
 	r->seen = id;
 	r->bad = 0;
+	note_progress(r);
 	return ERR_OK;
 }
 
@@ -381,9 +406,19 @@ static void give_up_pieces(struct pulsar_reader *r)
 		return;
 	pulsar_id_text(&id, text);
 	log_warn(&r->p->log,
-		"topic %s: the message in pieces that begins at %s was never completed by its "
-		"producer; it is left out",
+		"topic %s: the message in pieces at %s was never completed by its producer, or "
+		"begins before what is read; it is left out",
 		r->topic, text);
+}
+
+/* The first time reading goes on at once; a broker that takes the subscription away again gets
+ * time. */
+static enum err_code on_loss(struct pulsar_reader *r, struct err *e)
+{
+	lose(r);
+	r->retry_at = deadline_in(r->losses++ ? retry_next_ms(&r->backoff) : 0);
+	/* An entry that is too big stays so. */
+	return r->trouble.code == ERR_LIMIT ? tell_trouble(r, e) : ERR_OK;
 }
 
 /* Brings entries until one message is whole or d passes. */
@@ -397,13 +432,12 @@ static enum err_code step(struct pulsar_reader *r, struct deadline d, struct sto
 		return on_entry(r, m, s, e);
 	if (stop_is_set(s))
 		return stop_err(e);
-	if (is_lost(r)) {
-		lose(r);
-		r->retry_at = deadline_in(0);
-		return ERR_OK;
-	}
-	if (at_end(r))
+	if (is_lost(r))
+		return on_loss(r, e);
+	if (at_end(r)) {
 		r->at_end_ms = time_mono_ms();
+		note_progress(r);
+	}
 	return deadline_passed(d) ? err_set(e, ERR_TIMEOUT, "no message in time") : ERR_OK;
 }
 
@@ -444,14 +478,16 @@ static enum err_code await_start(struct pulsar_reader *r, struct stop *s, struct
 	return ERR_OK;
 }
 
-enum err_code pulsar_reader_open(struct pulsar *p, const char *topic, const struct pulsar_id *from,
-	struct stop *s, struct pulsar_reader **ret_r, struct err *e)
+enum err_code pulsar_reader_open(struct pulsar *p, const char *topic,
+	const struct pulsar_start *from, struct stop *s, struct pulsar_reader **ret_r,
+	struct err *e)
 {
 	struct pulsar_reader *r = xcalloc(1, sizeof(*r));
 
 	r->p = p;
 	r->topic = pulsar_topic(p, topic);
-	r->from = *from;
+	r->from = from->id;
+	r->from_end_ms = from->end_ms;
 	r->seen = r->end = PULSAR_EARLIEST;
 	r->typical = TYPICAL_BYTES;
 	r->backoff = (struct retry)RETRY_INIT(BACKOFF_FIRST_MS, BACKOFF_MOST_MS);

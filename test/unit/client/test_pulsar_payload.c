@@ -113,8 +113,7 @@ static void test_refused(void **state UNUSED)
 		{{.compression = PULSAR_ZLIB, .inflated = 7}, ERR_MALFORMED, "ZLIB"},
 		{{.compression = PULSAR_SNAPPY, .inflated = 7}, ERR_MALFORMED, "SNAPPY"},
 		{{.batch = 2}, ERR_MALFORMED, "cut short"},
-		{{.batch = 100}, ERR_MALFORMED, "a batch of 100"},
-		{{.uuid = "u", .chunk = 1, .chunks = 2, .chunked = 9}, ERR_MALFORMED, "before it"}};
+		{{.batch = 100}, ERR_MALFORMED, "a batch of 100"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct pulsar_entries es;
@@ -185,6 +184,34 @@ static void test_pieces(void **state UNUSED)
 	}
 }
 
+/* What came of it is left out, what waited behind it goes on. */
+static void test_a_lost_piece(void **state UNUSED)
+{
+	struct pulsar_entries es;
+	struct pulsar_id id;
+	struct err e = ERR_INIT;
+	struct pulsar_make m = {.uuid = "u", .chunks = 3, .chunked = 9};
+
+	pulsar_entries_init(&es);
+	assert_int_equal(add(&es, 1, &m, slice_str("abc"), &e), ERR_OK);
+	assert_int_equal(add(&es, 2, &(struct pulsar_make){.sequence = 1}, slice_str("b"), &e), 0);
+	assert_false(pulsar_entries_give_up(&es, &id));
+	m.chunk = 2;
+	assert_int_equal(add(&es, 3, &m, slice_str("ghi"), &e), ERR_OK);
+	assert_true(pulsar_entries_give_up(&es, &id));
+	assert_int_equal(id.entry, 1);
+	expect(&es, 2, 0, "b");
+	/* one whose beginning is not read at all */
+	m.uuid = "v";
+	assert_int_equal(add(&es, 4, &m, slice_str("ghi"), &e), ERR_OK);
+	assert_true(pulsar_entries_give_up(&es, &id));
+	assert_int_equal(id.entry, 4);
+	assert_false(pulsar_entries_give_up(&es, &id));
+	assert_int_equal(es.held, 0);
+	assert_true(pulsar_entries_empty(&es));
+	pulsar_entries_done(&es);
+}
+
 static void test_pieces_that_hold_up_too_much_are_given_up(void **state UNUSED)
 {
 	struct pulsar_entries es;
@@ -216,6 +243,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_a_lost_piece),
 		cmocka_unit_test(test_pieces_that_hold_up_too_much_are_given_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

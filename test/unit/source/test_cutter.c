@@ -38,7 +38,8 @@ static int setup(void **state)
 	b.acct = account_open(b.budget);
 	fake_mq_make(b.mq, TOPIC);
 	struct mq *q = fake_mq_queue(b.mq);
-	assert_int_equal(q->ops->open(q, TOPIC, &from, &b.stop, &b.r, &e), ERR_OK);
+	const struct mq_start at = {.id = from};
+	assert_int_equal(q->ops->open(q, TOPIC, &at, &b.stop, &b.r, &e), ERR_OK);
 	*state = &b;
 	return 0;
 }

@@ -155,7 +155,7 @@ static struct mq_id id_of(int64_t offset)
 static enum err_code open_at(
 	struct peer *p, int64_t offset, struct mq_reader **ret_r, struct err *e)
 {
-	struct mq_id from = id_of(offset);
+	const struct mq_start from = {.id = id_of(offset)};
 	*ret_r = NULL;
 	return p->mq->ops->open(p->mq, p->topic, &from, &p->stop, ret_r, e);
 }
@@ -305,6 +305,36 @@ static void test_positions_out_of_range_are_gone(void **state)
 	p->mq->ops->close(opened_at(p, 120));
 }
 
+/* The message of a position may go once the position stands behind it; the next one may not. */
+static void test_a_position_behind_a_message_needs_the_next_one_only(void **state)
+{
+	struct peer *p = *state;
+	struct mq_start from = {.id = id_of(92), .after = true};
+	struct mq_reader *r = NULL;
+	struct err e = ERR_INIT;
+
+	make_topic(p);
+	put_many(p, 120, 500);
+	truncate_topic(p, 93);
+	expect_gone(p, 92, "first available 93, 1 messages are missing");
+	assert_int_equal(p->mq->ops->open(p->mq, p->topic, &from, &p->stop, &r, &e), ERR_OK);
+	expect(p, r, 93, 500);
+	p->mq->ops->close(r);
+	from.id = id_of(91);
+	from.end_ms = time_wall_ms(); /* offsets tell more than that */
+	assert_int_equal(p->mq->ops->open(p->mq, p->topic, &from, &p->stop, &r, &e), ERR_GONE);
+	assert_non_null(strstr(e.text, "position 92"));
+	assert_non_null(strstr(e.text, "first available 93, 1 messages are missing"));
+	/* All of it is gone, and it was the last. */
+	truncate_topic(p, 120);
+	from.id = id_of(119);
+	err_clear(&e);
+	assert_int_equal(p->mq->ops->open(p->mq, p->topic, &from, &p->stop, &r, &e), ERR_OK);
+	put(p, 120, 500, true);
+	expect(p, r, 120, 500);
+	p->mq->ops->close(r);
+}
+
 /* The rows fetched ahead are delivered, then the hole is found. */
 static void test_truncation_while_reading_is_gone(void **state)
 {
@@ -452,6 +482,7 @@ int main(void)
 		WITH_BROKER(test_end_waits_and_then_delivers_quickly),
 		WITH_BROKER(test_big_messages),
 		WITH_BROKER(test_positions_out_of_range_are_gone),
+		WITH_BROKER(test_a_position_behind_a_message_needs_the_next_one_only),
 		WITH_BROKER(test_truncation_while_reading_is_gone),
 		WITH_BROKER(test_unknown_topic_is_not_created),
 		WITH_BROKER(test_absent_broker_is_unavailable),

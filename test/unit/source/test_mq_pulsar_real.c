@@ -1,5 +1,6 @@
 /* The Pulsar source on a real broker: CDC_TEST_PULSAR (host:port) and CDC_TEST_PULSAR_WEB; without
- * them nothing is tested. CDC_TEST_PULSAR_RESTART names a file whose making restarts the broker.
+ * them nothing is tested. CDC_TEST_PULSAR_RESTART names a file whose making restarts the broker; it
+ * goes when the broker is back.
  * test/e2e/test_mq_pulsar.py starts it. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -53,14 +55,19 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct mq_reader *open_at(struct world *w, const char *topic, const struct mq_id *id)
+static struct mq_reader *open_from(struct world *w, const char *topic, const struct mq_start *from)
 {
 	struct mq_reader *r = NULL;
 	struct err e = ERR_INIT;
 
-	if (w->mq->ops->open(w->mq, topic, id, &w->stop, &r, &e))
+	if (w->mq->ops->open(w->mq, topic, from, &w->stop, &r, &e))
 		fail_msg("open: %s", e.text);
 	return r;
+}
+
+static struct mq_reader *open_at(struct world *w, const char *topic, const struct mq_id *id)
+{
+	return open_from(w, topic, &(const struct mq_start){.id = *id});
 }
 
 static struct mq_msg *next_within(struct world *w, struct mq_reader *r, int64_t ms)
@@ -198,6 +205,28 @@ static void test_batches_and_pieces(void **state)
 	pulsar_peer_close(p);
 }
 
+static void read_numbers(struct world *w, struct mq_reader *r, int from, int to)
+{
+	char text[32];
+
+	for (int i = from; i < to; i++) {
+		snprintf(text, sizeof(text), "n%d", i);
+		expect_text(w, r, text);
+	}
+}
+
+static void send_numbers(struct world *w, int from, int to)
+{
+	struct pulsar_peer *p = pulsar_peer_open(NULL, w->full);
+	char text[32];
+
+	for (int i = from; i < to; i++) {
+		snprintf(text, sizeof(text), "n%d", i);
+		send_text(p, text);
+	}
+	pulsar_peer_close(p);
+}
+
 /* ---- positions ---- */
 
 static void test_starts_are_inclusive(void **state)
@@ -242,7 +271,7 @@ static void test_starts_are_inclusive(void **state)
 	pulsar_peer_close(p);
 }
 
-static void expect_refused(struct world *w, const char *topic, const struct mq_id *from,
+static void expect_start_refused(struct world *w, const char *topic, const struct mq_start *from,
 	enum err_code code, const char *text)
 {
 	struct mq_reader *r = NULL;
@@ -251,6 +280,12 @@ static void expect_refused(struct world *w, const char *topic, const struct mq_i
 	assert_int_equal(w->mq->ops->open(w->mq, topic, from, &w->stop, &r, &e), code);
 	print_message("%s\n", e.text);
 	assert_non_null(strstr(e.text, text));
+}
+
+static void expect_refused(struct world *w, const char *topic, const struct mq_id *from,
+	enum err_code code, const char *text)
+{
+	expect_start_refused(w, topic, &(const struct mq_start){.id = *from}, code, text);
 }
 
 static void test_topics_that_can_not_be_read(void **state)
@@ -267,71 +302,134 @@ static void test_topics_that_can_not_be_read(void **state)
 	expect_refused(w, w->topic, &no_id, ERR_UNSUPPORTED, "3 partitions");
 }
 
-/* A namespace that keeps nothing nobody has a subscription for. */
+/* A topic of a namespace that keeps nothing nobody has a subscription for. */
+struct trimmed {
+	char full[TOPIC_BYTES], path[TOPIC_BYTES];
+};
+
+static void trimmed_init(struct world *w, struct trimmed *t)
+{
+	snprintf(t->full, sizeof(t->full), "persistent://public/trim/%s", w->topic);
+	snprintf(t->path, sizeof(t->path), "persistent/public/trim/%s", w->topic);
+	pulsar_admin("PUT", "namespaces/public/trim",
+		"{\"retention_policies\":{\"retentionTimeInMinutes\":0,\"retentionSizeInMB\":0}}");
+}
+
+static struct pulsar_id trimmed_send(struct trimmed *t, const char *text)
+{
+	struct pulsar_peer *p = pulsar_peer_open(NULL, t->full);
+	struct pulsar_id id = send_text(p, text);
+
+	pulsar_peer_close(p);
+	return id;
+}
+
+/* Ends the ledger; the next message goes to a new one. */
+static void trimmed_unload(struct trimmed *t)
+{
+	CLEANUP(freep) char *unload = xasprintf("%s/unload", t->path);
+
+	assert_int_equal(pulsar_admin("PUT", unload, NULL), 204);
+}
+
+/* Until the message with this id is gone: trimming goes on behind the answer. */
+static void trimmed_trim(struct world *w, struct trimmed *t, const struct pulsar_id *id)
+{
+	CLEANUP(freep) char *trim = xasprintf("%s/trim", t->path);
+	const struct mq_start from = {.id = bytes_of(id)};
+	struct deadline d = deadline_in(WAIT_MS);
+
+	print_message("trim: %d\n", pulsar_admin("POST", trim, NULL));
+	for (enum err_code code = ERR_OK; code != ERR_GONE && !deadline_passed(d);) {
+		struct mq_reader *r = NULL;
+		struct err e = ERR_INIT;
+		code = w->mq->ops->open(w->mq, t->full, &from, &w->stop, &r, &e);
+		w->mq->ops->close(r);
+		if (code != ERR_GONE)
+			stop_sleep(&w->stop, 100);
+	}
+}
+
 static void test_a_trimmed_position_is_gone(void **state)
 {
 	struct world *w = *state;
-	CLEANUP(freep) char *full = xasprintf("persistent://public/trim/%s", w->topic);
-	CLEANUP(freep) char *path = xasprintf("persistent/public/trim/%s", w->topic);
-	CLEANUP(freep) char *unload = xasprintf("%s/unload", path);
-	CLEANUP(freep) char *trim = xasprintf("%s/trim", path);
+	struct trimmed t;
 
-	pulsar_admin("PUT", "namespaces/public/trim",
-		"{\"retention_policies\":{\"retentionTimeInMinutes\":0,\"retentionSizeInMB\":0}}");
-	struct pulsar_peer *p = pulsar_peer_open(NULL, full);
-	struct pulsar_id first = send_text(p, "t0");
-	pulsar_peer_close(p);
-	struct mq_id latest, from = bytes_of(&first);
-	assert_int_equal(latest_of(w, full, &latest), ERR_OK);
-	assert_int_equal(pulsar_admin("PUT", unload, NULL), 204);
-	p = pulsar_peer_open(NULL, full);
-	send_text(p, "t1");
-	int status = pulsar_admin("POST", trim, NULL);
-	print_message("trim: %d\n", status);
-	struct deadline d = deadline_in(WAIT_MS);
-	for (;;) { /* trimming goes on behind the answer */
-		struct mq_reader *r = NULL;
-		struct err e = ERR_INIT;
-		enum err_code code = w->mq->ops->open(w->mq, full, &from, &w->stop, &r, &e);
-		w->mq->ops->close(r);
-		if (code == ERR_GONE || deadline_passed(d))
-			break;
-		stop_sleep(&w->stop, 100);
-	}
-	expect_refused(w, full, &from, ERR_GONE, "older than the broker keeps: first available");
-	/* A position behind a trimmed message is believed: it may have been the last one. */
-	struct mq_reader *r = open_at(w, full, &latest);
-	expect_text(w, r, "t1");
-	w->mq->ops->close(r);
+	trimmed_init(w, &t);
+	struct pulsar_id first = trimmed_send(&t, "t0");
+	trimmed_unload(&t);
+	trimmed_send(&t, "t1");
+	trimmed_trim(w, &t, &first);
+	struct mq_id from = bytes_of(&first);
+	expect_refused(w, t.full, &from, ERR_GONE, "older than the broker keeps: first available");
 	first.ledger += 1000000;
 	from = bytes_of(&first);
-	expect_refused(w, full, &from, ERR_GONE, "newer than its end");
-	pulsar_peer_close(p);
+	expect_refused(w, t.full, &from, ERR_GONE, "newer than its end");
+}
+
+/* Ids do not tell whether something stood between a trimmed message and the first one kept. What is
+ * known of the time before does, for a while. */
+static void test_a_position_behind_a_trimmed_message(void **state)
+{
+	struct world *w = *state;
+	struct trimmed t;
+	struct mq_start from = {.after = true};
+
+	trimmed_init(w, &t);
+	struct pulsar_id first = trimmed_send(&t, "t0");
+	int64_t end_ms = time_wall_ms();
+	trimmed_unload(&t);
+	struct pulsar_id second = trimmed_send(&t, "t1");
+	trimmed_trim(w, &t, &first);
+	from.id = bytes_of(&first);
+	from.end_ms = end_ms;
+	struct mq_reader *r = open_from(w, t.full, &from);
+	expect_text(w, r, "t1");
+	w->mq->ops->close(r);
+	/* Nothing is known, or it was known long ago: there may have been more. */
+	for (int i = 0; i < 2; i++) {
+		from.end_ms = i ? end_ms - 3600 * 1000 : 0;
+		expect_start_refused(w, t.full, &from, ERR_GONE, "position behind");
+	}
+	/* The message of a position that is still kept needs no belief. */
+	from.id = bytes_of(&second);
+	r = open_from(w, t.full, &from);
+	expect_nothing(w, r);
+	trimmed_send(&t, "t2");
+	expect_text(w, r, "t2");
+	w->mq->ops->close(r);
+}
+
+/* "The end" of a topic without messages is its beginning: whatever is written then is read. */
+static void test_the_end_of_an_empty_topic(void **state)
+{
+	struct world *w = *state;
+	struct mq_id latest, trimmed;
+	struct trimmed t;
+
+	pulsar_peer_close(pulsar_peer_open(NULL, w->full));
+	assert_int_equal(latest_of(w, w->topic, &latest), ERR_OK);
+	struct mq_id earliest = bytes_of(&PULSAR_EARLIEST);
+	assert_true(slice_eq(mq_id_slice(&latest), mq_id_slice(&earliest)));
+	send_numbers(w, 0, 3);
+	struct mq_reader *r = open_at(w, w->topic, &latest);
+	read_numbers(w, r, 0, 3);
+	w->mq->ops->close(r);
+	/* the same where all were trimmed */
+	trimmed_init(w, &t);
+	struct pulsar_id id = trimmed_send(&t, "t0");
+	trimmed_unload(&t);
+	pulsar_peer_close(pulsar_peer_open(NULL, t.full));
+	trimmed_trim(w, &t, &id);
+	assert_int_equal(latest_of(w, t.full, &trimmed), ERR_OK);
+	trimmed_send(&t, "t1");
+	r = open_at(w, t.full, &trimmed);
+	expect_text(w, r, "t1");
+	expect_nothing(w, r);
+	w->mq->ops->close(r);
 }
 
 /* ---- faults ---- */
-
-static void read_numbers(struct world *w, struct mq_reader *r, int from, int to)
-{
-	char text[32];
-
-	for (int i = from; i < to; i++) {
-		snprintf(text, sizeof(text), "n%d", i);
-		expect_text(w, r, text);
-	}
-}
-
-static void send_numbers(struct world *w, int from, int to)
-{
-	struct pulsar_peer *p = pulsar_peer_open(NULL, w->full);
-	char text[32];
-
-	for (int i = from; i < to; i++) {
-		snprintf(text, sizeof(text), "n%d", i);
-		send_text(p, text);
-	}
-	pulsar_peer_close(p);
-}
 
 static void test_unloads_lose_and_double_nothing(void **state)
 {
@@ -378,6 +476,8 @@ static void test_restart_loses_and_doubles_nothing(void **state)
 		}
 	}
 	assert_int_equal(code, ERR_UNAVAILABLE);
+	while (access(flag, F_OK) == 0 && !deadline_passed(d))
+		stop_sleep(&w->stop, 50);
 	send_numbers(w, 200, 300);
 	read_numbers(w, r, 200, 300);
 	expect_nothing(w, r);
@@ -408,6 +508,8 @@ int main(void)
 		T(test_starts_are_inclusive),
 		T(test_topics_that_can_not_be_read),
 		T(test_a_trimmed_position_is_gone),
+		T(test_a_position_behind_a_trimmed_message),
+		T(test_the_end_of_an_empty_topic),
 		T(test_unloads_lose_and_double_nothing),
 		T(test_restart_loses_and_doubles_nothing),
 		T(test_unreachable),

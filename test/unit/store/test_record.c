@@ -358,6 +358,7 @@ static void test_exact_positions_come_back_to_the_bit(void **state)
 		snprintf(channels[i], sizeof(channels[i]), "ch%zu", i);
 		fill(&l[i], channels[i], times[i], "id");
 		l[i].start_time_ms = (int64_t)i;
+		l[i].end_ms = i % 2 ? 1700000000000 + (int64_t)i : 0;
 	}
 	struct store_positions p = {.task_id = task,
 		.collection_id = INT64_MIN,
@@ -380,6 +381,7 @@ static void test_exact_positions_come_back_to_the_bit(void **state)
 		assert_true(back.source[i].exact);
 		assert_true(back.source[i].pos.ts == times[i]);
 		assert_int_equal(back.source[i].start_time_ms, i);
+		assert_int_equal(back.source[i].end_ms, l[i].end_ms);
 		assert_int_equal(back.source[i].time_ms, record_time_ms(times[i]));
 	}
 	store_positions_done(&back);
