@@ -1,5 +1,6 @@
 /* The rows of foreign inserts and deletes: no byte outside the payload is read, every row either is an
  * error or a JSON document of its own, and there are never more rows than times. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -23,9 +24,12 @@ static void check_json(const struct buf *b)
 	if (buf_failed(b) || b->n > PARSED_MOST)
 		return;
 	/* jansson takes no NUL in a key; numbers beyond int64 it has not either: Milvus has none. */
-	if (json_in_parse(buf_slice(b), &j, &e))
-		must(strstr(e.text, "\\u0000") || strstr(e.text, "NUL") ||
-			strstr(e.text, "large") || strstr(e.text, "values"));
+	bool bad = json_in_parse(buf_slice(b), &j, &e) != ERR_OK;
+	if (bad && !strstr(e.text, "\\u0000") && !strstr(e.text, "NUL") &&
+		!strstr(e.text, "too big integer") && !strstr(e.text, "values")) {
+		fprintf(stderr, "%s: %.*s\n", e.text, (int)b->n, (const char *)b->p);
+		abort();
+	}
 	json_decref(j);
 }
 
