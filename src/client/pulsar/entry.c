@@ -141,6 +141,41 @@ static enum err_code add_batch(struct pulsar_entries *es, const struct pulsar_id
 	}
 }
 
+/* A batch of one, which is what Milvus writes: what it is inflated to, or the entry itself, becomes the
+ * message without a copy. */
+static enum err_code add_lone(struct pulsar_entries *es, struct pulsar_msg **entry,
+	const struct pulsar_meta *meta, struct slice payload, const struct pulsar_id *from,
+	struct err *e)
+{
+	const struct pulsar_id id = (*entry)->id;
+	struct pulsar_single s;
+	struct pulsar_msg *m;
+	bool end;
+
+	if (meta->compression) {
+		m = msg_new(&id, slice_of(NULL, 0), PULSAR_PROPERTIES_SINGLE, meta->inflated);
+		if (pulsar_inflate(meta->compression, payload, m->bytes, meta->inflated, e)) {
+			pulsar_msg_free(m);
+			return e->code;
+		}
+		payload = slice_of(m->bytes, meta->inflated);
+	} else {
+		m = TAKE(*entry);
+	}
+	struct pulsar_batch b = pulsar_batch_open(payload, 1);
+	enum err_code code = pulsar_batch_next(&b, &s, &end, e);
+	if (code || s.compacted_out || pulsar_id_cmp(&id, from) < 0) {
+		pulsar_msg_free(m);
+		return code;
+	}
+	m->payload = slice_of(s.payload.p, s.null_value ? 0 : s.payload.n);
+	m->meta = s.bytes;
+	m->properties = PULSAR_PROPERTIES_SINGLE;
+	m->complete = true;
+	push(es, m);
+	return ERR_OK;
+}
+
 /* ---- pieces ---- */
 
 static struct chunked *find_chunked(struct pulsar_entries *es, struct slice uuid)
@@ -269,6 +304,8 @@ enum err_code pulsar_entries_add(struct pulsar_entries *es, struct pulsar_msg *e
 	entry->id.batch = 0;
 	if (!code && meta.chunk)
 		code = add_piece(es, &entry->id, &meta, payload, e);
+	else if (!code && meta.batch && meta.n == 1)
+		code = add_lone(es, &entry, &meta, payload, from, e);
 	else if (!code && meta.batch)
 		code = add_batch(es, &entry->id, &meta, payload, from, e);
 	else if (!code && pulsar_id_cmp(&entry->id, from) >= 0)

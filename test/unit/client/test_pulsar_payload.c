@@ -159,6 +159,37 @@ static void test_batches(void **state UNUSED)
 	pulsar_entries_done(&es);
 }
 
+/* Milvus writes these. */
+static void test_batches_of_one(void **state UNUSED)
+{
+	CLEANUP(buf_done) struct buf body = BUF_INIT(MOST);
+	const struct pulsar_id behind = {5, 1, 0, 1};
+	struct pulsar_entries es;
+	uint32_t n = 0;
+
+	pulsar_make_single(&body, slice_str("alone"), properties);
+	pulsar_entries_init(&es);
+	for (int i = 0; i < PULSAR_COMPRESSIONS; i++) {
+		struct pulsar_make m = {.batch = 1, .compression = i};
+		struct err e = ERR_INIT;
+		assert_int_equal(add(&es, 1, &m, buf_slice(&body), &e), ERR_OK);
+		struct pulsar_msg *msg = pulsar_entries_pop(&es);
+		assert_true(slice_eq_str(msg->payload, "alone") && msg->id.batch == 0);
+		assert_true(slice_eq_str(
+			pulsar_property(msg->meta, msg->properties, "msg_type"), "Insert"));
+		pulsar_msg_free(msg);
+		/* behind it there is nothing */
+		assert_int_equal(
+			pulsar_entries_add(&es, entry_of(1, &m, buf_slice(&body)), &behind, &n, &e),
+			ERR_OK);
+		assert_true(pulsar_entries_empty(&es) && n == 1);
+		/* and one that lies of its size */
+		assert_int_equal(add(&es, 1, &m, slice_of(body.p, body.n - 1), &e), ERR_MALFORMED);
+		assert_true(pulsar_entries_empty(&es));
+	}
+	pulsar_entries_done(&es);
+}
+
 /* The message stands where its first piece stands; what comes between waits. */
 static void test_pieces(void **state UNUSED)
 {
@@ -242,6 +273,7 @@ int main(void)
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_batches_of_one),
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_a_lost_piece),
 		cmocka_unit_test(test_pieces_that_hold_up_too_much_are_given_up),

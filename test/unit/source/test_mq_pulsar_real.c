@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -484,6 +485,47 @@ static void test_restart_loses_and_doubles_nothing(void **state)
 	w->mq->ops->close(r);
 }
 
+/* ---- many topics ---- */
+
+static int entries_of(const char *folder)
+{
+	DIR *d = opendir(folder);
+	int n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* All topics of a broker share one connection and one thread. */
+static void test_many_topics(void **state)
+{
+	enum { TOPICS = 256 };
+	struct world *w = *state;
+	int threads = entries_of("/proc/self/task"), fds = entries_of("/proc/self/fd");
+	struct mq_reader *readers[TOPICS];
+	char name[TOPIC_BYTES], path[2 * TOPIC_BYTES];
+
+	for (int i = 0; i < TOPICS; i++) {
+		snprintf(name, sizeof(name), "%s-%d", w->topic, i);
+		snprintf(path, sizeof(path), "persistent/public/default/%s", name);
+		assert_int_equal(pulsar_admin("PUT", path, NULL), 204);
+		readers[i] = open_at(w, name, &no_id);
+	}
+	for (int i = 0; i < TOPICS; i += TOPICS - 1) {
+		snprintf(
+			w->full, sizeof(w->full), "persistent://public/default/%s-%d", w->topic, i);
+		send_numbers(w, i, i + 3);
+		read_numbers(w, readers[i], i, i + 3);
+	}
+	assert_true(entries_of("/proc/self/task") <= threads);
+	assert_true(entries_of("/proc/self/fd") <= fds + 2);
+	for (int i = 0; i < TOPICS; i++)
+		w->mq->ops->close(readers[i]);
+}
+
 static void test_unreachable(void **state)
 {
 	struct world *w = *state;
@@ -512,6 +554,7 @@ int main(void)
 		T(test_the_end_of_an_empty_topic),
 		T(test_unloads_lose_and_double_nothing),
 		T(test_restart_loses_and_doubles_nothing),
+		T(test_many_topics),
 		T(test_unreachable),
 	};
 
