@@ -51,6 +51,7 @@ def ready(collection: Collection) -> Collection:
     return wait_collection(collection.name, "target", loaded=False)
 
 
+@pytest.mark.both_queues
 def test_position_is_trimmed(new_cdc, channel, source, target, mq):
     """While the server is down the channel forgets: its last operation was done, so nothing is missing. An
     operation that nobody did is."""
