@@ -22,6 +22,7 @@ enum {
 	/* one ReplicateMessage; the target's default limit is 64 MiB */
 	LIMIT_CALL_BYTES = 16 << 20,
 	LIMIT_CALL_MSGS = 2048,         /* count; the target appends one by one */
+	LIMIT_BOUND_LATE = 64,          /* streams with a bound of their own in one record */
 	LIMIT_MESSAGE = 64 << 20,       /* one source message */
 	LIMIT_LANE_BYTES = 24 << 20,    /* queued by one reader for one target channel */
 	LIMIT_CHASERS_PER_CHANNEL = 4,  /* catch-up readers besides the main one of a pchannel */

@@ -65,14 +65,15 @@ static enum err_code add_rows(struct bundle *k, struct stream *st, struct pack_m
 		.replicate_id = o->replicate_id};
 
 	tchan_names(st, &t.db, &t.collection);
-	if (o->replay_from)
-		floor = MAX(floor, o->replay_from - 1);
+	uint64_t from = MAX(o->replay_from, again ? o->window_from : 0);
+	if (from)
+		floor = MAX(floor, from - 1);
 	if (stamp_message(&st->stamp, &m->dml, floor, &k->arena, &times, e))
 		return e->code;
 	if (again && m->dml.type == MSG_INSERT) {
 		/* One time for all deletes of the replay: rows of it that share a key survive. */
 		t.msg_id = o->fresh_id(o->arg);
-		uint64_t at = o->replay_from ? MAX(o->replay_from, floor + 1) : times.lowest;
+		uint64_t at = from ? MAX(from, floor + 1) : times.lowest;
 		if (translate_replay_delete(&t, &m->dml, st->pk_field_id, st->pk_is_varchar, at,
 			    &k->arena, next_msg(k), e))
 			return e->code;

@@ -20,6 +20,7 @@ struct bundle_opts {
 	uint64_t floor;       /* every stamp and tick is above it */
 	uint64_t replay_from; /* not 0: all rows are a replay, from this stamp on; see settle.h */
 	const char *replicate_id; /* see translate.h */
+	uint64_t window_from;     /* not 0: rows of a stream's window are stamped from here on */
 	int64_t (*fresh_id)(void *arg);
 	void *arg;
 };

@@ -42,7 +42,7 @@ enum err_code settle_run(
 	struct bundle k;
 
 	bundle_init(&k);
-	bundle_build_tick(&k, o->chan, tchan_last_tick(o->chan));
+	bundle_build_tick(&k, o->chan, o->tick);
 	enum err_code code = fence(o, &k, s, &first, e);
 	int64_t between = code ? -1 : settle_between(o->last, &first);
 	for (int i = 0; !code && i < ROUNDS; i++) {

@@ -23,6 +23,7 @@ struct settle_opts {
 	struct tchan *chan;
 	const struct chan_sink *sink;
 	int64_t grace_ms;
+	uint64_t tick; /* of the fences: one that no consumer heeds any more */
 	/* position of the last acknowledged message; n 0 unknown; moved to the fence's */
 	struct mq_id *last;
 };

@@ -54,6 +54,7 @@ struct stream {
 	const char *pk_name;   /* "" = unknown */
 	uint64_t min_stamp;    /* rows must be above it: the target collection's create time */
 	uint64_t replay_until; /* rows at or below this source time may be there already */
+	const char *key;       /* its name in bound records (bound.h) */
 	struct stream_metrics metrics;
 
 	/* The channel's, under its lock */
@@ -64,6 +65,9 @@ struct stream {
 	bool failed, stopped;
 	uint64_t limit; /* stopped: acks beyond it no longer count */
 	bool unclean;   /* a call of unknown fate was given up at detach */
+	bool replaying; /* the first row of its window is taken, the last not acknowledged */
+	uint64_t sent;  /* no row above it was ever handed to the worker, in this life or before */
+	uint64_t own_bound; /* its durable bound; 0 = the channel's */
 	/* The worker's */
 	struct stamp stamp;
 	uint64_t ended_ts; /* source time of the DropCollection reached, 0 = none */

@@ -16,7 +16,7 @@
 #include "model/ts.h"
 #include "pipeline/tchan_priv.h"
 
-enum { STALL_CHECK_MS = 50, LATE_SHARE_PERCENT = 25, UNTIMED_WAIT_MS = 60000 };
+enum { STALL_CHECK_MS = 50, LATE_SHARE_PERCENT = 25, UNTIMED_WAIT_MS = 60000, WINDOW_MS = 3000 };
 
 void taken_init(struct taken *t)
 {
@@ -36,6 +36,7 @@ static void reset(struct taken *t, uint64_t floor)
 	t->tick = 0;
 	t->floor = floor;
 	t->raise_tick = t->keepalive = false;
+	t->window_from = 0;
 	t->n_msgs = t->bytes = t->n_lanes = 0;
 }
 
@@ -48,6 +49,8 @@ static bool ready_locked(struct lane *l, struct pack *pk)
 		if (!st || st->stopped || st->failed)
 			continue;
 		if (st->lane != l)
+			return false;
+		if (!bound_allows_locked(l->chan, st, pk->end_ts))
 			return false;
 		m->target_partition = m->dml.partition_id;
 		if (m->dml.partition_id == -1 ||
@@ -138,10 +141,21 @@ static struct taken_lane *taken_lane(struct taken *t, struct lane *l)
 	return &t->lanes[t->n_lanes++];
 }
 
-static void count(struct taken *t, const struct pack *pk)
+/* Notes that the rows of pk leave: what their streams have sent, and windows that begin. */
+static void count_locked(struct tchan *c, struct taken *t, const struct pack *pk)
 {
 	t->n_msgs += pk->n_msgs;
 	t->bytes += pk->cost_bytes;
+	for (const struct pack_msg *m = pk->msgs; m; m = m->next) {
+		struct stream *st = m->user;
+		if (!st)
+			continue;
+		st->sent = MAX(st->sent, pk->end_ts);
+		if (m->dml.max_ts <= st->replay_until && !st->replaying) {
+			st->replaying = true;
+			c->replaying++;
+		}
+	}
 }
 
 static void take_whole_locked(struct taken *t, struct lane *l, struct pack *pk)
@@ -153,7 +167,7 @@ static void take_whole_locked(struct taken *t, struct lane *l, struct pack *pk)
 	tl->part = l->queue_parted = false;
 	tl->end = pk->end;
 	tl->whole = true;
-	count(t, pk);
+	count_locked(l->chan, t, pk);
 	list_push(&t->packs, &pk->link);
 }
 
@@ -180,7 +194,7 @@ static void take_part_locked(struct taken *t, struct lane *l, struct pack *pk, s
 	l->queued_bytes -= MIN(l->queued_bytes, part->cost_bytes);
 	l->partial = l->queue_parted = true;
 	taken_lane(t, l)->part = true;
-	count(t, part);
+	count_locked(l->chan, t, part);
 	list_push(&t->packs, &part->link);
 }
 
@@ -274,6 +288,26 @@ static void choose_untimed_locked(struct tchan *c, struct taken *t)
 	list_splice(&t->notes, &c->notes);
 }
 
+/* The windows of all streams are replayed between two ticks, with their deletes at one time: a reader
+ * sees the state before or after, and rows of a window that share a key all survive. A window that
+ * takes longer is cut by a tick. */
+static bool window_locked(struct tchan *c, struct taken *t, int64_t now_ms)
+{
+	if (!c->replaying) {
+		c->window_from = 0;
+		return false;
+	}
+	if (!c->window_from) {
+		c->window_from = MAX(c->last_tick, c->used) + 1;
+		c->window_mono_ms = now_ms;
+	}
+	t->window_from = c->window_from;
+	if (now_ms - c->window_mono_ms <= WINDOW_MS)
+		return true;
+	c->window_from = 0;
+	return false;
+}
+
 /* Fills t; false if there is nothing to send now. */
 static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 {
@@ -304,7 +338,10 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 		t->tick = clock_tick_locked(c, now);
 		t->keepalive = t->tick && !t->n_msgs;
 	}
-	if (parted_locked(c)) {
+	if (t->n_msgs)
+		c->rows_mono_ms = now_ms;
+	bool window = window_locked(c, t, now_ms);
+	if (parted_locked(c) || window) {
 		t->tick = 0;
 		t->raise_tick = t->keepalive = false;
 	} else {
@@ -333,7 +370,7 @@ static void mark_notes_sent(struct taken *t)
 enum err_code tchan_take(struct tchan *c, struct taken *t, struct stop *s, struct err *e)
 {
 	struct stop_watch w;
-	bool got = false;
+	bool got = false, asked = false;
 
 	stop_watch_add(s, &w, &c->mtx, &c->work);
 	mutex_lock(&c->mtx);
@@ -342,6 +379,14 @@ enum err_code tchan_take(struct tchan *c, struct taken *t, struct stop *s, struc
 		got = choose_locked(c, t, now_ms);
 		if (got)
 			break;
+		if (c->bound_short && !asked) {
+			asked = true;
+			mutex_unlock(&c->mtx);
+			c->opts.wants_bound(c->opts.clock_arg);
+			mutex_lock(&c->mtx);
+			continue;
+		}
+		asked = false;
 		cond_wait(&c->work, &c->mtx, deadline_in(wait_ms_locked(c, now_ms)));
 	}
 	if (got) {
@@ -365,6 +410,8 @@ static void move_positions_locked(struct lane *l, const struct position *end)
 {
 	list_foreach (it, &l->streams) {
 		struct stream *st = LIST_ITEM(it, struct stream, link);
+		if (st->failed || st->stopped || end->ts >= st->replay_until)
+			tchan_window_end_locked(l->chan, st);
 		if (st->failed || (st->stopped && end->ts > st->limit))
 			continue;
 		if (end->ts > st->acked.ts)

@@ -23,6 +23,12 @@ enum err_code tchan_new(const struct tchan_opts *o, struct tchan **ret_c, struct
 	c->log = o->log;
 	c->last_tick = o->floor_ts;
 	c->last_tick_mono_ms = time_mono_ms();
+	if (o->bound) {
+		c->bound.all = o->bound->all;
+		for (size_t i = 0; i < o->bound->n_late; i++)
+			bound_record_add(&c->bound, o->bound->late[i].key, o->bound->late[i].ts);
+	}
+	c->opts.bound = NULL;
 	mutex_init(&c->mtx, "target channel");
 	cond_init(&c->work);
 	cond_init(&c->room);
@@ -48,6 +54,7 @@ void tchan_free(struct tchan *c)
 		return;
 	for (struct list *n; (n = list_pop(&c->lanes));)
 		lane_free(LIST_ITEM(n, struct lane, link));
+	bound_record_done(&c->bound);
 	cond_done(&c->work);
 	cond_done(&c->room);
 	mutex_done(&c->mtx);
@@ -99,6 +106,13 @@ static bool pointed_to(const struct tchan *c, const struct lane *l)
 	return false;
 }
 
+void tchan_window_end_locked(struct tchan *c, struct stream *st)
+{
+	if (st->replaying)
+		c->replaying--;
+	st->replaying = false;
+}
+
 /* A lane that others move to is kept until they are gone, so one that went may set free another. */
 void tchan_sweep_locked(struct tchan *c)
 {
@@ -126,6 +140,8 @@ void tchan_attach(struct tchan *c, struct stream *st)
 	/* Above all that was ever sent: a replay's deletes must be later than the copies they
 	 * remove. */
 	st->min_stamp = MAX(st->min_stamp, c->used);
+	st->replaying = false;
+	bound_attach_locked(c, st);
 	list_push(&c->unlaned, &st->link);
 	c->streams++;
 	mutex_unlock(&c->mtx);
@@ -204,6 +220,7 @@ void tchan_detach(struct stream *st, int64_t patience_ms)
 	mutex_lock(&c->mtx);
 	forget_queued_locked(c, st);
 	leave_call_locked(c, st, deadline_in(patience_ms));
+	tchan_window_end_locked(c, st);
 	list_del(&st->link);
 	c->streams--;
 	st->chan = NULL;
@@ -326,6 +343,15 @@ uint64_t tchan_last_tick(struct tchan *c)
 	uint64_t t = c->last_tick;
 	mutex_unlock(&c->mtx);
 	return t;
+}
+
+bool tchan_unclean(struct tchan *c)
+{
+	mutex_lock(&c->mtx);
+	bool unclean = c->opts.unclean;
+	c->opts.unclean = false;
+	mutex_unlock(&c->mtx);
+	return unclean;
 }
 
 void tchan_stats(struct tchan *c, struct tchan_stats *ret)

@@ -18,6 +18,7 @@
 #include "base/mutex.h"
 #include "base/stop.h"
 #include "model/pack.h"
+#include "pipeline/bound.h"
 #include "pipeline/stream.h"
 
 struct tchan_opts {
@@ -34,6 +35,13 @@ struct tchan_opts {
 	/* The target's clock now as a TSO; 0 while unknown. Must not block. */
 	uint64_t (*clock)(void *arg);
 	void *clock_arg;
+	/* Rows leave only up to durable bounds: `bound` is the stored one (copied), wants_bound
+	 * (called by the worker without a lock, with clock_arg) asks for tchan_bound_next. */
+	bool bounded;
+	const struct bound_record *bound;
+	void (*wants_bound)(void *arg);
+	/* The last run did not end cleanly: a call of it may still be under way on the target. */
+	bool unclean;
 };
 
 NODISCARD enum err_code tchan_new(const struct tchan_opts *o, struct tchan **ret_c, struct err *e);
@@ -96,10 +104,11 @@ void tchan_wake(struct tchan *c);
 struct taken {
 	struct list packs; /* in sending order; a long pack may come in several parts */
 	struct list notes;
-	uint64_t tick;   /* to be sent at the end; 0 = none */
-	uint64_t floor;  /* last tick before this call: rows must be above */
-	bool raise_tick; /* the tick may be raised to the highest stamp of the call */
-	bool keepalive;  /* only a tick from the target's clock */
+	uint64_t tick;        /* to be sent at the end; 0 = none */
+	uint64_t floor;       /* last tick before this call: rows must be above */
+	bool raise_tick;      /* the tick may be raised to the highest stamp of the call */
+	bool keepalive;       /* only a tick from the target's clock */
+	uint64_t window_from; /* the one time of all deletes of a replayed window; 0 = none */
 	size_t n_msgs, bytes;
 	struct taken_lane {
 		struct lane *lane;
@@ -136,6 +145,8 @@ void tchan_note_used(struct tchan *c, uint64_t ts);
 /* The highest time that a consumer of the channel may have seen: the floor of what comes after. */
 uint64_t tchan_used(struct tchan *c);
 uint64_t tchan_last_tick(struct tchan *c);
+/* Is a call of an earlier run to be waited for? True once. */
+bool tchan_unclean(struct tchan *c);
 /* Numbers for status and metrics. */
 struct tchan_stats {
 	size_t queued_bytes, lanes, late_lanes, streams;

@@ -16,12 +16,13 @@ struct lane {
 	int64_t eff_mono_ms;   /* when eff_ts last moved */
 	/* age of the newest tick when the reader was at the head, -1 unknown */
 	int64_t head_lag_ms;
-	bool late;             /* not part of the minimum; its rows may get new times */
-	bool blocked;          /* the first pack waits for a partition or a moving stream */
-	bool closed;           /* no more pushes */
-	bool in_flight;        /* packs of it are in the worker's hands */
-	bool partial;          /* a part of a pack is sent, the whole is not acknowledged */
-	bool queue_parted;     /* the first queued pack is the rest of one that left in part */
+	bool late;         /* not part of the minimum; its rows may get new times */
+	bool blocked;      /* the first pack waits for a partition or a moving stream */
+	bool closed;       /* no more pushes */
+	bool in_flight;    /* packs of it are in the worker's hands */
+	bool partial;      /* a part of a pack is sent, the whole is not acknowledged */
+	bool queue_parted; /* the first queued pack is the rest of one that left in part */
+	struct bound_pace pace;
 	struct lane *moved_to; /* streams go there when this one is drained */
 };
 
@@ -40,9 +41,16 @@ struct tchan {
 	uint64_t used; /* highest stamp or tick of any call that was built */
 	int64_t last_tick_mono_ms;
 	int64_t held_ms;
-	bool in_flight;      /* the worker holds something it has not acknowledged */
-	struct taken *taken; /* what it holds */
-	struct stop *call;   /* of the call being made, NULL between calls */
+	bool in_flight;            /* the worker holds something it has not acknowledged */
+	struct taken *taken;       /* what it holds */
+	struct stop *call;         /* of the call being made, NULL between calls */
+	struct bound_record bound; /* durable */
+	bool bound_short;          /* rows wait for a higher one */
+	struct bound_pace pace;
+	int64_t rows_mono_ms;   /* when rows were last taken */
+	size_t replaying;       /* streams in the middle of their window */
+	uint64_t window_from;   /* stamp of the deletes of the windows under way */
+	int64_t window_mono_ms; /* since when ticks are held back for them */
 };
 
 /* Milliseconds the clock ticks stay behind the target's clock, so that readers at the head of their
@@ -50,3 +58,9 @@ struct tchan {
 int64_t tchan_margin_ms_locked(const struct tchan *c);
 /* Frees lanes that are closed and drained and moves their streams. */
 void tchan_sweep_locked(struct tchan *c);
+/* st's window is over, or st leaves. */
+void tchan_window_end_locked(struct tchan *c, struct stream *st);
+
+/* May a row of st with source time ts leave? If not, a higher bound is asked for. */
+bool bound_allows_locked(struct tchan *c, const struct stream *st, uint64_t ts);
+void bound_attach_locked(struct tchan *c, struct stream *st);

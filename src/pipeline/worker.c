@@ -17,6 +17,7 @@ enum {
 	FIRST_MS = 100,
 	MOST_MS = 5000,
 	STOP_CHECK_MS = 20,
+	OLDEST_TICK = 1,
 };
 
 struct worker {
@@ -49,11 +50,17 @@ static int64_t deadline_ms(const struct worker *w)
 	return CALL_MS + PER_MSG_FACTOR * (int64_t)w->call.n_msgs;
 }
 
+static int64_t grace_ms(const struct worker *w)
+{
+	return w->sink.grace_ms ? w->sink.grace_ms : GRACE_MS;
+}
+
 static void build(struct worker *w)
 {
 	struct bundle_opts o = {.floor = w->floor,
 		.replay_from = w->replay_from,
 		.replicate_id = tchan_replicate_id(w->chan),
+		.window_from = w->taken.window_from,
 		.fresh_id = w->sink.fresh_id,
 		.arg = w->sink.arg};
 
@@ -91,7 +98,8 @@ static enum err_code settle(struct worker *w, struct stop *call, struct err *e)
 	enum settle how = SETTLE_REPLAY;
 	struct settle_opts o = {.chan = w->chan,
 		.sink = &w->sink,
-		.grace_ms = MAX((int64_t)GRACE_MS, 2 * w->longest_call_ms),
+		.grace_ms = MAX(grace_ms(w), 2 * w->longest_call_ms),
+		.tick = tchan_last_tick(w->chan),
 		.last = &w->last};
 
 	if (settle_run(&o, call, &how, e))
@@ -222,12 +230,27 @@ static bool send_taken(struct worker *w)
 	return !w->call.n_msgs || deliver(w);
 }
 
+/* A killed server's last call may go on producing at the target, and its rows must not come after
+ * ours. Which tick the channel saw last is not known, so the fences carry the oldest there is. */
+static bool fence_earlier_run(struct worker *w)
+{
+	enum settle how;
+	struct err e = ERR_INIT;
+	struct settle_opts o = {.chan = w->chan,
+		.sink = &w->sink,
+		.grace_ms = grace_ms(w),
+		.tick = OLDEST_TICK,
+		.last = &w->last};
+
+	return !tchan_unclean(w->chan) || !settle_run(&o, &w->stop, &how, &e);
+}
+
 static void run(void *arg)
 {
 	struct worker *w = arg;
 	struct err e = ERR_INIT;
 
-	while (!tchan_take(w->chan, &w->taken, &w->stop, &e)) {
+	while (fence_earlier_run(w) && !tchan_take(w->chan, &w->taken, &w->stop, &e)) {
 		tchan_prune(w->chan, &w->taken, false);
 		w->cut = !send_taken(w);
 		if (w->cut)

@@ -31,6 +31,7 @@ struct chan_sink {
 	void (*waiting)(void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms);
 	/* Backoff between attempts; 0 = 200 ms, doubling to 5 s. */
 	int64_t retry_first_ms, retry_most_ms;
+	int64_t grace_ms; /* that a lost call may rest between two messages; 0 = 2000 */
 };
 
 struct worker_metrics {

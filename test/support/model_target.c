@@ -105,7 +105,8 @@ static void append(struct model_target *m, struct slice msg)
 		m->drops++;
 }
 
-int64_t model_target_append(struct model_target *m, const struct slice *v, size_t n_v, int64_t n)
+static int64_t append_range(
+	struct model_target *m, const struct slice *v, size_t n_v, int64_t from, int64_t n)
 {
 	CLEANUP(buf_done) struct buf all = BUF_INIT(256 << 20);
 	int64_t seen = 0;
@@ -117,13 +118,29 @@ int64_t model_target_append(struct model_target *m, const struct slice *v, size_
 	while (wire_next(&w, &f)) {
 		if (f.num != 5)
 			continue;
-		if (n < 0 || seen < n)
+		if (seen >= from && (n < 0 || seen < n))
 			append(m, f.data);
 		seen++;
 	}
 	if (w.bad)
 		broke(m, "unreadable request", 0, 0);
 	return seen;
+}
+
+int64_t model_target_append(struct model_target *m, const struct slice *v, size_t n_v, int64_t n)
+{
+	return append_range(m, v, n_v, 0, n);
+}
+
+void model_target_append_rest(
+	struct model_target *m, const struct slice *v, size_t n_v, int64_t from)
+{
+	append_range(m, v, n_v, from, -1);
+}
+
+int64_t model_target_key(const struct model_target *m, size_t i)
+{
+	return m->rows[i].key;
 }
 
 void model_target_position(const struct model_target *m, struct mq_id *ret)

@@ -28,6 +28,11 @@ void model_target_done(struct model_target *m);
 /* Appends the first n messages of a ReplicateMessageRequest given in slices (n < 0: all); returns
  * how many there are in the request. */
 int64_t model_target_append(struct model_target *m, const struct slice *v, size_t n_v, int64_t n);
+/* Those from number `from` on: what a lost call still brings. */
+void model_target_append_rest(
+	struct model_target *m, const struct slice *v, size_t n_v, int64_t from);
+/* The key of row i (an insert's or a delete's), in order of arrival. */
+int64_t model_target_key(const struct model_target *m, size_t i);
 /* The position a Kafka target would return. */
 void model_target_position(const struct model_target *m, struct mq_id *ret);
 /* Rows of key that live: inserts with no later delete. */

@@ -125,8 +125,11 @@ static enum err_code settle(struct fake *f, enum settle *ret)
 {
 	struct chan_sink sink = {
 		.arg = f, .send = fake_send, .fresh_id = fake_id, .waiting = fake_waiting};
-	struct settle_opts o = {
-		.chan = f->chan, .sink = &sink, .grace_ms = GRACE_MS, .last = &f->last};
+	struct settle_opts o = {.chan = f->chan,
+		.sink = &sink,
+		.grace_ms = GRACE_MS,
+		.tick = tchan_last_tick(f->chan),
+		.last = &f->last};
 	struct err e = ERR_INIT;
 
 	return settle_run(&o, &f->stop, ret, &e);
