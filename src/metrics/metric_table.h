@@ -39,6 +39,11 @@
 		"Bytes sent in ReplicateMessage calls")                                            \
 	X(replayed_msgs, "milvus_cdc_replayed_messages_total", COUNTER, "channel_name",            \
 		"Messages sent again after a call of unknown fate")                                \
+	X(replayed_rows, "milvus_cdc_replayed_rows_total", COUNTER, "task_id",                     \
+		"Inserted rows sent again after a stop that was not clean")                        \
+	X(bound_waits, "milvus_cdc_rows_wait_for_metastore", GAUGE, "channel_name",                \
+		"1 while rows of a target channel wait for the metastore: how far they may be "    \
+		"sent must be durable first")                                                      \
 	X(keepalive_ticks, "milvus_cdc_keepalive_ticks_total", COUNTER, "channel_name",            \
 		"Ticks made from the target's clock because no source moved")                      \
 	X(memory_bytes, "milvus_cdc_held_bytes", GAUGE, "",                                        \

@@ -72,6 +72,7 @@ struct task {
 	char *reason;
 	/* Ours, additional JSON fields: what the user wants, apart from what is. */
 	bool user_paused;
+	bool at_least_once;   /* a window is sent again without deletes of its keys */
 	char *on_unsupported; /* "hold", else skip: operations that can't be replicated */
 };
 

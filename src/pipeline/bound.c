@@ -52,6 +52,15 @@ uint64_t bound_record_of(const struct bound_record *r, const char *key)
 	return l ? l->ts : r->all;
 }
 
+void tchan_bound(struct tchan *c, struct bound_record *ret)
+{
+	mutex_lock(&c->mtx);
+	*ret = (struct bound_record){.all = c->bound.all};
+	for (size_t i = 0; i < c->bound.n_late; i++)
+		bound_record_add(ret, c->bound.late[i].key, c->bound.late[i].ts);
+	mutex_unlock(&c->mtx);
+}
+
 uint64_t tchan_bound_of(struct tchan *c, const char *key)
 {
 	mutex_lock(&c->mtx);
@@ -60,9 +69,13 @@ uint64_t tchan_bound_of(struct tchan *c, const char *key)
 	return ts;
 }
 
+/* A window that another life left may end above the bound (the Go server has none): its end is made
+ * durable before the first row moves the position into it. */
 bool bound_allows_locked(struct tchan *c, const struct stream *st, uint64_t ts)
 {
-	if (!c->opts.bounded || ts <= (st->own_bound ? st->own_bound : c->bound.all))
+	uint64_t bound = st->own_bound ? st->own_bound : c->bound.all;
+
+	if (!c->opts.bounded || MAX(ts, st->replay_until) <= bound)
 		return true;
 	c->bound_short = true;
 	return false;
@@ -106,6 +119,22 @@ static uint64_t most_wanted_locked(const struct tchan *c, bool any)
 		if (any || !l->late)
 			most = MAX(most, wanted(l));
 	}
+	return most;
+}
+
+static uint64_t most_sent(const struct list *streams)
+{
+	uint64_t most = 0;
+	list_foreach (it, streams)
+		most = MAX(most, LIST_ITEM(it, const struct stream, link)->sent);
+	return most;
+}
+
+static uint64_t most_sent_locked(const struct tchan *c)
+{
+	uint64_t most = most_sent(&c->unlaned);
+	list_foreach (it, &c->lanes)
+		most = MAX(most, most_sent(&LIST_ITEM(it, const struct lane, link)->streams));
 	return most;
 }
 
@@ -171,8 +200,8 @@ bool tchan_bound_next(struct tchan *c, struct bound_record *ret)
 		pace(&c->pace, most, now_ms);
 		if (now_ms - c->rows_mono_ms > IDLE_MS)
 			c->pace.step_ms = MAX(c->pace.step_ms, (int64_t)STEP_IDLE_MS);
-		*ret = (struct bound_record){
-			.all = MAX(c->bound.all, most + ts_from_ms(c->pace.step_ms))};
+		*ret = (struct bound_record){.all = MAX(MAX(c->bound.all, most_sent_locked(c)),
+						     most + ts_from_ms(c->pace.step_ms))};
 		list_foreach (it, &c->lanes)
 			plan_late_locked(LIST_ITEM(it, struct lane, link), ret);
 	}

@@ -45,5 +45,7 @@ uint64_t bound_record_of(const struct bound_record *r, const char *key);
 bool tchan_bound_next(struct tchan *c, struct bound_record *ret);
 /* r is durable now. Takes what r holds. */
 void tchan_bound_set(struct tchan *c, struct bound_record *r);
+/* The durable record, a copy: bound_record_done. */
+void tchan_bound(struct tchan *c, struct bound_record *ret);
 /* The durable bound of a stream (attached or not). */
 uint64_t tchan_bound_of(struct tchan *c, const char *key);

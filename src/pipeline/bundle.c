@@ -70,7 +70,7 @@ static enum err_code add_rows(struct bundle *k, struct stream *st, struct pack_m
 		floor = MAX(floor, from - 1);
 	if (stamp_message(&st->stamp, &m->dml, floor, &k->arena, &times, e))
 		return e->code;
-	if (again && m->dml.type == MSG_INSERT) {
+	if (again && m->dml.type == MSG_INSERT && !st->at_least_once) {
 		/* One time for all deletes of the replay: rows of it that share a key survive. */
 		t.msg_id = o->fresh_id(o->arg);
 		uint64_t at = from ? MAX(from, floor + 1) : times.lowest;
@@ -212,6 +212,8 @@ static void count_msg(struct callers *c, const struct pack_msg *m)
 	metrics_add(ins ? st->metrics.bytes_insert : st->metrics.bytes_delete,
 		(int64_t)m->dml.payload.n);
 	metrics_set(st->metrics.tt_write, ts_ms(m->dml.max_ts));
+	if (ins && m->dml.max_ts <= st->replay_until)
+		metrics_add(st->metrics.replayed, (int64_t)m->dml.rows);
 }
 
 void bundle_count(const struct taken *t)

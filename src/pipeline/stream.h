@@ -38,7 +38,7 @@ struct stream_ops {
 struct stream_metrics {
 	struct metric_series *rows_insert, *rows_delete, *bytes_insert, *bytes_delete, *late,
 		*skipped;
-	struct metric_series *tt_write;
+	struct metric_series *tt_write, *replayed;
 	struct metric_series *calls; /* of the stream's task: calls that carried its messages */
 };
 
@@ -54,6 +54,7 @@ struct stream {
 	const char *pk_name;   /* "" = unknown */
 	uint64_t min_stamp;    /* rows must be above it: the target collection's create time */
 	uint64_t replay_until; /* rows at or below this source time may be there already */
+	bool at_least_once;    /* they are sent again as they are: copies remain */
 	const char *key;       /* its name in bound records (bound.h) */
 	struct stream_metrics metrics;
 

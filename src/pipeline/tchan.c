@@ -367,5 +367,6 @@ void tchan_stats(struct tchan *c, struct tchan_stats *ret)
 	ret->streams = c->streams;
 	ret->last_tick = c->last_tick;
 	ret->held_ms = c->held_ms;
+	ret->waits_bound = c->bound_short;
 	mutex_unlock(&c->mtx);
 }

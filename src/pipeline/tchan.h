@@ -153,5 +153,6 @@ struct tchan_stats {
 	uint64_t last_tick;
 	/* how far the source's clock runs ahead of the target's; rows wait so long */
 	int64_t held_ms;
+	bool waits_bound; /* rows wait for a higher bound */
 };
 void tchan_stats(struct tchan *c, struct tchan_stats *ret);

@@ -126,6 +126,10 @@ static const struct api_field extra_fields[] = {
 		"an operation that can't be replicated: `skip` (the default) lists it and goes on, "
 		"`hold` "
 		"waits until it is skipped by hand"),
+	FIELD("at_least_once", API_BOOL, struct task, at_least_once,
+		"after a crash rows are sent again without deleting copies of their keys first: "
+		"for "
+		"collections that hold one key several times"),
 };
 static const struct api_struct extra = STRUCT(extra_fields, 0);
 

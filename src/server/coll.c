@@ -173,6 +173,7 @@ void coll_free(struct coll *c)
 		free(c->shards[i].target_vchannel);
 		free(c->shards[i].target_pchannel);
 		free(c->shards[i].vchannel);
+		free(c->shards[i].key);
 		free(c->shards[i].pchannel);
 	}
 	free(c->shards);

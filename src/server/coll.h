@@ -60,6 +60,10 @@ struct coll_shard {
 	struct metric_series *read_rows_insert, *read_rows_delete;
 	struct metric_series *skipped_own;
 	struct metric_series *read_bytes_insert, *read_bytes_delete, *read_tt;
+	char *key;             /* stream.key */
+	uint64_t sent;         /* where it last stopped: no row beyond was sent; 0 unknown */
+	uint64_t replay_until; /* end of the window that an earlier run left, once known */
+	bool window_known;
 	uint64_t drop_ts; /* DropCollection reached at this source time */
 	char *target_vchannel, *target_pchannel;
 	char *vchannel, *pchannel; /* at the source */
@@ -101,11 +105,10 @@ struct coll {
 	char *pk_name; /* set once; NULL = unknown */
 	struct coll_shard *shards;
 	int n_shards;
-	bool recorded;         /* created or adopted by us: a record exists */
-	bool unclean;          /* earlier calls may have landed beyond the position */
-	uint64_t replay_until; /* source time up to which they may; 0 = none */
-	bool rpc_done;         /* the drop was executed by this run */
-	bool started;          /* streams are attached */
+	bool recorded; /* created or adopted by us: a record exists */
+	bool unclean;  /* earlier calls may have landed beyond the position */
+	bool rpc_done; /* the drop was executed by this run */
+	bool started;  /* streams are attached */
 	struct coll_follow follow;
 	struct coll_former *former; /* with names above: under run->mtx for others than the job */
 	size_t n_former;

@@ -46,6 +46,7 @@ static json_t *shards_json(const struct coll *c)
 		json_object_set_new(o, "target_pchannel",
 			json_string(s->target_pchannel ? s->target_pchannel : ""));
 		put_id(o, "drop_ts", s->drop_ts);
+		put_id(o, "sent", s->sent);
 		json_array_append_new(l, o);
 	}
 	return l;
@@ -162,6 +163,7 @@ static bool read_shards(struct coll *c, const json_t *l)
 		s->pchannel = get_text(o, "source_pchannel");
 		s->target_vchannel = get_text(o, "target");
 		s->target_pchannel = get_text(o, "target_pchannel");
+		s->sent = (uint64_t)get_id(o, "sent");
 		c->n_shards++;
 	}
 	return true;

@@ -148,6 +148,7 @@ static void set_metrics(struct coll *c, struct coll_shard *s)
 		.bytes_delete = bytes_metric(c, s, "write", "Delete"),
 		.calls = metrics_get(METRIC_api_execute_total, task, "ReplicateMessage", NULL),
 		.late = metrics_get(METRIC_late_rows, task, NULL),
+		.replayed = metrics_get(METRIC_replayed_rows, task, NULL),
 		.skipped = metrics_get(METRIC_skipped_rows, task, "dropped", NULL),
 		.tt_write = metrics_get(METRIC_replicate_tt, task, s->pchannel, "write", NULL)};
 	s->skipped_own = metrics_get(METRIC_skipped_rows, task, "replicated", NULL);
@@ -190,6 +191,26 @@ static enum err_code start_position(
 		s->pchannel);
 }
 
+/* The source time up to which rows may be on the target beyond the position; 0 = none. A position
+ * that the Go server wrote knows of no bound. */
+static uint64_t window_end(struct coll *c, struct coll_shard *s)
+{
+	const struct store_position *p = run_start_position(c->run, c->id, s->pchannel);
+	uint64_t head = c->run->replay_until;
+	uint64_t bound = head || c->unclean ? target_window_end(c->run->target, s->target_pchannel,
+						      s->chan, s->key)
+					    : 0;
+	uint64_t killed = 0, unclean = 0;
+
+	if (head)
+		killed = bound && (!p || p->exact) ? MIN(bound, head) : head;
+	if (c->unclean)
+		unclean = s->sent ? s->sent : bound;
+	if (c->unclean && !unclean)
+		unclean = run_head_ts(c->run);
+	return MAX(killed, unclean);
+}
+
 static enum err_code prepare(struct coll *c, struct coll_shard *s, struct err *e)
 {
 	struct stream *st = &s->stream;
@@ -208,7 +229,14 @@ static enum err_code prepare(struct coll *c, struct coll_shard *s, struct err *e
 	st->pk_field_id = c->pk_field_id;
 	st->pk_is_varchar = c->pk_is_varchar;
 	st->pk_name = c->pk_name ? c->pk_name : "";
-	st->replay_until = c->replay_until;
+	if (!s->key)
+		s->key = xasprintf("%s/%" PRId64 "/%d", c->run->task->id, c->id, s->index);
+	if (!s->window_known)
+		s->replay_until = window_end(c, s);
+	s->window_known = true;
+	st->key = s->key;
+	st->replay_until = s->replay_until;
+	st->at_least_once = c->run->task->at_least_once;
 	st->acked = start;
 	set_metrics(c, s);
 	s->sub = (struct sub){.collection_id = c->id,
@@ -225,8 +253,6 @@ static enum err_code prepare(struct coll *c, struct coll_shard *s, struct err *e
 
 enum err_code coll_start_streams(struct coll *c, struct err *e)
 {
-	if (!c->replay_until)
-		c->replay_until = c->unclean ? run_head_ts(c->run) : c->run->replay_until;
 	for (int i = 0; i < c->n_shards; i++)
 		if (prepare(c, &c->shards[i], e))
 			return err_ctx(e, "shard %d", i);
@@ -261,6 +287,7 @@ void coll_stop_streams(struct coll *c, int64_t patience_ms)
 			continue;
 		tchan_detach(&s->stream, patience_ms);
 		s->attached = false;
+		s->sent = s->stream.sent;
 		/* What may be on the target beyond the position: a call of unknown fate, the first
 		 * rows of a pack that failed in its middle, the rest of a replay's window. */
 		if (s->stream.unclean || s->stream.failed ||

@@ -326,7 +326,8 @@ static void main_loop(void *arg)
 	if (r->users)
 		users_start(r->users);
 	if (r->replay_until)
-		log_warn(&r->log, "the last run ended uncleanly: rows up to now are replayed%s",
+		log_warn(&r->log,
+			"the last run ended uncleanly: rows that it may have sent are replayed%s",
 			target_sink(r->target)->ops->replicate
 				? " with deletes of their keys in front"
 				: ", marked as possible repeats");

@@ -64,6 +64,7 @@ static struct session *session_new(struct targets *set, const char *key, const s
 	s->log = (struct log_ctx){.parent = set->opts.log, .comp = LOG_sink, .fields = s->fields};
 	mutex_init(&s->mtx, "target");
 	cond_init(&s->cond);
+	cond_init(&s->bounds_cond);
 	stop_init(&s->stop, &set->stop);
 	list_init(&s->accesses);
 	session_init_channels(s);
@@ -76,6 +77,7 @@ static void session_end(struct session *s, int64_t patience_ms)
 	stop_set(&s->stop);
 	list_foreach (it, &s->accesses)
 		job_stop(&LIST_ITEM(it, struct access, link)->job);
+	session_bounds_stop(s);
 	session_close_channels(s, patience_ms);
 	while (!list_empty(&s->accesses))
 		access_leave(LIST_ITEM(s->accesses.next, struct access, link));
@@ -85,6 +87,7 @@ static void session_free(struct session *s)
 {
 	stop_done(&s->stop);
 	cond_done(&s->cond);
+	cond_done(&s->bounds_cond);
 	umap_done(&s->claims);
 	mutex_done(&s->mtx);
 	free(s);
@@ -276,7 +279,7 @@ void target_status(struct target *t, char *ret_text, size_t cap)
 	mutex_lock(&s->mtx);
 	if (t->access->error[0] && s->current != t->access && !s->call_error[0])
 		elsewhere = "; until then its rows go with the login of another task";
-	snprintf(ret_text, cap, "%s%s", t->access->error[0] ? t->access->error : s->call_error,
-		elsewhere);
+	const char *calls = s->call_error[0] ? s->call_error : s->bound_error;
+	snprintf(ret_text, cap, "%s%s", t->access->error[0] ? t->access->error : calls, elsewhere);
 	mutex_unlock(&s->mtx);
 }

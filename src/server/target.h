@@ -61,5 +61,9 @@ uint64_t target_clock(void *target);
 /* The channel, made with its worker when new. UNAVAILABLE while the target's clock is unknown. */
 NODISCARD enum err_code target_chan(
 	struct target *t, const char *pchannel, struct tchan **ret_c, struct err *e);
+/* After an unclean stop: the source time up to which rows of the stream `key` may be on the channel;
+ * 0 = unknown. To be asked once before the stream is attached. */
+uint64_t target_window_end(
+	struct target *t, const char *pchannel, struct tchan *c, const char *key);
 /* "" when in order, else what calls to the target wait for. */
 void target_status(struct target *t, char *ret_text, size_t cap);

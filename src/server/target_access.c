@@ -54,19 +54,24 @@ static char *settings_of(const struct task *t)
 
 /* ---- the check ---- */
 
-/* The earlier channels are opened, and other accesses stay silent about the clock, before it is
- * known to all: a channel must not start below its floor. */
-static void take_clock(struct session *s, const struct sink_info *info, uint64_t ts)
+/* The clock is known to all only when the records of earlier channels are: a channel must not start
+ * below its floor, nor forget its bound. Other accesses stay silent about it meanwhile. */
+static enum err_code take_clock(
+	struct session *s, const struct sink_info *info, uint64_t ts, struct err *e)
 {
 	mutex_lock(&s->mtx);
 	bool first = !s->reopened;
 	s->reopened = true;
 	mutex_unlock(&s->mtx);
-	if (first) {
+	if (first && session_load_past(s, e)) {
+		mutex_lock(&s->mtx);
+		s->reopened = false;
+		mutex_unlock(&s->mtx);
+		return e->code;
+	}
+	if (first)
 		log_info(&s->log, "connected, version %s",
 			info->version[0] ? info->version : "unknown");
-		session_load_floors(s);
-	}
 	mutex_lock(&s->mtx);
 	if (first || s->clock_ts) {
 		s->clock_ts = ts;
@@ -74,7 +79,8 @@ static void take_clock(struct session *s, const struct sink_info *info, uint64_t
 	}
 	mutex_unlock(&s->mtx);
 	if (first)
-		session_reopen(s, ts);
+		session_reopen(s);
+	return ERR_OK;
 }
 
 static int64_t note_failure(struct access *a, const struct err *e)
@@ -117,9 +123,9 @@ static int64_t check(void *arg)
 	if (k->ops->connect(k, &s->stop, &info, &e) ||
 		(!s->untimed && k->ops->clock(k, &s->stop, &ts, &e)))
 		return note_failure(a, &e);
+	if (!s->untimed && take_clock(s, &info, ts, &e))
+		return note_failure(a, &e);
 	note_success(a);
-	if (!s->untimed)
-		take_clock(s, &info, ts);
 	return CHECK_MS;
 }
 

@@ -13,20 +13,11 @@
 #include "server/target_priv.h"
 #include "store/writer.h"
 
-enum {
-	FLOOR_AHEAD_MS = 60000,
-	MARK_MS = 5000,
-	KEY_BYTES = 1024,
-};
+enum { FLOOR_AHEAD_MS = 60000, MARK_MS = 5000 };
 
-struct chan {
-	struct tchan *tchan;
-	struct worker *worker;
-};
-
-static void chan_key(const struct session *s, const char *pchannel, char out[KEY_BYTES])
+void session_chan_key(const struct session *s, const char *pchannel, char out[CHAN_KEY_BYTES])
 {
-	snprintf(out, KEY_BYTES, "chan/%s/%s", s->address, pchannel);
+	snprintf(out, CHAN_KEY_BYTES, "chan/%s/%s", s->address, pchannel);
 }
 
 uint64_t session_clock(void *session)
@@ -81,8 +72,8 @@ static void waiting(void *arg, const struct tchan *c, const struct err *e, int64
 			tchan_name(c), e->text, advice, delay_ms);
 }
 
-static enum err_code chan_start(
-	struct session *s, const char *pchannel, uint64_t floor, struct chan **ret, struct err *e)
+static enum err_code chan_start(struct session *s, const char *pchannel, uint64_t floor,
+	const struct chan_record *past, struct chan **ret, struct err *e)
 {
 	struct chan *ch = xcalloc(1, sizeof(*ch));
 	struct tchan_opts o = {.name = pchannel,
@@ -94,7 +85,11 @@ static enum err_code chan_start(
 		.replicate_id = s->set->opts.replicate_id,
 		.untimed = s->untimed,
 		.clock = session_clock,
-		.clock_arg = s};
+		.clock_arg = s,
+		.bounded = !s->untimed,
+		.bound = past ? &past->bound : NULL,
+		.wants_bound = session_wants_bound,
+		.unclean = past && !past->tick};
 	struct worker_metrics m = {.center_tt = metrics_get(METRIC_center_tt, pchannel, NULL),
 		.calls = metrics_get(METRIC_calls, pchannel, NULL),
 		.bytes = metrics_get(METRIC_call_bytes, pchannel, NULL),
@@ -112,13 +107,17 @@ static enum err_code chan_start(
 }
 
 /* Says durably that the channel is in use: its stored tick is no floor until the next clean
- * stop. */
-static enum err_code mark_open(struct session *s, const char *pchannel, struct err *e)
+ * stop. What may have been sent stays known. */
+static enum err_code mark_open(
+	struct session *s, const char *pchannel, const struct chan_record *past, struct err *e)
 {
-	char key[KEY_BYTES];
-	chan_key(s, pchannel, key);
-	writer_put_ext(s->set->opts.writer, key, "{\"open\":true}");
-	if (!writer_flush(s->set->opts.writer, deadline_in(MARK_MS), &s->stop, e))
+	static const struct bound_record none = {.all = 0};
+	char key[CHAN_KEY_BYTES];
+	CLEANUP(freep) char *text = chan_record_text(0, past ? &past->bound : &none);
+
+	session_chan_key(s, pchannel, key);
+	writer_put_ext(s->set->opts.writer, key, text);
+	if (!writer_flush_ext(s->set->opts.writer, key, deadline_in(MARK_MS), &s->stop, e))
 		return ERR_OK;
 	err_ctx(e, "metastore");
 	return e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;
@@ -158,14 +157,15 @@ static enum err_code make(
 	if (!now && !s->untimed)
 		return err_set(
 			e, ERR_UNAVAILABLE, "target %s: its clock was not read yet", s->address);
-	/* Durable before the first tick: after a crash the stored floor would be too low. */
-	if (!s->untimed && mark_open(s, pchannel, e))
-		return e->code;
 	mutex_lock(&s->mtx);
-	uint64_t *floor = smap_get(&s->floors, pchannel);
-	uint64_t start = floor ? *floor : now;
+	const struct chan_record *past = smap_get(&s->past, pchannel);
 	mutex_unlock(&s->mtx);
-	if (chan_start(s, pchannel, start, ret_ch, e))
+	/* Durable before the first tick: after a crash the stored floor would be too low. */
+	if (!s->untimed && (session_bounds_start(s, e) || mark_open(s, pchannel, past, e)))
+		return e->code;
+	/* A clean tick may be a little above the clock as we know it; one far above is nonsense. */
+	bool good = past && past->tick && past->tick <= now + ts_from_ms(FLOOR_AHEAD_MS);
+	if (chan_start(s, pchannel, good ? past->tick : now, past, ret_ch, e))
 		return e->code;
 	mutex_lock(&s->mtx);
 	smap_put(&s->chans, pchannel, *ret_ch);
@@ -191,71 +191,40 @@ enum err_code session_chan(
 	return code;
 }
 
-/* {"tick":"<decimal>"} of a clean stop; 0 otherwise. */
-static uint64_t clean_tick(const char *json)
+enum err_code session_load_past(struct session *s, struct err *e)
 {
-	const char *at = strstr(json, "\"tick\":\"");
-	uint64_t v = 0;
-	char text[24];
-
-	if (!at || sscanf(at + 8, "%20[0-9]", text) != 1 || !str_to_u64(text, &v))
-		return 0;
-	return v;
-}
-
-void session_load_floors(struct session *s)
-{
-	char prefix[KEY_BYTES];
+	char prefix[CHAN_KEY_BYTES];
 	struct store_ext_kv *kv = NULL;
 	size_t n = 0;
-	struct err e = ERR_INIT;
-	struct store *st = s->set->opts.store;
 
-	chan_key(s, "", prefix);
-	if (store_read_exts(st, prefix, &s->stop, &kv, &n, &e)) {
-		log_warn(&s->log,
-			"earlier channels unknown: %s; rows get times from the target's clock on",
-			e.text);
-		return;
-	}
+	session_chan_key(s, "", prefix);
+	if (store_read_exts(s->set->opts.store, prefix, &s->stop, &kv, &n, e))
+		return err_ctx(e, "earlier channels in the metastore");
 	mutex_lock(&s->mtx);
 	for (size_t i = 0; i < n; i++) {
-		uint64_t *ts = xmalloc(sizeof(*ts));
-		*ts = clean_tick(kv[i].value);
-		free(smap_put(&s->floors, kv[i].key + strlen(prefix), ts));
+		struct chan_record *r = xmalloc(sizeof(*r));
+		chan_record_read(kv[i].value, r);
+		smap_put(&s->past, kv[i].key + strlen(prefix), r);
 	}
 	mutex_unlock(&s->mtx);
 	store_exts_free(kv, n);
+	return ERR_OK;
 }
 
 /* Channels of earlier runs tick again at once, so that the target goes on answering queries. */
-void session_reopen(struct session *s, uint64_t now)
+void session_reopen(struct session *s)
 {
 	size_t pos = 0;
 	const char *name;
 	void *value;
-	char **names = NULL;
-	size_t n = 0, cap = 0;
 
-	mutex_lock(&s->mtx);
-	while (smap_next(&s->floors, &pos, &name, &value)) {
-		uint64_t *floor = value;
-		/* A clean tick may be a little above the clock as we know it; one far above is
-		 * nonsense. */
-		if (!*floor || *floor > now + ts_from_ms(FLOOR_AHEAD_MS))
-			*floor = now;
-		mem_grow(&names, &cap, n + 1, sizeof(*names));
-		names[n++] = xstrdup(name);
-	}
-	mutex_unlock(&s->mtx);
-	for (size_t i = 0; i < n; i++) {
+	/* past is complete: nobody changes it any more */
+	while (smap_next(&s->past, &pos, &name, &value)) {
 		struct tchan *c;
 		struct err e = ERR_INIT;
-		if (session_chan(s, names[i], &c, &e))
-			log_warn(&s->log, "channel %s is not opened: %s", names[i], e.text);
-		free(names[i]);
+		if (session_chan(s, name, &c, &e))
+			log_warn(&s->log, "channel %s is not opened: %s", name, e.text);
 	}
-	free(names);
 }
 
 void session_init_channels(struct session *s)
@@ -275,15 +244,32 @@ void session_init_channels(struct session *s)
 
 static void close_chan(struct session *s, const char *name, struct chan *ch, int64_t patience_ms)
 {
-	char key[KEY_BYTES], value[64];
+	char key[CHAN_KEY_BYTES];
+	struct bound_record bound;
 
 	if (worker_stop(ch->worker, patience_ms) && !s->untimed) {
-		chan_key(s, name, key);
-		snprintf(value, sizeof(value), "{\"tick\":\"%" PRIu64 "\"}", tchan_used(ch->tchan));
-		writer_put_ext(s->set->opts.writer, key, value);
+		tchan_bound(ch->tchan, &bound);
+		CLEANUP(freep) char *text = chan_record_text(tchan_used(ch->tchan), &bound);
+		session_chan_key(s, name, key);
+		writer_put_ext(s->set->opts.writer, key, text);
+		bound_record_done(&bound);
 	}
 	tchan_free(ch->tchan);
 	free(ch);
+}
+
+static void forget_past(struct session *s)
+{
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	while (smap_next(&s->past, &pos, &name, &value)) {
+		chan_record_done(value);
+		free(value);
+	}
+	smap_done(&s->past);
+	smap_done(&s->begun);
 }
 
 void session_close_channels(struct session *s, int64_t patience_ms)
@@ -298,7 +284,5 @@ void session_close_channels(struct session *s, int64_t patience_ms)
 	for (pos = 0; smap_next(&s->chans, &pos, &name, &value);)
 		close_chan(s, name, value, deadline_left_ms(d));
 	smap_done(&s->chans);
-	for (pos = 0; smap_next(&s->floors, &pos, &name, &value);)
-		free(value);
-	smap_done(&s->floors);
+	forget_past(s);
 }

@@ -16,13 +16,20 @@
 #include "base/map.h"
 #include "base/mutex.h"
 #include "base/retry.h"
+#include "base/thread.h"
 #include "pipeline/worker.h"
 #include "server/address.h"
+#include "server/chan_record.h"
 #include "server/jobs.h"
 #include "server/target.h"
 #include "sink/sink.h"
 
-enum { TARGET_STATUS_BYTES = 600 };
+enum { TARGET_STATUS_BYTES = 600, CHAN_KEY_BYTES = 1024 };
+
+struct chan {
+	struct tchan *tchan;
+	struct worker *worker;
+};
 
 struct access {
 	struct list link; /* in session->accesses, under session->mtx */
@@ -56,14 +63,19 @@ struct session {
 	struct access *current; /* the one that channels use */
 	struct smap chans;      /* pchannel -> struct chan */
 	struct umap claims;     /* source collection id -> the run that replicates it */
-	struct smap floors;     /* pchannel -> uint64 of a clean stop, heap */
+	struct smap past;       /* pchannel -> struct chan_record found at the start, heap */
+	struct smap begun;      /* keys of streams that were sent in this session */
 	uint64_t clock_ts;      /* TSO read at clock_mono_ms; 0 = never */
 	int64_t clock_mono_ms;
 	char call_error[TARGET_STATUS_BYTES];
-	bool reopened; /* the channels of earlier runs */
-	bool making;   /* a channel; signalled when over */
+	char bound_error[TARGET_STATUS_BYTES]; /* rows wait for a durable bound */
+	bool bounds_wanted;                    /* by a worker; signals bounds_cond */
+	bool reopened;                         /* the channels of earlier runs */
+	bool making;                           /* a channel; signalled when over */
 	struct cond cond;
-	uint64_t next_id; /* atomic */
+	struct cond bounds_cond;
+	struct thread bounds; /* target_bound.c */
+	uint64_t next_id;     /* atomic */
 };
 
 struct target {
@@ -100,10 +112,19 @@ void access_done(struct access *a, enum err_code code);
 NODISCARD enum err_code session_chan(
 	struct session *s, const char *pchannel, struct tchan **ret_c, struct err *e);
 void session_init_channels(struct session *s);
-/* What the store knows of channels of earlier runs. */
-void session_load_floors(struct session *s);
-/* Opens those channels; the clock is `now`. */
-void session_reopen(struct session *s, uint64_t now);
+void session_chan_key(const struct session *s, const char *pchannel, char out[CHAN_KEY_BYTES]);
+/* What the store knows of channels of earlier runs. Without it no channel may be opened. */
+NODISCARD enum err_code session_load_past(struct session *s, struct err *e);
+/* Opens those channels; the clock is known. */
+void session_reopen(struct session *s);
 /* Stops all workers, which get so long to finish their calls, and frees the channels. */
 void session_close_channels(struct session *s, int64_t patience_ms);
 uint64_t session_clock(void *session);
+
+/* target_bound.c */
+/* The thread; nothing if it runs already. One caller at a time. */
+NODISCARD enum err_code session_bounds_start(struct session *s, struct err *e);
+/* s->stop is set; before the channels are closed. */
+void session_bounds_stop(struct session *s);
+/* Channels ask for higher bounds. */
+void session_wants_bound(void *session);

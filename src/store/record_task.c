@@ -187,6 +187,8 @@ static json_t *task_json(struct rjson *io, const struct task *t)
 	rjson_set_str(io, o, "Reason", t->reason);
 	if (t->user_paused)
 		rjson_set_bool(io, o, "UserPaused", true);
+	if (t->at_least_once)
+		rjson_set_bool(io, o, "AtLeastOnce", true);
 	if (*t->on_unsupported)
 		rjson_set_str(io, o, "OnUnsupportedOperation", t->on_unsupported);
 	return o;
@@ -360,6 +362,7 @@ static void read_state(struct rjson *io, const json_t *o, struct task *t)
 	t->state = (enum task_state)state;
 	set_str(&t->reason, rjson_get_str(io, o, "Reason"));
 	t->disable_auto_start = rjson_get_bool(io, o, "DisableAutoStart");
+	t->at_least_once = rjson_get_bool(io, o, "AtLeastOnce");
 	set_str(&t->on_unsupported, rjson_get_str(io, o, "OnUnsupportedOperation"));
 	t->user_paused = rjson_get_bool(io, o, "UserPaused") ||
 			 (t->state == TASK_PAUSED && strcmp(t->reason, manual_pause) == 0);

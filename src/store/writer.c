@@ -140,26 +140,46 @@ static enum err_code flush_failed(
 		last->code ? last->text : "");
 }
 
-enum err_code writer_flush(struct writer *w, struct deadline d, struct stop *s, struct err *e)
+/* Is something put up to seq not durable yet? With a key only that record counts: between rounds
+ * what is not stored is in dirty. */
+static bool waits_locked(const struct writer *w, uint64_t seq, const char *map_key) REQUIRES(w->mtx)
+{
+	return w->durable < seq && (!map_key || w->running || smap_get(&w->dirty, map_key));
+}
+
+static enum err_code flush(
+	struct writer *w, const char *map_key, struct deadline d, struct stop *s, struct err *e)
 {
 	struct stop_watch watch;
 
 	stop_watch_add(s, &watch, &w->mtx, &w->done);
 	mutex_lock(&w->mtx);
 	uint64_t want = w->seq;
-	if (w->durable < want) {
+	if (waits_locked(w, want, map_key)) {
 		w->urgent = true;
 		cond_signal(&w->wake);
 	}
-	while (w->durable < want && !stop_is_set(s) && !stop_is_set(&w->stop))
+	while (waits_locked(w, want, map_key) && !stop_is_set(s) && !stop_is_set(&w->stop))
 		if (!cond_wait(&w->done, &w->mtx, d))
 			break;
-	bool ok = w->durable >= want;
+	bool ok = !waits_locked(w, want, map_key);
 	size_t waiting = smap_count(&w->dirty) + w->in_round;
 	struct err last = w->last;
 	mutex_unlock(&w->mtx);
 	stop_watch_del(s, &watch);
 	return ok ? ERR_OK : flush_failed(w, s, waiting, &last, e);
+}
+
+enum err_code writer_flush(struct writer *w, struct deadline d, struct stop *s, struct err *e)
+{
+	return flush(w, NULL, d, s, e);
+}
+
+enum err_code writer_flush_ext(
+	struct writer *w, const char *key, struct deadline d, struct stop *s, struct err *e)
+{
+	CLEANUP(freep) char *map_key = keys_ext("", key);
+	return flush(w, map_key, d, s, e);
 }
 
 /* The next entry of dirty whose key has one of the prefixes, or NULL. */

@@ -47,6 +47,11 @@ void writer_put_ext(struct writer *w, const char *key, const char *value);
 NODISCARD enum err_code writer_flush(
 	struct writer *w, struct deadline d, struct stop *s, struct err *e);
 
+/* The same for the newest value of one of our records; another one that can't be stored does not
+ * matter. */
+NODISCARD enum err_code writer_flush_ext(
+	struct writer *w, const char *key, struct deadline d, struct stop *s, struct err *e);
+
 /* Drops all that waits for the task, positions and records below "object/<task>/" and
  * "bound/<task>/", and waits for a write under way (at most one call of the store). After it no
  * record of the task is written, unless somebody puts one: the caller has stopped all who do. */

@@ -200,6 +200,30 @@ static void test_stored_bound_holds(void **state)
 	teardown(&f);
 }
 
+/* A window that ends above the bound (the Go server's, say) becomes durable before the first row
+ * leaves: the row's ack will move the position into it. */
+static void test_window_is_durable_first(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct taken t;
+	struct bound_record stored = {.all = ts_from_ms(MS + 10000)};
+
+	setup(&f, &stored);
+	join(&f, 0, "t/1/0", MS, HOUR_MS + MS);
+	push(&f, 0, MS, MS + 200, 1);
+	assert_int_equal(take(&f, &t), 0); /* a tick up to where the lane began */
+	acked(&f, &t);
+	assert_int_equal(take(&f, &t), 0);
+	assert_int_equal(f.asked, 1);
+	taken_done(&t);
+	raise(&f);
+	assert_true(tchan_bound_of(f.chan, "t/1/0") >= ts_from_ms(MS + HOUR_MS));
+	assert_int_equal(take(&f, &t), 1);
+	acked(&f, &t);
+	teardown(&f);
+}
+
 /* A stream hours behind has a bound of its own, never below what it may have sent before. */
 static void test_late_stream(void **state)
 {
@@ -306,6 +330,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows_wait_and_ticks_do_not),
 		cmocka_unit_test(test_stored_bound_holds),
+		cmocka_unit_test(test_window_is_durable_first),
 		cmocka_unit_test(test_late_stream),
 		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_no_needless_write),
