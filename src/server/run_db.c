@@ -261,7 +261,9 @@ bool run_db_ready(struct run *r, int64_t db_id, char *ret_why, size_t cap)
 {
 	mutex_lock(&r->mtx);
 	struct run_db *d = umap_get(&r->dbs, (uint64_t)db_id);
-	bool ready = !d || d->created;
+	/* One that was dropped at the source while we were away is there as long as we did not drop
+	 * it: its collections have to end first. */
+	bool ready = !d || d->created || (d->gone && d->recorded && !d->dropped);
 	if (!ready)
 		snprintf(ret_why, cap, "database %.100s: %s", d->target_name,
 			d->reason[0] ? d->reason : "being created on the target");
