@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "metrics/metric_row.h"
 #include "server/config_table.h"
 
@@ -165,6 +166,8 @@ bool docs_write(const char *name, struct buf *out)
 	} pages[] = {{"config", config_doc_write}, {"sample", config_sample_write},
 		{"metrics", metrics_doc_write}, {"api", api_doc_write}};
 
+	if (strcmp(name, "failpoints") == 0)
+		return failpoint_list(out);
 	for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
 		if (strcmp(pages[i].name, name) == 0) {
 			pages[i].write(out);

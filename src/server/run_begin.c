@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "server/config.h"
 #include "server/run_priv.h"
@@ -51,7 +52,8 @@ static enum err_code put_latest(
 	struct store_position *p = &d->source[d->n_source];
 	*p = (struct store_position){.exact = true};
 	snprintf(p->channel, sizeof(p->channel), "%s", channel);
-	enum err_code code = b->sv->mq->ops->latest(b->sv->mq, channel, &b->stop, &p->pos.id, e);
+	enum err_code code = FAILPOINTS("queue.latest",
+		b->sv->mq->ops->latest(b->sv->mq, channel, &b->stop, &p->pos.id, e));
 	p->end_ms = code ? 0 : time_wall_ms();
 	if (code == ERR_NOT_FOUND)
 		err_clear(e); /* no topic yet: it will be read from its first message on */

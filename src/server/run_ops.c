@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "server/config.h"
@@ -271,8 +272,8 @@ static enum err_code find_latest(void *arg, struct err *e)
 	struct oplog *o = arg;
 	struct mq *q = o->run->sv.mq;
 	o->start.ts = 0;
-	enum err_code code =
-		q->ops->latest(q, o->run->sv.config->replicate_channel, &o->stop, &o->start.id, e);
+	enum err_code code = FAILPOINTS("queue.latest",
+		q->ops->latest(q, o->run->sv.config->replicate_channel, &o->stop, &o->start.id, e));
 	if (code != ERR_NOT_FOUND)
 		return code;
 	err_clear(e);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 
 struct sink_milvus {
@@ -21,7 +22,7 @@ static enum err_code connect_once(
 {
 	struct milvus_info info;
 
-	if (milvus_connect(client_of(k), s, &info, e))
+	if (FAILPOINTS("target.connect", milvus_connect(client_of(k), s, &info, e)))
 		return e->code;
 	snprintf(ret_info->version, sizeof(ret_info->version), "%s", info.version);
 	return ERR_OK;
@@ -29,7 +30,7 @@ static enum err_code connect_once(
 
 static enum err_code read_clock(struct sink *k, struct stop *s, uint64_t *ret_ts, struct err *e)
 {
-	return milvus_clock(client_of(k), s, ret_ts, e);
+	return FAILPOINTS("target.clock", milvus_clock(client_of(k), s, ret_ts, e));
 }
 
 /* Moves what m owns to c. */
@@ -63,7 +64,7 @@ static enum err_code describe(struct sink *k, const char *db, const char *name, 
 {
 	struct milvus_collection m = {.id = 0};
 
-	if (milvus_describe(client_of(k), db, name, s, &m, e))
+	if (FAILPOINTS("target.describe", milvus_describe(client_of(k), db, name, s, &m, e)))
 		return e->code;
 	take_collection(ret_c, &m);
 	return ERR_OK;
@@ -74,7 +75,7 @@ static enum err_code databases(
 {
 	struct milvus_names l = {.n = 0};
 
-	if (milvus_list_databases(client_of(k), s, &l, e))
+	if (FAILPOINTS("target.databases", milvus_list_databases(client_of(k), s, &l, e)))
 		return e->code;
 	*ret_l = (struct sink_names){.names = l.names, .n = l.n};
 	return ERR_OK;
@@ -102,35 +103,43 @@ static enum err_code change(
 
 	switch (c->kind) {
 	case SINK_CREATE_DATABASE:
-		return milvus_create_database(m, c->db, c->properties, c->ts, s, e);
+		return FAILPOINTS("target.create_database",
+			milvus_create_database(m, c->db, c->properties, c->ts, s, e));
 	case SINK_DROP_DATABASE:
-		return milvus_drop_database(m, c->db, c->ts, s, e);
+		return FAILPOINTS(
+			"target.drop_database", milvus_drop_database(m, c->db, c->ts, s, e));
 	case SINK_CREATE_COLLECTION:
-		return create_collection(m, c, s, e);
+		return FAILPOINTS("target.create_collection", create_collection(m, c, s, e));
 	case SINK_DROP_COLLECTION:
-		return milvus_drop_collection(m, c->db, c->collection, c->ts, s, e);
+		return FAILPOINTS("target.drop_collection",
+			milvus_drop_collection(m, c->db, c->collection, c->ts, s, e));
 	case SINK_CREATE_PARTITION:
-		return milvus_create_partition(m, c->db, c->collection, c->partition, c->ts, s, e);
+		return FAILPOINTS(
+			"target.create_partition", milvus_create_partition(m, c->db, c->collection,
+							   c->partition, c->ts, s, e));
 	case SINK_DROP_PARTITION:
-		return milvus_drop_partition(m, c->db, c->collection, c->partition, c->ts, s, e);
+		return FAILPOINTS("target.drop_partition",
+			milvus_drop_partition(m, c->db, c->collection, c->partition, c->ts, s, e));
 	case SINK_DROP_ALIAS:
-		return milvus_drop_alias(m, c->db, c->alias, s, e);
+		return FAILPOINTS("target.drop_alias", milvus_drop_alias(m, c->db, c->alias, s, e));
 	}
 	return err_set(e, ERR_UNSUPPORTED, "change %d", (int)c->kind);
 }
 
 static enum err_code call(struct sink *k, const struct sink_call *c, struct stop *s, struct err *e)
 {
-	return milvus_call(
-		client_of(k), c->method, c->db, c->body->v, c->body->n, 0, s, c->ret_answer, e);
+	return FAILPOINTS(
+		"target.operation", milvus_call(client_of(k), c->method, c->db, c->body->v,
+					    c->body->n, 0, s, c->ret_answer, e));
 }
 
 static enum err_code replicate(struct sink *k, const struct iov *request, int64_t deadline_ms,
 	struct stop *s, struct mq_id *ret_position, struct err *e)
 {
 	size_t n = 0;
-	enum err_code code = milvus_replicate(client_of(k), request->v, request->n, deadline_ms, s,
-		ret_position->b, sizeof(ret_position->b), &n, e);
+	enum err_code code = FAILPOINTS("target.replicate",
+		milvus_replicate(client_of(k), request->v, request->n, deadline_ms, s,
+			ret_position->b, sizeof(ret_position->b), &n, e));
 
 	ret_position->n = code ? 0 : (uint8_t)n;
 	return code;

@@ -3,6 +3,7 @@
  * ever and shown by catalog_status. */
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "source/catalog_priv.h"
 
 enum { IDLE_MS = 30000, RECOVER_MS = 500, CLOCK_MS = 5000 };
@@ -63,6 +64,7 @@ static enum err_code follow(struct catalog *c, struct err *e)
 	enum err_code code =
 		etcd_watch_next(c->watch, deadline_in(patience_ms(c)), &c->stop, &ev, e);
 	if (!code) {
+		FAILPOINT("etcd.event.after");
 		apply_events(c, &ev);
 		return ERR_OK;
 	}

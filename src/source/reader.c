@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/retry.h"
@@ -100,7 +101,8 @@ static void open_topic(struct reader *r, struct retry *retry)
 	if (!r->from.n)
 		return;
 	const struct mq_start from = {.id = r->from};
-	enum err_code code = q->ops->open(q, r->ch->name, &from, &r->stop, &r->mqr, &e);
+	enum err_code code = FAILPOINTS(
+		"queue.open", q->ops->open(q, r->ch->name, &from, &r->stop, &r->mqr, &e));
 	if (!code) {
 		retry_reset(retry);
 		clear_trouble(r);
@@ -281,8 +283,10 @@ static void step(struct reader *r)
 		return;
 	}
 	clear_trouble(r);
-	if (!code)
-		on_message(r, m, waited);
+	if (code)
+		return;
+	FAILPOINT("queue.message.after");
+	on_message(r, m, waited);
 }
 
 /* True when the reader has no more to do; it is marked as done then. */

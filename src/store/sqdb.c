@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 
 enum { BUSY_MS = 2000, APPLICATION_ID = 0x4d434443, SCHEMA_VERSION = 1 };
@@ -220,7 +221,7 @@ enum err_code sqdb_begin(struct sqdb *db, struct err *e)
 enum err_code sqdb_end(struct sqdb *db, enum err_code code, struct err *e)
 {
 	if (!code)
-		code = sqdb_exec(db, "COMMIT", e);
+		code = FAILPOINTS("sqlite.commit", sqdb_exec(db, "COMMIT", e));
 	/* Some failures have ended the transaction already. */
 	if (code && !sqlite3_get_autocommit(db->h))
 		sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);

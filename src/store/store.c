@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "store/keys.h"
 #include "store/record.h"
 
@@ -142,7 +144,7 @@ static enum err_code read_kvs(struct store *st, const struct store_listing *l, s
 	struct store_ext_kv **ret_list, size_t *ret_n, struct err *e)
 {
 	struct kv_list *out = l->arg;
-	enum err_code code = st->ops->list(st, l, s, e);
+	enum err_code code = FAILPOINTS("store.read", st->ops->list(st, l, s, e));
 
 	if (code) {
 		store_exts_free(out->v, out->n);
@@ -175,21 +177,36 @@ enum err_code store_read_texts(struct store *st, struct stop *s, struct store_ex
 
 /* --- changes --- */
 
+/* Does the batch hold one of our records of that kind? For failpoints. */
+static bool has_ext(const struct store_batch *b, const char *prefix)
+{
+	for (size_t i = 0; i < b->n_exts; i++)
+		if (str_starts(b->exts[i].key, prefix))
+			return true;
+	return false;
+}
+
 enum err_code store_write(
 	struct store *st, const struct store_batch *b, struct stop *s, struct err *e)
 {
-	return st->ops->write(st, b, s, e);
+	if (b->task)
+		return FAILPOINTS("store.task", st->ops->write(st, b, s, e));
+	if (has_ext(b, "chan/"))
+		return FAILPOINTS("store.channel", st->ops->write(st, b, s, e));
+	if (has_ext(b, "object/"))
+		return FAILPOINTS("store.object", st->ops->write(st, b, s, e));
+	return FAILPOINTS("store.positions", st->ops->write(st, b, s, e));
 }
 
 enum err_code store_put_task(struct store *st, const struct task *t, struct stop *s, struct err *e)
 {
 	struct store_batch b = {.task = t};
-	return st->ops->write(st, &b, s, e);
+	return store_write(st, &b, s, e);
 }
 
 enum err_code store_delete_task(struct store *st, const char *id, struct stop *s, struct err *e)
 {
-	return st->ops->task_delete(st, id, s, e);
+	return FAILPOINTS("store.delete", st->ops->task_delete(st, id, s, e));
 }
 
 enum err_code store_no_task(const char *task_id, struct err *e)

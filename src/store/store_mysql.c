@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -154,7 +155,7 @@ static enum err_code settle(struct store_mysql *me, int64_t revision, struct sto
 static enum err_code commit(struct store_mysql *me, int64_t revision, struct stop *s, struct err *e)
 {
 	struct err mine = ERR_INIT;
-	enum err_code code = mydb_exec(&me->my.db, "COMMIT", s, &mine);
+	enum err_code code = FAILPOINTS("mysql.commit", mydb_exec(&me->my.db, "COMMIT", s, &mine));
 
 	if (code && mydb_is_open(&me->my.db)) /* refused: a cluster's certification, a full disk */
 		return err_set_origin(e, code, mine.origin, "%s", mine.text);

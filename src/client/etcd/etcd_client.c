@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "client/etcd/etcd_codec.h"
@@ -68,7 +69,7 @@ static enum err_code read_page(struct etcd *c, const struct etcd_range_req *q, s
 	if (buf_failed(&req))
 		return err_set(e, ERR_INVALID, "etcd key of %zu bytes", q->key.n);
 	struct etcd_rpc rpc = read_of(c, "/etcdserverpb.KV/Range", &req);
-	if (etcd_call(c, &rpc, s, &ch->body, e))
+	if (FAILPOINTS("etcd.range", etcd_call(c, &rpc, s, &ch->body, e)))
 		return err_ctx(e, "range of %.*s", (int)MIN(q->key.n, 128), (const char *)q->key.p);
 	if (etcd_decode_range(ch, r, ret_more, e))
 		return e->code;
@@ -155,7 +156,7 @@ enum err_code etcd_txn(struct etcd *c, const struct etcd_cmp *cmps, size_t n_cmp
 		return err_set(
 			e, ERR_LIMIT, "etcd transaction of more than %d bytes", LIMIT_CALL_BYTES);
 	struct etcd_rpc rpc = write_of(c, "/etcdserverpb.KV/Txn", &req);
-	if (etcd_call(c, &rpc, s, &answer, e))
+	if (FAILPOINTS("etcd.txn", etcd_call(c, &rpc, s, &answer, e)))
 		return err_ctx(e, "transaction");
 	if (etcd_decode_txn(buf_slice(&answer), &succeeded, &revision, e))
 		return e->code;
