@@ -47,7 +47,8 @@ class Process:
 
     def alive(self) -> bool:
         if self._popen is not None:
-            self._popen.poll()  # reaps it
+            # of a killed process the first thread may end before the others, who still hold its locks
+            return self._popen.poll() is None
         return self.started != 0 and start_time(self.pid) == self.started
 
     def returncode(self) -> int | None:
