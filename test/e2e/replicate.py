@@ -207,6 +207,18 @@ class Replica:
         self.collection.release()
         self.load()
 
+    def compact(self) -> int:
+        """Merges segments and applies deletes to them; how many plans that took."""
+        stub, metadata = self.target.stub()
+        asked = milvus_pb2.ManualCompactionRequest(collectionID=self.id)
+        answer = stub.ManualCompaction(asked, timeout=10, metadata=metadata)
+        assert not refused(answer.status), answer
+        state = milvus_pb2.GetCompactionStateRequest(compactionID=answer.compactionID)
+        with self.ticking():
+            wait_until(lambda: stub.GetCompactionState(state, timeout=5, metadata=metadata).state ==
+                       common_pb2.Completed, 60, f"{self.name} is compacted", pause=0.2)
+        return answer.compactionPlanCount
+
     def drop(self) -> None:
         """Both halves: the call, and the message with a tick, without which the DataNode never lets
         go of the channel and the next flush of any collection hangs."""

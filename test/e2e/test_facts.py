@@ -125,6 +125,52 @@ def test_replay_at_higher_stamp_replaces(replica, varchar_pk):
     assert item.seen() == ({keys[0]: 10, keys[1]: 21}, 2)
 
 
+@pytest.mark.parametrize("varchar_pk", [False, True])
+def test_replay_replaces_flushed_copies(replica, varchar_pk):
+    """What a lost call brought may be in flushed segments when its replay comes; and after a compaction, which
+    brings deletes and rows together for good, the rows of the replay are still there."""
+    item = replica(varchar_pk=varchar_pk)
+    keys = ["a", "b", "c"] if varchar_pk else [1, 2, 3]
+    at = item.now()
+    item.send(item.insert(dict.fromkeys(keys, 10), at), tick(at))
+    item.reload()
+    again = item.now()
+    new = {keys[0]: 20, keys[1]: 21}
+    item.send(item.insert(new, again), item.delete(keys[:2], again), tick(again))
+    want = ({**new, keys[2]: 10}, 3)
+    assert item.seen() == want
+    item.reload()
+    assert item.seen() == want
+    item.compact()
+    item.reload()
+    assert item.seen() == want
+
+
+def test_old_ticks_are_ignored(replica):
+    """What fences are made of: the last tick again, or the oldest there is."""
+    item = replica()
+    at = item.now()
+    item.send(item.insert({1: 10}, at), tick(at))
+    for old in (at, 1):
+        item.send(tick(old))
+    later = item.now()
+    item.send(item.insert({2: 20}, later), tick(at), tick(1))
+    item.send(tick(later))
+    assert item.seen() == ({1: 10, 2: 20}, 2)
+    item.reload()
+    assert item.seen() == ({1: 10, 2: 20}, 2)
+
+
+def test_rows_ahead_of_the_clock_are_refused(replica):
+    """Rows a little ahead come when their time has; far ahead there is no segment for them."""
+    item = replica()
+    ahead = stamp(item.target, 10)
+    assert "getSegmentID" in refused(send(item.target, item.channel, item.insert({1: 10}, ahead), end=ahead).status)
+    soon = stamp(item.target, 1)
+    assert not refused(send(item.target, item.channel, item.insert({2: 20}, soon), tick(soon), end=soon).status)
+    wait_until(lambda: item.rows() == {2: 20}, 20, "the row is there")
+
+
 def test_replay_at_same_stamp_doubles(replica):
     """Why a replay needs stamps of its own."""
     item = replica()
