@@ -16,6 +16,8 @@ from pymilvus import Collection, Partition, connections, db, utility
 from helpers import all_rows, equal, fresh, rows_of, simple, wait_until
 
 SETTLE_S = 120.0
+MOST_ROWS = 300  # of a collection at a time: comparing them is what takes long
+PAUSE_S = 0.02
 FLAT = {"index_type": "FLAT", "metric_type": "L2", "params": {}}
 
 
@@ -38,8 +40,10 @@ class Rows:
             while True:
                 with self._turn:
                     self._turn.wait_for(lambda: self._ended or not self._held)
-                    if self._ended:
+                    if self._turn.wait_for(lambda: self._ended, PAUSE_S):
                         return
+                    if self._held:
+                        continue
                     self._busy = True
                 try:
                     self.step()
@@ -55,13 +59,16 @@ class Rows:
 
     def step(self) -> None:
         kind = self.dice.choices(("insert", "upsert", "delete", "again"), (5, 4, 2, 1))[0]
+        many = len(self.live) > MOST_ROWS
+        if many:
+            kind = "delete"
         if kind == "insert" or len(self.live) < 20:
             keys = list(range(self.next, self.next + self.dice.randint(1, 30)))
             self.next = keys[-1] + 1
             self.collection.insert(list(rows_of(self.collection, keys, self.dice.random())))
             self.live += keys
             return
-        keys = self.dice.sample(self.live, self.dice.randint(1, 10))
+        keys = self.dice.sample(self.live, MOST_ROWS // 2 if many else self.dice.randint(1, 10))
         if kind != "upsert":
             text = ", ".join(f'"{k}"' if self.varchar else str(k) for k in keys)
             self.collection.delete(f"id in [{text}]")
