@@ -127,7 +127,8 @@ def _floor(queue, work: dict) -> dict:
     floor = queue.floor(work["topics"])
     floor["mb_s"] = floor["bytes"] / 1e6 / floor["seconds"]
     floor["cpu_s_gb"] = floor["cpu_s"] / (floor["bytes"] / 1e9)
-    print(f"floor ({queue.floor_title}): {floor['mb_s']:6.1f} MB/s, {floor['cpu_s_gb']:.2f} CPU s/GB", flush=True)
+    print(f"floor ({queue.floor_title}): {floor['mb_s']:6.1f} MB/s, {floor['cpu_s_gb']:.2f} CPU s/GB, "
+          f"peak RSS {floor['peak_rss_mb']:.0f} MB", flush=True)
     return floor
 
 

@@ -3,7 +3,7 @@
  *
  *   kafka-floor host:port topic@first,end ...     offsets; end itself is not read
  *
- * Prints JSON: messages, bytes of payload, seconds, cpu_s (of the process). */
+ * Prints JSON: messages, bytes of payload, seconds, cpu_s (of the process), peak_rss_mb. */
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,8 +123,13 @@ static int read_all(struct floor_run *f)
 
 static void print(const struct floor_run *f, double seconds, double cpu)
 {
-	printf("{\"messages\": %llu, \"bytes\": %llu, \"seconds\": %.3f, \"cpu_s\": %.3f}\n",
-		(unsigned long long)f->messages, (unsigned long long)f->bytes, seconds, cpu);
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	printf("{\"messages\": %llu, \"bytes\": %llu, \"seconds\": %.3f, \"cpu_s\": %.3f, "
+	       "\"peak_rss_mb\": %.1f}\n",
+		(unsigned long long)f->messages, (unsigned long long)f->bytes, seconds, cpu,
+		(double)u.ru_maxrss * 1024 / 1e6);
 }
 
 static int run(struct floor_run *f, int argc, char **argv)

@@ -21,6 +21,7 @@ class Sink(Part):
 
     kind = "sink"
     token = ""
+    dial_config: dict = {}
 
     @property
     def uri(self) -> str:

@@ -55,7 +55,7 @@ def main() -> None:
     seconds, cpu = time.monotonic() - begin, sum(os.times()[:2]) - cpu
     print(json.dumps({"messages": sum(t.messages for t in topics), "bytes": sum(t.bytes for t in topics),
                       "seconds": seconds, "cpu_s": cpu,
-                      "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}))
+                      "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}))
     client.close()
 
 

@@ -35,8 +35,8 @@ def _catchup(c: dict) -> list[str]:
     lines = [f"## Catch-up with {c['bytes'] / 1e6:.0f} MB in {c['messages']} messages", "",
              "Medians. Others: cores that the rest of the machine used, the broker and the sink among them.", "",
              "| | MB/s | CPU s/GB | user | system | peak RSS, MB | calls | others, cores |", "|---|---|---|---|---|---|---|---|"]
-    floor = {key: statistics.median(f[key] for f in c["floor"]) for key in ("mb_s", "cpu_s_gb")}
-    lines.append(f"| {c['floor_title']} | {floor['mb_s']:.0f} | {floor['cpu_s_gb']:.2f} | | | | | |")
+    floor = {key: statistics.median(f[key] for f in c["floor"]) for key in ("mb_s", "cpu_s_gb", "peak_rss_mb")}
+    lines.append(f"| {c['floor_title']} | {floor['mb_s']:.0f} | {floor['cpu_s_gb']:.2f} | | | {floor['peak_rss_mb']:.0f} | | |")
     for rtt, m in c["median"].items():
         lines.append(f"| target answers after {rtt} ms | {m['mb_s']:.0f} | {m['cpu_s_gb']:.2f} | {m['user_s_gb']:.2f} | "
                      f"{m['system_s_gb']:.2f} | {m['peak_rss_mb']:.0f} | {m['calls']:.0f} | {m['others_cores']:.2f} |")
