@@ -237,7 +237,6 @@ static const struct command {
 	{PULSAR_CLOSE_CONSUMER, consumer_field, true, 1U << CLOSE_CONSUMER},
 	{PULSAR_PARTITIONS_ANSWER, partitions_field, false, 1U << PARTITIONS_ANSWER_REQUEST},
 	{PULSAR_LOOKUP_ANSWER, lookup_field, false, 1U << LOOKUP_ANSWER_REQUEST},
-	{PULSAR_END_OF_TOPIC, consumer_field, true, 1U << CLOSE_CONSUMER},
 	{PULSAR_LAST_ID_ANSWER, last_id_field, false,
 		1U << LAST_ANSWER_ID | 1U << LAST_ANSWER_REQUEST},
 };

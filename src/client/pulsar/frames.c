@@ -37,10 +37,8 @@ static bool is_full(const struct pulsar *p, const struct pulsar_consumer *cs, si
 static void enqueue_locked(struct pulsar_conn *c, struct pulsar_consumer *cs,
 	struct pulsar_msg *frame) REQUIRES(c->p->loop.mtx)
 {
-	if (!cs->lost && is_full(c->p, cs, frame->n)) {
-		cs->overflow = true;
+	if (!cs->lost && is_full(c->p, cs, frame->n))
 		lose_locked(c, cs, ERR_BUSY, "entries are bigger than expected");
-	}
 	if (cs->lost) {
 		pulsar_msg_free(frame);
 		return;
@@ -64,11 +62,7 @@ static void to_consumer(
 		frame->id = cmd->id;
 		enqueue_locked(c, cs, frame);
 	} else {
-		if (cmd->type == PULSAR_END_OF_TOPIC)
-			cs->ended = true;
-		else
-			lose_locked(c, cs, ERR_UNAVAILABLE, "the broker gives the topic away");
-		cond_broadcast(&cs->cond);
+		lose_locked(c, cs, ERR_UNAVAILABLE, "the broker gives the topic away");
 		pulsar_msg_free(frame);
 	}
 	mutex_unlock(&c->p->loop.mtx);
@@ -150,7 +144,6 @@ static enum err_code on_command(struct pulsar_conn *c, const struct pulsar_cmd *
 	switch (cmd->type) {
 	case PULSAR_MESSAGE:
 	case PULSAR_CLOSE_CONSUMER:
-	case PULSAR_END_OF_TOPIC:
 		to_consumer(c, cmd, frame);
 		return ERR_OK;
 	case PULSAR_PING:

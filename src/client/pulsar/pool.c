@@ -159,7 +159,7 @@ void pulsar_consumer_register(struct pulsar_conn *c, struct pulsar_consumer *cs)
 
 	mutex_lock(&p->loop.mtx);
 	cs->conn = c;
-	cs->lost = cs->overflow = cs->ended = false;
+	cs->lost = false;
 	err_clear(&cs->why);
 	if (c->state == CONN_DEAD) {
 		cs->lost = true;

@@ -119,9 +119,7 @@ struct pulsar_consumer {
 	struct cond cond;
 	struct list queue; /* entries as they came */
 	size_t queued;
-	bool lost;     /* the subscription is gone, why tells the reason */
-	bool overflow; /* lost because the queue was full */
-	bool ended;    /* the topic is terminated and all of it was sent */
+	bool lost; /* the subscription is gone, why tells the reason */
 	struct err why;
 };
 
