@@ -149,21 +149,17 @@ static void take(struct oplog *o, struct mq_msg *m)
 	op_enqueue(v);
 }
 
-/* Nothing is behind the position, as far as the reader can see. */
-static void note_end(struct oplog *o)
+/* Nothing is behind the last message read, as far as its reader can see; noted anew when the last
+ * note is older than least_ms. */
+static void note_end(struct oplog *o, bool more, int64_t least_ms)
 {
 	int64_t now = time_wall_ms();
 
 	mutex_lock(&o->mtx);
-	if (list_empty(&o->events) && (now < o->end_ms || now - o->end_ms > END_MS))
+	if (more)
+		o->end_ms = 0;
+	else if (now < o->end_ms || now - o->end_ms >= least_ms)
 		o->end_ms = now;
-	mutex_unlock(&o->mtx);
-}
-
-static void note_more(struct oplog *o)
-{
-	mutex_lock(&o->mtx);
-	o->end_ms = 0;
 	mutex_unlock(&o->mtx);
 }
 
@@ -176,14 +172,14 @@ static enum err_code read_some(struct oplog *o, struct mq_reader *r, struct err 
 	if (code == ERR_OK) {
 		struct mq_id id = m->id;
 		set_status(o, "");
-		note_more(o);
+		note_end(o, m->more, 0);
 		take(o, m);
 		/* a new reader goes on behind it */
 		o->start = (struct position){.id = id, .ts = 1};
 	}
 	sweep(o);
 	if (code == ERR_TIMEOUT)
-		note_end(o);
+		note_end(o, false, END_MS);
 	return code == ERR_TIMEOUT ? ERR_OK : code;
 }
 
@@ -356,7 +352,7 @@ bool oplog_position(struct oplog *o, struct store_positions *ret)
 	mutex_lock(&o->mtx);
 	bool known = o->known;
 	struct position at = o->at;
-	int64_t end_ms = o->end_ms;
+	int64_t end_ms = list_empty(&o->events) ? o->end_ms : 0;
 	mutex_unlock(&o->mtx);
 	if (!known)
 		return false;

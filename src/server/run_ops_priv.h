@@ -50,7 +50,8 @@ struct oplog {
 	size_t n;
 	size_t n_held;
 	struct position at; /* of the last operation done in order */
-	int64_t end_ms;     /* wall time at which the channel held nothing behind it; 0 unknown */
+	/* Wall time at which the channel held nothing behind the last message read; 0 unknown. */
+	int64_t end_ms;
 	bool known;
 	char status[COLL_REASON_BYTES];
 };

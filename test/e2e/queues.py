@@ -49,8 +49,9 @@ class KafkaQueue(Queue):
     def forget(self, topic: str) -> None:
         from confluent_kafka import TopicPartition
 
+        admin = self.part.admin()  # it answers as long as it lives
         end = TopicPartition(topic, 0, self.part.ends(topic)[1])
-        for done in self.part.admin().delete_records([end]).values():
+        for done in admin.delete_records([end]).values():
             done.result(timeout=20)
 
 
