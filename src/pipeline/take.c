@@ -16,7 +16,13 @@
 #include "model/ts.h"
 #include "pipeline/tchan_priv.h"
 
-enum { STALL_CHECK_MS = 50, LATE_SHARE_PERCENT = 25, UNTIMED_WAIT_MS = 60000, WINDOW_MS = 3000 };
+enum {
+	STALL_CHECK_MS = 50,
+	LATE_SHARE_PERCENT = 25,
+	UNTIMED_WAIT_MS = 60000,
+	WINDOW_MS = 3000, /* the longest time without a tick that a window may take */
+	HEAD_MS = 1000,   /* a lane so close to the target's clock is at the head of the source */
+};
 
 void taken_init(struct taken *t)
 {
@@ -288,10 +294,25 @@ static void choose_untimed_locked(struct tchan *c, struct taken *t)
 	list_splice(&t->notes, &c->notes);
 }
 
-/* The windows of all streams are replayed between two ticks, with their deletes at one time: a reader
- * sees the state before or after, and rows of a window that share a key all survive. A window that
- * takes longer is cut by a tick. */
-static bool window_locked(struct tchan *c, struct taken *t, int64_t now_ms)
+/* Does a window under way still have its backlog before it? At the head of the source it waits for
+ * rows that may come, and readers must not wait with it. */
+static bool window_backlog_locked(const struct tchan *c, uint64_t now)
+{
+	list_foreach (it, &c->lanes) {
+		const struct lane *l = LIST_ITEM(it, struct lane, link);
+		if (l->watermark + ts_from_ms(HEAD_MS) >= now)
+			continue;
+		list_foreach (s, &l->streams)
+			if (LIST_ITEM(s, const struct stream, link)->replaying)
+				return true;
+	}
+	return false;
+}
+
+/* The windows of all streams are replayed between two ticks, with their deletes at one time: a
+ * reader sees the state before or after, and rows of a window that share a key all survive. A
+ * window that takes longer is cut by a tick. */
+static bool window_locked(struct tchan *c, struct taken *t, int64_t now_ms, uint64_t now)
 {
 	if (!c->replaying) {
 		c->window_from = 0;
@@ -302,7 +323,7 @@ static bool window_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 		c->window_mono_ms = now_ms;
 	}
 	t->window_from = c->window_from;
-	if (now_ms - c->window_mono_ms <= WINDOW_MS)
+	if (now_ms - c->window_mono_ms <= WINDOW_MS && window_backlog_locked(c, now))
 		return true;
 	c->window_from = 0;
 	return false;
@@ -340,7 +361,7 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 	}
 	if (t->n_msgs)
 		c->rows_mono_ms = now_ms;
-	bool window = window_locked(c, t, now_ms);
+	bool window = window_locked(c, t, now_ms, now);
 	if (parted_locked(c) || window) {
 		t->tick = 0;
 		t->raise_tick = t->keepalive = false;
