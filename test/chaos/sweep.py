@@ -73,7 +73,7 @@ class Sweep:
         """Rows, one of every change, a task that comes and goes; the server may be gone at any time."""
         self.story.turn()
         task = fresh("short")
-        self._ask(lambda: self.cdc.create(self.target, {self.story.home: [{"name": fresh("none")}]}, task_id=task))
+        self._ask(lambda: self.cdc.create(self.target, {"default": [{"name": fresh("none")}]}, task_id=task))
         self._ask(lambda: self.cdc.delete(task))
         for load in self.story.rows:
             load.more(self.dice.randint(1, 5))

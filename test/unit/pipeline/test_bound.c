@@ -325,6 +325,34 @@ static void test_one_time_for_a_window(void **state)
 	teardown(&f);
 }
 
+/* A task that wants all copies: the window is sent again, nothing is deleted. */
+static void test_at_least_once(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct taken t;
+	struct bundle k;
+	struct bound_record stored = {.all = ts_from_ms(MS + 1000)};
+	struct model_target model = {.offset = 0};
+
+	setup(&f, &stored);
+	join(&f, 0, "t/1/0", MS, MS + 1000);
+	f.streams[0].at_least_once = true;
+	bundle_init(&k);
+	push(&f, 0, MS, MS + 200, 77);
+	assert_int_equal(take(&f, &t), 1);
+	struct bundle_opts o = {
+		.floor = t.floor, .window_from = t.window_from, .fresh_id = next_id, .arg = &f};
+	bundle_build(&k, f.chan, &t, &o);
+	assert_int_equal(k.n_msgs, 1);
+	model_target_append(&model, k.request.v, k.request.n, -1);
+	assert_int_equal(model_target_live(&model, 77), 1);
+	acked(&f, &t);
+	bundle_done(&k);
+	model_target_done(&model);
+	teardown(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_no_needless_write),
 		cmocka_unit_test(test_one_time_for_a_window),
+		cmocka_unit_test(test_at_least_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

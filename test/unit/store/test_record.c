@@ -154,17 +154,20 @@ static void test_the_policy_for_operations_is_kept(void **state)
 {
 	(void)state;
 	CLEANUP(task_freep)
-	struct task *t = decode_task("{\"TaskID\":\"a\",\"OnUnsupportedOperation\":\"hold\"}");
+	struct task *t = decode_task(
+		"{\"TaskID\":\"a\",\"OnUnsupportedOperation\":\"hold\",\"AtLeastOnce\":true}");
 	assert_true(task_holds_operations(t));
 	CLEANUP(freep)
 	char *text = encode_task(t);
 	assert_non_null(strstr(text, "\"OnUnsupportedOperation\":\"hold\""));
+	assert_true(t->at_least_once && strstr(text, "\"AtLeastOnce\":true"));
 	CLEANUP(task_freep)
 	struct task *old = decode_task("{\"TaskID\":\"a\"}");
 	assert_false(task_holds_operations(old));
 	CLEANUP(freep)
 	char *without = encode_task(old);
 	assert_null(strstr(without, "OnUnsupportedOperation"));
+	assert_null(strstr(without, "AtLeastOnce"));
 }
 
 static void test_an_old_record_lacks_fields(void **state)
