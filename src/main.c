@@ -9,6 +9,7 @@
 #include "server/health.h"
 #include "server/server.h"
 #include "server/tool_count.h"
+#include "server/tool_doctor.h"
 #include "server/tool_inspect.h"
 #include "server/tool_migrate.h"
 #include "server/tool_positions.h"
@@ -68,6 +69,8 @@ int main(int argc, char **argv)
 		return tool_inspect_main(&cli);
 	case CLI_MIGRATE_STORE:
 		return tool_migrate_main(&cli);
+	case CLI_DOCTOR:
+		return tool_doctor_main(&cli);
 	case CLI_DONE:
 		break;
 	}

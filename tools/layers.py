@@ -25,13 +25,14 @@ MAY = {
     "client/kafka": NOUNS | {"net", "proto"},
     "client/pulsar": NOUNS | {"net"},
     "client/milvus": NOUNS | {"net", "proto"},
+    "client/http": NOUNS | {"net"},
     "source": NOUNS | {"client/etcd", "client/kafka", "client/pulsar", "proto"},
     "pipeline": NOUNS,
     "sink": NOUNS | {"client/milvus", "client/kafka"},
     "store": NOUNS | {"client/etcd", "proto"},
     # It wires all; it fills in the options of the clients, and hands its etcd to source and store.
     # The configuration's check reads Pulsar's url and credentials as the client will.
-    "server": NOUNS | {"net", "client/etcd", "client/milvus", "client/pulsar", "source", "pipeline",
+    "server": NOUNS | {"net", "client/etcd", "client/http", "client/milvus", "client/pulsar", "source", "pipeline",
                        "sink", "store"},
     "main": {"base", "server"},
 }

@@ -144,6 +144,12 @@ void json_out_null(struct json_out *o, const char *key)
 	json_out_raw(o, key, "null");
 }
 
+void json_out_members(struct json_out *o, const char *text)
+{
+	if (*text)
+		json_out_raw(o, NULL, text);
+}
+
 void json_out_raw(struct json_out *o, const char *key, const char *text)
 {
 	start(o, key);

@@ -36,6 +36,9 @@ void json_out_null(struct json_out *o, const char *key);
 /* A ready JSON text. */
 void json_out_raw(struct json_out *o, const char *key, const char *text);
 
+/* Ready members of an object, or "". */
+void json_out_members(struct json_out *o, const char *text);
+
 /* One byte as an escape: \n, \", \u003c, ... */
 void json_out_escaped(struct buf *b, unsigned char c);
 /* s in quotes, escaped; without a writer. */

@@ -9,6 +9,7 @@
 
 struct api;
 struct config;
+struct json_out;
 
 /* What the API needs of the replication engine. Calls block; they answer when the change is done
  * and stored. Error texts are the contract's, code INVALID etc. = 400, SYSTEM etc. = 500 by
@@ -22,6 +23,9 @@ struct api_engine {
 	 * it; warnings (a line each) may be appended. On failure nothing of the task is left. */
 	enum err_code (*create)(void *arg, struct task *t, const struct store_positions *pos,
 		size_t n_pos, struct buf *warnings, struct err *e);
+	/* What the doctor found when the task was created or looked at last: JSON members for the
+	 * answer of create, "" if nothing. Heap. */
+	char *(*findings)(void *arg, const char *id);
 	enum err_code (*remove)(void *arg, const char *id, struct err *e);
 	enum err_code (*pause)(void *arg, const char *id, struct err *e);
 	enum err_code (*resume)(void *arg, const char *id, struct err *e);
@@ -36,6 +40,10 @@ struct api_engine {
 	 * all. */
 	enum err_code (*positions)(void *arg, const char *id, struct store_positions **ret_list,
 		size_t *ret_n, struct err *e);
+	/* Looks at everything t needs: a new task with a target, a stored one by its id, or all
+	 * tasks if t has neither. NOT_FOUND: no such task. The members of the answer go to ret. */
+	enum err_code (*doctor)(
+		void *arg, const struct task *t, struct json_out *ret, struct err *e);
 	/* Maintenance: skips one operation that is held or waits, by its message id in base64. */
 	enum err_code (*skip_operation)(
 		void *arg, const char *id, const char *message, struct err *e);

@@ -63,9 +63,12 @@ static const struct task *find_task(const struct task_list *s, const char *id)
 	return NULL;
 }
 
-static void put_answer(struct json_out *o, const char *id, struct buf *warnings)
+/* findings: JSON members or "". */
+static void put_answer(
+	struct json_out *o, const char *id, struct buf *warnings, const char *findings)
 {
 	json_out_str(o, "task_id", id);
+	json_out_members(o, findings);
 	if (!warnings->n)
 		return;
 	json_out_open(o, "warnings", '[');
@@ -90,7 +93,7 @@ static void answer_known(struct api_call *call, const struct task *known)
 		buf_put_str(&warnings,
 			"a task with this task_id exists already, with another target or other "
 			"collections; it was not changed\n");
-	put_answer(call->ret, known->id, &warnings);
+	put_answer(call->ret, known->id, &warnings, "");
 }
 
 static enum err_code check_against(
@@ -145,8 +148,11 @@ static enum err_code hand_over(struct api_call *call, struct err *e)
 	char *id = xstrdup(call->task->id);
 	enum err_code code = en->create(en->arg, TAKE(call->task), pos, n_pos, &warnings, e);
 	store_positions_free(pos, n_pos);
-	if (code == ERR_OK)
-		put_answer(call->ret, id, &warnings);
+	if (code)
+		return code;
+	CLEANUP(freep)
+	char *findings = en->findings(en->arg, id);
+	put_answer(call->ret, id, &warnings, findings);
 	return code;
 }
 

@@ -18,8 +18,8 @@ struct api {
 /* One decoded request. */
 struct api_call {
 	struct api *a;
-	struct api_args args; /* all requests but create */
-	struct task *task;    /* create; the handler may take it */
+	struct api_args args; /* all other requests */
+	struct task *task;    /* create and doctor; the handler may take it */
 	struct json_out *ret; /* the members of "data" go here */
 };
 
@@ -32,6 +32,7 @@ NODISCARD enum err_code api_get(struct api_call *call, struct err *e);
 NODISCARD enum err_code api_position(struct api_call *call, struct err *e);
 NODISCARD enum err_code api_list(struct api_call *call, struct err *e);
 NODISCARD enum err_code api_maintenance(struct api_call *call, struct err *e);
+NODISCARD enum err_code api_doctor(struct api_call *call, struct err *e);
 
 /* The rules of create, in the order of docs/api.md. */
 NODISCARD enum err_code api_create_validate(

@@ -191,4 +191,8 @@ const struct api_request_row api_requests[API_REQUEST_COUNT] = {
 	[API_LIST_TASKS] = {"list", &nothing, "Shows all tasks."},
 	[API_MAINTENANCE] = {"maintenance", &maintenance,
 		"Changes log levels and the message log."},
+	[API_DOCTOR] = {"doctor", &create,
+		"Looks at the source, the metastore, this machine and the tasks, and says what is "
+		"wrong (docs/doctor.md). Without data: all tasks; with `task_id`: that one; with "
+		"the data of a create: the task that it would make."},
 };

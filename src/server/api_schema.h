@@ -20,6 +20,7 @@ enum api_request {
 	API_POSITION,
 	API_LIST_TASKS,
 	API_MAINTENANCE,
+	API_DOCTOR, /* ours, as all behind it */
 	API_REQUEST_COUNT
 };
 

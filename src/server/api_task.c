@@ -1,4 +1,4 @@
-/* The requests that name a task: delete, pause, resume, get, position; and list. */
+/* The requests that name a task: delete, pause, resume, get, position, doctor; and list. */
 #include "server/api_priv.h"
 
 #include <stdlib.h>
@@ -73,6 +73,17 @@ enum err_code api_list(struct api_call *call, struct err *e)
 	free(extras);
 	store_tasks_free(tasks, n);
 	return ERR_OK;
+}
+
+enum err_code api_doctor(struct api_call *call, struct err *e)
+{
+	const struct api_engine *en = &call->a->engine;
+	bool is_new =
+		*call->task->milvus.uri || *call->task->milvus.host || *call->task->kafka.address;
+
+	if (is_new && api_create_validate(call->task, call->a->c, e))
+		return e->code;
+	return en->doctor(en->arg, call->task, call->ret, e);
 }
 
 static void put_position(struct json_out *o, int64_t collection_id, const struct store_position *p)

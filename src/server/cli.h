@@ -14,6 +14,7 @@ enum cli_command {
 	CLI_COUNT,
 	CLI_INSPECT,
 	CLI_MIGRATE_STORE,
+	CLI_DOCTOR,
 	CLI_DONE, /* not in the table: out holds all there is to say */
 };
 

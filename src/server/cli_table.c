@@ -61,6 +61,15 @@ static const struct cli_option migrate_options[] = {
 	{.name = NULL},
 };
 
+static const struct cli_option doctor_options[] = {
+	{"--task", CLI_TEXT, "ID", "only this stored task"},
+	{"--request", CLI_TEXT, "FILE",
+		"a task that does not exist yet: the request_data of its create"},
+	{"--outage", CLI_TEXT, "TIME", "how long a task may have to stand still; default 24h"},
+	OPTION_JSON,
+	{.name = NULL},
+};
+
 const struct cli_row cli_rows[] = {
 	{CLI_SERVER, "server", .help = "replicate and serve the API (without a command too)"},
 	{CLI_CHECK_CONFIG, "check-config",
@@ -71,7 +80,7 @@ const struct cli_row cli_rows[] = {
 		.options = health_options},
 	{CLI_PRINT_DOCS, "print-docs", .words = "PAGE", .word_needed = true,
 		.help = "print a page made from the code",
-		.more = "PAGE is config, sample, metrics or api.\n"},
+		.more = "PAGE is config, sample, metrics, api or doctor.\n"},
 	{CLI_POSITIONS, "positions", .help = "print the start positions of a collection",
 		.more = "For the positions of a create request. Reads the source's etcd (and with "
 			"--latest its queue).\n",
@@ -91,5 +100,11 @@ const struct cli_row cli_rows[] = {
 			"No "
 			"server may run on either.\n",
 		.options = migrate_options},
+	{CLI_DOCTOR, "doctor", .help = "find out what is wrong with the set-up, and how to mend it",
+		.more = "Looks at the source's etcd and queue, the metastore, the tasks' targets, "
+			"certificates,\nports and limits. Reads only; may run beside the server. "
+			"docs/doctor.md has all findings.\nExit code: 0 in order, 1 warnings, 2 "
+			"errors.\n",
+		.options = doctor_options},
 	{.name = NULL},
 };

@@ -164,7 +164,8 @@ bool docs_write(const char *name, struct buf *out)
 		const char *name;
 		void (*write)(struct buf *out);
 	} pages[] = {{"config", config_doc_write}, {"sample", config_sample_write},
-		{"metrics", metrics_doc_write}, {"api", api_doc_write}};
+		{"metrics", metrics_doc_write}, {"api", api_doc_write},
+		{"doctor", doctor_doc_write}};
 
 	if (strcmp(name, "failpoints") == 0)
 		return failpoint_list(out);

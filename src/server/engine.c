@@ -92,6 +92,7 @@ void engine_take_out(struct engine *en, struct etask *t)
 	mutex_unlock(&en->mtx);
 	target_put(t->target, ENGINE_STOP_MS);
 	task_free(t->task);
+	free(t->findings);
 	free(t);
 }
 

@@ -42,7 +42,7 @@ static void start_stored(struct engine *en, struct etask *t)
 {
 	struct err e = ERR_INIT;
 	const struct task *k = t->task;
-	bool damaged = str_starts(k->reason, "stored record damaged");
+	bool damaged = str_starts(k->reason, STORE_DAMAGED);
 	bool by_user = k->user_paused || strcmp(k->reason, ENGINE_MANUAL_PAUSE) == 0;
 
 	if (damaged || (k->state == TASK_PAUSED && by_user))

@@ -2,6 +2,7 @@
  *   engine.c            the list of tasks, their runs, start and stop of the whole
  *   engine_load.c       the stored tasks at the start
  *   engine_requests.c   what the API asks for
+ *   engine_doctor.c     what the doctor finds
  *   engine_status.c     status page and gauges */
 #pragma once
 
@@ -24,6 +25,7 @@ struct etask {
 	int readers;     /* use run: it is not stopped before they are gone */
 	bool busy;       /* a request works on it */
 	bool hidden;     /* being created: get and list do not show it */
+	char *findings;  /* of the doctor: "findings":[...], "" or NULL = none */
 };
 
 struct engine {
@@ -68,6 +70,16 @@ void engine_stop_run(struct engine *en, struct etask *t, int64_t patience_ms);
 /* The run, or NULL; if there is one it and t stay until engine_unpin, which must be soon. */
 struct run *engine_pin_locked(struct etask *t);
 void engine_unpin(struct engine *en, struct etask *t);
+
+/* engine_doctor.c. A look at what is quick when t was created; it is kept with the task. */
+void engine_look_quick(struct engine *en, const struct task *t);
+/* What was found at the last look, as JSON members; "" if nothing was. Heap. */
+char *engine_findings(struct engine *en, const char *id);
+/* The same into a task's own fields, a JSON object or "". */
+void engine_add_findings(struct engine *en, const char *id, char **extra);
+/* The request doctor: see api.h. */
+NODISCARD enum err_code engine_doctor(
+	struct engine *en, const struct task *t, struct json_out *ret, struct err *e);
 
 /* The loader's thread. */
 void engine_load(void *arg);

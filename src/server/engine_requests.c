@@ -62,8 +62,20 @@ static enum err_code create(struct engine *en, struct task *t, const struct stor
 		return code;
 	}
 	engine_set_task(en, et, TASK_RUNNING, "");
+	engine_look_quick(en, et->task);
 	engine_release(en, et);
 	return ERR_OK;
+}
+
+static enum err_code api_doctor(
+	void *arg, const struct task *t, struct json_out *ret, struct err *e)
+{
+	return engine_doctor(arg, t, ret, e);
+}
+
+static char *api_findings(void *arg, const char *id)
+{
+	return engine_findings(arg, id);
 }
 
 static enum err_code api_create(void *arg, struct task *t, const struct store_positions *pos,
@@ -195,6 +207,7 @@ static enum err_code api_get(
 	*ret_extra = run ? run_status(run) : xstrdup("");
 	if (run)
 		engine_unpin(en, t);
+	engine_add_findings(en, id, ret_extra);
 	return ERR_OK;
 }
 
@@ -325,6 +338,8 @@ struct api_engine engine_api(struct engine *en)
 	return (struct api_engine){.arg = en,
 		.check_target = api_check_target,
 		.create = api_create,
+		.doctor = api_doctor,
+		.findings = api_findings,
 		.remove = api_remove,
 		.pause = api_pause,
 		.resume = api_resume,

@@ -127,6 +127,7 @@ static enum err_code open_engine(struct server *s, struct err *e)
 	struct services sv = {.config = s->config,
 		.log = &log_server,
 		.version = s->version,
+		.grpc = s->grpc,
 		.catalog = s->catalog,
 		.source_etcd = s->source_etcd,
 		.hub = s->hub,

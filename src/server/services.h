@@ -5,6 +5,7 @@ struct services {
 	const struct config *config;
 	const struct log_ctx *log;
 	const char *version;
+	struct grpc *grpc;
 	struct catalog *catalog;
 	struct etcd *source_etcd;
 	struct hub *hub;

@@ -46,6 +46,11 @@ void target_put(struct target *t, int64_t patience_ms);
 /* Opens a client for the task's target and connects once, without a session. */
 NODISCARD enum err_code target_check(struct targets *s, const struct task *t, struct err *e);
 
+/* A client of the task's target, to be closed by the caller; no network yet. strict: certificate
+ * files that can't be read are INVALID, else an error of its calls. */
+NODISCARD enum err_code target_open_sink(struct grpc *g, const struct log_ctx *log,
+	const struct task *t, bool strict, struct sink **ret, struct err *e);
+
 /* No channel sends anything any more, ticks included, until the session is closed. */
 void target_silence(struct target *t);
 

@@ -12,18 +12,14 @@
 
 enum { CHECK_MS = 10000, RETRY_MS = 1000, RETRY_MOST_MS = 8000 };
 
-enum err_code access_open_sink(
-	struct targets *s, const struct task *t, bool strict, struct sink **ret, struct err *e)
+enum err_code target_open_sink(struct grpc *g, const struct log_ctx *log, const struct task *t,
+	bool strict, struct sink **ret, struct err *e)
 {
 	CLEANUP(freep) char *uri = task_target(t);
 	CLEANUP(freep) char *token = task_token(t);
 
-	if (*t->kafka.address && s->opts.dry_run) {
-		*ret = sink_dry_open(NULL, s->opts.log);
-		return ERR_OK;
-	}
 	if (*t->kafka.address)
-		return target_kafka_open(t, s->opts.log, ret, e);
+		return target_kafka_open(t, log, ret, e);
 	struct milvus_opts o = {.uri = uri,
 		.token = token,
 		.server_name = t->milvus.server_name,
@@ -34,7 +30,17 @@ enum err_code access_open_sink(
 		.late_files = !strict,
 		.connect_timeout_ms = t->milvus.connect_timeout * 1000};
 
-	if (sink_milvus_open(s->opts.grpc, &o, ret, e))
+	return sink_milvus_open(g, &o, ret, e);
+}
+
+enum err_code access_open_sink(
+	struct targets *s, const struct task *t, bool strict, struct sink **ret, struct err *e)
+{
+	if (*t->kafka.address && s->opts.dry_run) {
+		*ret = sink_dry_open(NULL, s->opts.log);
+		return ERR_OK;
+	}
+	if (target_open_sink(s->opts.grpc, s->opts.log, t, strict, ret, e))
 		return e->code;
 	if (s->opts.dry_run)
 		*ret = sink_dry_open(*ret, s->opts.log);

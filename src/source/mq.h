@@ -40,6 +40,10 @@ struct mq_ops {
 	 * topic. */
 	enum err_code (*latest)(struct mq *q, const char *topic, struct stop *s,
 		struct mq_id *ret_id, struct err *e);
+	/* How long each of n topics keeps its messages, in ms; -1 = for ever. NULL where the queue's
+	 * protocol does not tell. */
+	enum err_code (*retention)(struct mq *q, const char *const *topics, size_t n,
+		struct stop *s, int64_t *ret_ms, struct err *e);
 	/* GONE (with the gap named) when messages from the start on are no longer kept, or it is
 	 * newer than the topic's end; NOT_FOUND if there is no such topic; DENIED: worth another
 	 * try. */

@@ -66,6 +66,12 @@ static enum err_code mqk_latest(
 	return ERR_OK;
 }
 
+static enum err_code mqk_retention(struct mq *q, const char *const *topics, size_t n,
+	struct stop *s, int64_t *ret_ms, struct err *e)
+{
+	return kafka_retention(kafka_of(q), topics, n, s, ret_ms, e);
+}
+
 static enum err_code mqk_open(struct mq *q, const char *topic, const struct mq_start *from,
 	struct stop *s, struct mq_reader **ret_r, struct err *e)
 {
@@ -134,6 +140,7 @@ static const struct mq_ops mqk_ops = {
 	.name = "kafka",
 	.check = mqk_check,
 	.latest = mqk_latest,
+	.retention = mqk_retention,
 	.open = mqk_open,
 	.next = mqk_next,
 	.close = mqk_close,

@@ -421,7 +421,7 @@ struct task *record_task_damaged(const char *id, const char *why)
 	set_str(&t->id, id);
 	t->state = TASK_PAUSED;
 	free(t->reason);
-	t->reason = xasprintf("stored record damaged: %s", why);
+	t->reason = xasprintf(STORE_DAMAGED ": %s", why);
 	return t;
 }
 

@@ -122,8 +122,11 @@ struct store {
 	const struct store_ops *ops;
 };
 
-/* One damaged record hides no other: it comes as a task with its id, Paused, and the reason "stored
- * record damaged: <why>". *ret_list is freed by store_tasks_free. */
+/* How the reason of a task begins whose record can't be read. */
+#define STORE_DAMAGED "stored record damaged"
+
+/* One damaged record hides no other: it comes as a task with its id, Paused, and the reason
+ * STORE_DAMAGED ": <why>". *ret_list is freed by store_tasks_free. */
 NODISCARD enum err_code store_read_tasks(
 	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e);
 /* task_id NULL = of all tasks. Damaged documents come with p->damaged set. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "metrics/metrics.h"
@@ -153,6 +154,22 @@ static enum err_code fake_positions(
 	return ERR_OK;
 }
 
+static enum err_code fake_doctor(
+	void *arg, const struct task *t, struct json_out *ret, struct err *e)
+{
+	(void)arg;
+	if (strcmp(t->id, "absent") == 0)
+		return err_set(e, ERR_NOT_FOUND, "not found the task, task_id: absent");
+	json_out_str(ret, "looked_at", *t->id ? t->id : *t->milvus.uri ? "new" : "all");
+	return ERR_OK;
+}
+
+static char *fake_findings(void *arg, const char *id)
+{
+	(void)arg;
+	return xstrdup(strcmp(id, "ill") == 0 ? "\"findings\":[{\"code\":\"DOC-X\"}]" : "");
+}
+
 static void fake_force(void *arg, bool on)
 {
 	(void)arg;
@@ -175,6 +192,8 @@ int fake_engine_setup(void **state)
 {
 	static const struct api_engine vt = {.check_target = fake_check,
 		.create = fake_create,
+		.doctor = fake_doctor,
+		.findings = fake_findings,
 		.remove = fake_remove,
 		.pause = fake_pause,
 		.resume = fake_resume,

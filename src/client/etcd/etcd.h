@@ -48,6 +48,9 @@ void etcd_range_done(struct etcd_range *r);
 /* One key; n is 0 if it does not exist. r must be initialised; it is emptied first. */
 NODISCARD enum err_code etcd_get(
 	struct etcd *c, const char *key, struct stop *s, struct etcd_range *r, struct err *e);
+/* The first key at or above `from`, without its value; n is 0 if there is none. */
+NODISCARD enum err_code etcd_first_from(
+	struct etcd *c, struct slice from, struct stop *s, struct etcd_range *r, struct err *e);
 /* All keys with the prefix in key order, read page by page at ONE revision (revision 0 = now). */
 NODISCARD enum err_code etcd_get_prefix(struct etcd *c, const char *prefix, int64_t revision,
 	struct stop *s, struct etcd_range *r, struct err *e);

@@ -87,6 +87,18 @@ enum err_code etcd_get(
 	return read_page(c, &q, s, r, &more, e);
 }
 
+enum err_code etcd_first_from(
+	struct etcd *c, struct slice from, struct stop *s, struct etcd_range *r, struct err *e)
+{
+	/* an end of one 0 byte is no end */
+	struct etcd_range_req q = {
+		.key = from, .end = slice_of("", 1), .limit = 1, .keys_only = true};
+	bool more;
+
+	range_empty(r);
+	return read_page(c, &q, s, r, &more, e);
+}
+
 /* The smallest key above the last one read: that key and a 0, which stands there already. */
 static struct slice next_start(const struct etcd_range *r)
 {

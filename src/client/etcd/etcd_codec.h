@@ -28,6 +28,7 @@ void etcd_prefix_end(struct buf *b, struct slice prefix);
 struct etcd_range_req {
 	struct slice key, end; /* end.n 0: one key */
 	int64_t limit, revision;
+	bool keys_only;
 };
 
 /* Requests. A request beyond the buffer's cap is seen by buf_failed. */

@@ -43,6 +43,11 @@ NODISCARD enum err_code kafka_check(struct kafka *k, struct stop *s, struct err 
 NODISCARD enum err_code kafka_ends(struct kafka *k, const char *topic, struct stop *s,
 	int64_t *ret_first, int64_t *ret_next, struct err *e);
 
+/* The retention.ms of n topics; -1 = for ever. NOT_FOUND: one of them is not there. DENIED: our user
+ * may not ask. @thread any */
+NODISCARD enum err_code kafka_retention(struct kafka *k, const char *const *topics, size_t n,
+	struct stop *s, int64_t *ret_ms, struct err *e);
+
 /* Starts reading at offset. GONE when it is not within what the broker keeps, with the gap in the
  * text. */
 NODISCARD enum err_code kafka_part_open(struct kafka *k, const char *topic, int64_t offset,
