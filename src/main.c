@@ -13,6 +13,7 @@
 #include "server/tool_inspect.h"
 #include "server/tool_migrate.h"
 #include "server/tool_positions.h"
+#include "server/tool_task.h"
 
 enum { TEXT_BYTES = 1 << 20, ARENAS = 2 };
 
@@ -71,6 +72,20 @@ int main(int argc, char **argv)
 		return tool_migrate_main(&cli);
 	case CLI_DOCTOR:
 		return tool_doctor_main(&cli);
+	case CLI_TASK_CREATE:
+	case CLI_TASK_LIST:
+	case CLI_TASK_GET:
+	case CLI_TASK_PAUSE:
+	case CLI_TASK_RESUME:
+	case CLI_TASK_DELETE:
+	case CLI_TASK_POSITION:
+	case CLI_TASK_WATCH:
+		return tool_task_main(&cli);
+	case CLI_STATUS:
+		return tool_status_main(&cli);
+	case CLI_COMPLETION:
+		cli_completion_write(&out);
+		break;
 	case CLI_DONE:
 		break;
 	}

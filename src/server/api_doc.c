@@ -58,6 +58,10 @@ static void put_request(struct buf *out, const struct api_request_row *r)
 		buf_put_str(out, "No data is needed.\n\n");
 		return;
 	}
+	if (r != &api_requests[API_CREATE] && r->fields == api_requests[API_CREATE].fields) {
+		buf_put_str(out, "The fields are those of create.\n\n");
+		return;
+	}
 	buf_put_str(out, "| Field | Type | Meaning |\n|---|---|---|\n");
 	put_fields(out, r->fields, "");
 	buf_put_u8(out, '\n');
@@ -127,7 +131,9 @@ static const char create_rules[] =
 	"not tell:\n"
 	"databases that `{\"collection_infos\":[{\"name\":\"*\"}]}` does not cover, names no "
 	"Milvus can have,\n"
-	"collections that meet under one name on the target.\n"
+	"collections that meet under one name on the target. `data.findings` is what the doctor "
+	"found at once\n"
+	"([doctor.md](doctor.md)); it refuses nothing.\n"
 	"\n"
 	"### Selection\n"
 	"\n"

@@ -193,6 +193,7 @@ const struct api_request_row api_requests[API_REQUEST_COUNT] = {
 		"Changes log levels and the message log."},
 	[API_DOCTOR] = {"doctor", &create,
 		"Looks at the source, the metastore, this machine and the tasks, and says what is "
-		"wrong (docs/doctor.md). Without data: all tasks; with `task_id`: that one; with "
+		"wrong ([doctor.md](doctor.md)). Without data: all tasks; with `task_id`: that "
+		"one; with "
 		"the data of a create: the task that it would make."},
 };

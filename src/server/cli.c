@@ -9,8 +9,7 @@
 
 enum { COLUMN = 20 };
 
-/* Options that every command takes. */
-static const struct cli_option common[] = {
+const struct cli_option cli_common[] = {
 	{"--config", CLI_TEXT, "FILE",
 		"the configuration; else ./configs/cdc.yaml, ./server/configs/cdc.yaml, "
 		"/etc/milvus-cdc/cdc.yaml"},
@@ -56,9 +55,10 @@ static void put_usage(struct buf *out)
 			 "Commands:\n");
 	for (const struct cli_row *r = cli_rows; r->name; r++)
 		put_line(out, r->name, r->words, r->help);
-	put_options(out, "\nOptions:\n", common);
+	put_options(out, "\nOptions:\n", cli_common);
 	buf_put_str(out, "\nmilvus-cdc COMMAND --help tells more of a command.\n"
-			 "Exit code: 0 well, 1 failed, 2 wrong arguments.\n");
+			 "Exit code: 0 well, 1 failed, 2 wrong arguments, 3 no server answers "
+			 "(task, status).\n");
 }
 
 static void put_help(struct buf *out, const struct cli_row *r)
@@ -68,7 +68,7 @@ static void put_help(struct buf *out, const struct cli_row *r)
 	if (r->more)
 		buf_putf(out, "\n%s", r->more);
 	put_options(out, "\nOptions:\n", r->options);
-	put_options(out, r->options ? "" : "\nOptions:\n", common);
+	put_options(out, r->options ? "" : "\nOptions:\n", cli_common);
 }
 
 /* ---- parsing ---- */
@@ -147,7 +147,7 @@ static int take_value(struct parser *p, const struct cli_option *o, const char *
 
 static int take_option(struct parser *p, const char *arg)
 {
-	const struct cli_option *o = option_of(common, arg);
+	const struct cli_option *o = option_of(cli_common, arg);
 
 	if (strcmp(arg, "-h") == 0 || strcmp(arg, "--help") == 0) {
 		p->help = true;
@@ -166,13 +166,53 @@ static int take_option(struct parser *p, const char *arg)
 
 static bool is_common(const char *arg)
 {
-	return strcmp(arg, "-h") == 0 || strcmp(arg, "-V") == 0 || option_of(common, arg);
+	return strcmp(arg, "-h") == 0 || strcmp(arg, "-V") == 0 || option_of(cli_common, arg);
+}
+
+/* The row of one word, or of this one and the next: "task list". *ret_words is how many it took. */
+static const struct cli_row *row_at(const struct parser *p, int at, int *ret_words)
+{
+	char both[64];
+
+	*ret_words = 1;
+	const struct cli_row *r = row_of(p->argv[at]);
+	if (r || at + 1 >= p->argc)
+		return r;
+	*ret_words = 2;
+	snprintf(both, sizeof(both), "%s %s", p->argv[at], p->argv[at + 1]);
+	return row_of(both);
+}
+
+/* The first word of a command that has a second one. */
+static bool is_half(const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const struct cli_row *r = cli_rows; r->name; r++)
+		if (strncmp(r->name, word, n) == 0 && r->name[n] == ' ')
+			return true;
+	return false;
+}
+
+static int complain_half(struct buf *out, const char *word)
+{
+	size_t n = strlen(word);
+	const char *sep = "";
+
+	buf_putf(out, "milvus-cdc: %s what? ", word);
+	for (const struct cli_row *r = cli_rows; r->name; r++)
+		if (strncmp(r->name, word, n) == 0 && r->name[n] == ' ') {
+			buf_putf(out, "%s%s", sep, r->name + n + 1);
+			sep = ", ";
+		}
+	buf_put_str(out, "\nTry: milvus-cdc --help\n");
+	return CLI_USAGE_ERROR;
 }
 
 /* The command is found first: its options stand behind it, those of all commands anywhere. */
-static int find_command(struct parser *p, int *ret_at)
+static int find_command(struct parser *p, int *ret_at, int *ret_words)
 {
-	*ret_at = 0;
+	*ret_at = *ret_words = 0;
 	p->c->row = &cli_rows[0];
 	for (int i = 1; i < p->argc; i++) {
 		const char *arg = p->argv[i];
@@ -184,20 +224,22 @@ static int find_command(struct parser *p, int *ret_at)
 			continue;
 		if (arg[0] == '-')
 			return complain(p->out, "unknown option ", arg);
-		p->c->row = row_of(arg);
+		p->c->row = row_at(p, i, ret_words);
 		*ret_at = i;
+		if (!p->c->row && is_half(arg))
+			return complain_half(p->out, arg);
 		return p->c->row ? 0 : complain(p->out, "unknown command ", arg);
 	}
 	return 0;
 }
 
-static int take_all(struct parser *p, int command_at)
+static int take_all(struct parser *p, int command_at, int words)
 {
 	const struct cli_row *r = p->c->row;
 
 	for (p->i = 1; p->i < p->argc; p->i++) {
 		const char *arg = p->argv[p->i];
-		if (p->i == command_at)
+		if (p->i >= command_at && p->i < command_at + words)
 			continue;
 		if (arg[0] == '-') {
 			if (take_option(p, arg))
@@ -220,10 +262,10 @@ static int done(struct parser *p)
 int cli_parse(int argc, char *const *argv, const char *version, struct cli *ret_c, struct buf *out)
 {
 	struct parser p = {.argc = argc, .argv = argv, .c = ret_c, .out = out};
-	int command_at;
+	int command_at, words;
 
 	*ret_c = (struct cli){.row = NULL};
-	if (find_command(&p, &command_at) || take_all(&p, command_at))
+	if (find_command(&p, &command_at, &words) || take_all(&p, command_at, words))
 		return CLI_USAGE_ERROR;
 	const struct cli_row *r = ret_c->row;
 	ret_c->command = r->command;

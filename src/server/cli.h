@@ -15,6 +15,16 @@ enum cli_command {
 	CLI_INSPECT,
 	CLI_MIGRATE_STORE,
 	CLI_DOCTOR,
+	CLI_TASK_CREATE,
+	CLI_TASK_LIST,
+	CLI_TASK_GET,
+	CLI_TASK_PAUSE,
+	CLI_TASK_RESUME,
+	CLI_TASK_DELETE,
+	CLI_TASK_POSITION,
+	CLI_TASK_WATCH,
+	CLI_STATUS,
+	CLI_COMPLETION,
 	CLI_DONE, /* not in the table: out holds all there is to say */
 };
 
@@ -30,7 +40,7 @@ struct cli_option {
 /* A command. All of them take --config, --help and --version too. */
 struct cli_row {
 	enum cli_command command;
-	const char *name;
+	const char *name;  /* one word or two: "task list" */
 	const char *words; /* what follows the name, as help shows it; NULL: nothing may */
 	bool word_needed;  /* one word at least */
 	const char *help;  /* one line for the list of commands */
@@ -54,6 +64,8 @@ struct cli {
 	size_t n_given;
 };
 
+/* Options that every command takes; ended by one without a name. */
+extern const struct cli_option cli_common[];
 /* The table, ended by a row without a name. Without a command the first one is meant. */
 extern const struct cli_row cli_rows[];
 

@@ -61,6 +61,52 @@ static const struct cli_option migrate_options[] = {
 	{.name = NULL},
 };
 
+#define OPTIONS_API                                                                                \
+	{"--server", CLI_TEXT, "URL",                                                              \
+		"the server; else MILVUS_CDC_SERVER, else the address of the configuration"},      \
+		{"--token", CLI_TEXT, "TOKEN",                                                     \
+			"its bearer token; better --token-file or MILVUS_CDC_TOKEN, which ps "     \
+			"does not show"},                                                          \
+		{"--token-file", CLI_TEXT, "FILE", "the token is the file's first line"},          \
+		{"--ca", CLI_TEXT, "FILE", "https: certificates the server's must be signed by"},  \
+		{"--cert", CLI_TEXT, "FILE", "https: our certificate"},                            \
+		{"--key", CLI_TEXT, "FILE", "https: its key"}, OPTION_JSON
+
+static const struct cli_option api_options[] = {OPTIONS_API, {.name = NULL}};
+
+static const struct cli_option create_options[] = {
+	{"--request", CLI_TEXT, "FILE",
+		"the request_data of docs/api.md as JSON; - is standard input"},
+	{"--target", CLI_TEXT, "URI", "instead of a request: the target Milvus"},
+	{"--target-token", CLI_TEXT, "TOKEN", "its user:password; else MILVUS_CDC_TARGET_TOKEN"},
+	{"--collections", CLI_TEXT, "LIST",
+		"db.name, db.* or name (of default), commas between; default: all"},
+	{"--id", CLI_TEXT, "ID", "the task's id; else the server makes one up"},
+	OPTIONS_API,
+	{.name = NULL},
+};
+
+static const struct cli_option delete_options[] = {
+	{"--ignore-not-found", CLI_FLAG, NULL, "a task that is not there is no failure"},
+	OPTIONS_API,
+	{.name = NULL},
+};
+
+static const struct cli_option watch_options[] = {
+	{"--until-lag", CLI_NUMBER, "MS", "end when it runs, waits for nothing and lags no more"},
+	{"--timeout", CLI_NUMBER, "S", "give up after so many seconds, with exit code 1"},
+	{"--interval", CLI_NUMBER, "S", "seconds between two lines; default 2"},
+	OPTIONS_API,
+	{.name = NULL},
+};
+
+static const struct cli_option status_options[] = {
+	{"--once", CLI_FLAG, NULL, "show it once and end"},
+	{"--interval", CLI_NUMBER, "S", "seconds between two looks; default 2"},
+	OPTIONS_API,
+	{.name = NULL},
+};
+
 static const struct cli_option doctor_options[] = {
 	{"--task", CLI_TEXT, "ID", "only this stored task"},
 	{"--request", CLI_TEXT, "FILE",
@@ -80,7 +126,7 @@ const struct cli_row cli_rows[] = {
 		.options = health_options},
 	{CLI_PRINT_DOCS, "print-docs", .words = "PAGE", .word_needed = true,
 		.help = "print a page made from the code",
-		.more = "PAGE is config, sample, metrics, api or doctor.\n"},
+		.more = "PAGE is config, sample, metrics, api, doctor, cli or man.\n"},
 	{CLI_POSITIONS, "positions", .help = "print the start positions of a collection",
 		.more = "For the positions of a create request. Reads the source's etcd (and with "
 			"--latest its queue).\n",
@@ -106,5 +152,27 @@ const struct cli_row cli_rows[] = {
 			"docs/doctor.md has all findings.\nExit code: 0 in order, 1 warnings, 2 "
 			"errors.\n",
 		.options = doctor_options},
+	{CLI_TASK_CREATE, "task create", .help = "make a task and start it",
+		.more = "Prints its id; what the server warns of goes to standard error.\n",
+		.options = create_options},
+	{CLI_TASK_LIST, "task list", .help = "all tasks, a line each", .options = api_options},
+	{CLI_TASK_GET, "task get", .words = "TASK", .word_needed = true,
+		.help = "all about one task", .options = api_options},
+	{CLI_TASK_PAUSE, "task pause", .words = "TASK", .word_needed = true,
+		.help = "stop a task; it stays stopped over a restart", .options = api_options},
+	{CLI_TASK_RESUME, "task resume", .words = "TASK", .word_needed = true,
+		.help = "start a stopped task where it was", .options = api_options},
+	{CLI_TASK_DELETE, "task delete", .words = "TASK", .word_needed = true,
+		.help = "stop a task and forget it and its positions", .options = delete_options},
+	{CLI_TASK_POSITION, "task position", .words = "TASK",
+		.help = "where a task is in the source's channels; without TASK: all tasks",
+		.options = api_options},
+	{CLI_TASK_WATCH, "task watch", .words = "TASK", .word_needed = true,
+		.help = "a line every two seconds: state, lag, rows, what it waits for",
+		.options = watch_options},
+	{CLI_STATUS, "status", .help = "all tasks, live", .options = status_options},
+	{CLI_COMPLETION, "completion", .help = "print the completion for bash",
+		.more = "Put it where bash looks for it:\n"
+			"  milvus-cdc completion > /etc/bash_completion.d/milvus-cdc\n"},
 	{.name = NULL},
 };

@@ -3,10 +3,13 @@
 
 #include "base/buf.h"
 
-void config_doc_write(struct buf *out);    /* docs/config.md */
-void config_sample_write(struct buf *out); /* configs/cdc.yaml */
-void api_doc_write(struct buf *out);       /* docs/api.md */
-void doctor_doc_write(struct buf *out);    /* docs/doctor.md */
+void config_doc_write(struct buf *out);     /* docs/config.md */
+void config_sample_write(struct buf *out);  /* configs/cdc.yaml */
+void api_doc_write(struct buf *out);        /* docs/api.md */
+void doctor_doc_write(struct buf *out);     /* docs/doctor.md */
+void cli_doc_write(struct buf *out);        /* docs/cli.md */
+void cli_man_write(struct buf *out);        /* docs/milvus-cdc.1 */
+void cli_completion_write(struct buf *out); /* for bash */
 
-/* By name: config, sample, metrics, api, doctor. false if there is no such page. */
+/* By name: config, sample, metrics, api, doctor, cli, man. false if there is no such page. */
 bool docs_write(const char *name, struct buf *out);

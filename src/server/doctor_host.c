@@ -52,7 +52,7 @@ static void look_at_file(const char *setting, const char *path, bool bundle, str
 	if (x.not_after_s < now || x.not_before_s > now)
 		doctor_note(d, DOCTOR_CODE_CERT_EXPIRED, subject, "%s: valid from %s to %s", x.name,
 			from, until);
-	else if (x.not_after_s - now < (int64_t)SOON_DAYS * DAY_S)
+	else if (x.not_after_s - now <= (int64_t)SOON_DAYS * DAY_S)
 		doctor_note(d, DOCTOR_CODE_CERT_SOON, subject, "%s: expires on %s, in %lld days",
 			x.name, until, (long long)((x.not_after_s - now) / DAY_S));
 	else

@@ -1,11 +1,10 @@
-/* The metastore: does it answer, may we write, do others, and can all tasks be read? */
-#include <libgen.h>
+/* The metastore: does it answer, do others write there, and can all tasks be read? Whether we may
+ * write to an SQLite file is checked with the configuration. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "base/str.h"
 #include "server/config.h"
 #include "server/doctor.h"
@@ -20,29 +19,6 @@ static void subject_of(const struct config *c, char out[SUBJECT_BYTES])
 	else
 		snprintf(out, SUBJECT_BYTES, "metastore %s, root path \"%.100s\"",
 			c->store_kind == CONFIG_STORE_ETCD ? "etcd" : "mysql", c->store_root_path);
-}
-
-/* SQLite writes a journal beside the file. False if it can't be used. */
-static bool look_at_file(const char *path, const char *subject, struct doctor *d)
-{
-	CLEANUP(freep) char *copy = xstrdup(path);
-	const char *folder = dirname(copy);
-	bool there = access(path, F_OK) == 0;
-
-	if (access(folder, W_OK | X_OK)) {
-		doctor_note(d, DOCTOR_CODE_STORE_READONLY, subject,
-			"the folder %s is not there or not writable for uid %u", folder,
-			(unsigned)geteuid());
-		return false;
-	}
-	if (there && access(path, R_OK | W_OK)) {
-		doctor_note(d, DOCTOR_CODE_STORE_READONLY, subject,
-			"the file is not readable and writable for uid %u", (unsigned)geteuid());
-		return false;
-	}
-	if (!there)
-		doctor_fact(d, subject, "no file yet; the server makes it");
-	return there;
 }
 
 static void look_at_tasks(const struct doctor_env *env, const char *subject, struct doctor *d)
@@ -77,8 +53,8 @@ void doctor_store(struct doctor_env *env, struct doctor *d)
 	struct err e = ERR_INIT;
 
 	subject_of(c, subject);
-	if (c->store_kind == CONFIG_STORE_SQLITE && !look_at_file(c->sqlite_path, subject, d))
-		return;
+	if (!env->store && c->store_kind == CONFIG_STORE_SQLITE && access(c->sqlite_path, F_OK))
+		doctor_fact(d, subject, "no file yet; the server makes it");
 	if (!env->store)
 		return;
 	enum err_code code = env->store->ops->check(env->store, env->stop, &e);

@@ -115,9 +115,6 @@
 	X(STORE_TAKEN, "DOC-STORE-TAKEN", ERROR, \
 		"another server works with the same metastore and root path: of the two only the newer one writes", \
 		"stop one of them, or give it another metaStoreConfig.rootPath") \
-	X(STORE_READONLY, "DOC-STORE-READONLY", ERROR, \
-		"positions can't be stored", \
-		"let the server's user write to the file and to its folder, or set metaStoreConfig.sqlitePath to another place") \
 	X(STORE_DAMAGED, "DOC-STORE-DAMAGED", WARNING, \
 		"a stored task can't be read and does not run", \
 		"delete the task and create it again, or restore the record from a backup") \

@@ -245,8 +245,15 @@ static int fake_compare(const struct mq_id *a, const struct mq_id *b)
 	return (x > y) - (x < y);
 }
 
-static const struct mq_ops fake_ops = {"fake", fake_check, fake_latest, fake_open, fake_next,
-	fake_close, fake_msg_free, fake_property, fake_compare, NULL};
+static const struct mq_ops fake_ops = {.name = "fake",
+	.check = fake_check,
+	.latest = fake_latest,
+	.open = fake_open,
+	.next = fake_next,
+	.close = fake_close,
+	.msg_free = fake_msg_free,
+	.property = fake_property,
+	.compare = fake_compare};
 
 struct fake_mq *fake_mq_new(void)
 {
