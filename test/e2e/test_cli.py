@@ -27,9 +27,9 @@ def cli(cdc):
 
 def test_life_of_a_task(cli, cdc, source, target):
     name, task = fresh(), fresh("task")
-    collection = simple("source", name)
     made = cli("task", "create", "--target", target.uri, "--collections", name, "--id", task)
     assert made == f"{task}\n"
+    collection = simple("source", name)  # its load is replicated, too
     fill(collection, range(100))
     line = cli("task", "watch", task, "--until-lag", "5000", "--timeout", "60", "--interval", "1").splitlines()[-1]
     assert "Running" in line and "lag" in line
