@@ -140,7 +140,7 @@ static bool hear(struct doctor_env *env, const char *topic)
 	struct dml dml;
 
 	if (ops->latest(env->mq, topic, env->stop, &end, &e) ||
-		ops->open(env->mq, topic, &end, env->stop, &r, &e))
+		ops->open(env->mq, topic, &(const struct mq_start){.id = end}, env->stop, &r, &e))
 		return false;
 	bool came = !ops->next(r, deadline_in(TICK_MS), env->stop, &m, &e);
 	if (came && !dml_read(&dml, m->payload, &e) && dml.base.type == MSG_TIME_TICK) {
@@ -243,6 +243,8 @@ struct oldest {
 	char channel[CHANNEL_BYTES];
 	struct mq_id id;
 	int64_t time_ms; /* 0 = unknown */
+	bool behind;     /* the message itself was taken; see mq_start */
+	int64_t end_ms;
 };
 
 struct olds {
@@ -275,6 +277,8 @@ static void take_oldest(
 			if (!one || (one->id.n && env->mq->ops->compare(&p->pos.id, &one->id) >= 0))
 				continue;
 			one->id = p->pos.id;
+			one->behind = list[i].collection_id == STORE_ID_OPS && p->pos.ts;
+			one->end_ms = p->end_ms;
 			one->time_ms = p->exact ? ts_ms(p->pos.ts) : p->time_ms;
 		}
 }
@@ -285,7 +289,8 @@ static void look_at_old(
 	struct mq_reader *r = NULL;
 	struct err e = ERR_INIT;
 
-	enum err_code code = env->mq->ops->open(env->mq, o->channel, &o->id, env->stop, &r, &e);
+	const struct mq_start from = {.id = o->id, .after = o->behind, .end_ms = o->end_ms};
+	enum err_code code = env->mq->ops->open(env->mq, o->channel, &from, env->stop, &r, &e);
 	if (!code)
 		env->mq->ops->close(r);
 	else if (code == ERR_GONE)
@@ -298,7 +303,7 @@ static void look_at_rest(const struct doctor_env *env, const char *subject, cons
 	char left[SPAN_BYTES], wanted[SPAN_BYTES];
 	int64_t left_ms = keeps_ms - (time_wall_ms() - o->time_ms);
 
-	if (!o->time_ms || keeps_ms < env->outage_ms || left_ms >= env->outage_ms)
+	if (!o->time_ms || o->behind || keeps_ms < env->outage_ms || left_ms >= env->outage_ms)
 		return;
 	span(MAX(left_ms, (int64_t)0), left);
 	span(env->outage_ms, wanted);
