@@ -96,6 +96,21 @@ static enum err_code skip(void *arg, const char *id, const char *message, struct
 	return err_set(e, ERR_NOT_FOUND, "none");
 }
 
+static enum err_code doctor(void *arg, const struct task *t, struct json_out *ret, struct err *e)
+{
+	(void)arg;
+	(void)e;
+	json_out_str(ret, "looked_at", t->id);
+	return ERR_OK;
+}
+
+static char *findings(void *arg, const char *id)
+{
+	(void)arg;
+	(void)id;
+	return xstrdup("");
+}
+
 static void force(void *arg, bool on)
 {
 	(void)arg;
@@ -113,6 +128,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct api_engine vt = {.check_target = check,
 		.create = create,
+		.doctor = doctor,
+		.findings = findings,
 		.remove = by_id,
 		.pause = by_id,
 		.resume = by_id,
