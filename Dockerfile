@@ -22,7 +22,7 @@ FROM debian:bookworm-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
 	&& apt-get install -y --no-install-recommends \
-		ca-certificates libjansson4 liblz4-1 libmariadb3 libmicrohttpd12 libnghttp2-14 \
+		ca-certificates libgnutls30 libjansson4 liblz4-1 libmariadb3 libmicrohttpd12 libnghttp2-14 \
 		libprotobuf-c1 librdkafka1 libsasl2-modules libsnappy1v5 libsqlite3-0 libssl3 \
 		libyaml-0-2 libzstd1 zlib1g \
 	&& rm -rf /var/lib/apt/lists/* \

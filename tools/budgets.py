@@ -33,6 +33,9 @@ GLOBALS = {
     "levels": "base/log.c: the level of each component, changeable at run time",
     "log_fd": "base/log.c: the log file",
     "registry": "metrics/metrics.c: the series of the process",
+    "threads": "base/thread.c: who hangs is asked of the process as a whole",
+    "threads_mtx": "base/thread.c: its lock",
+    "own_life": "base/thread.c: a thread's own entry there",
 }
 
 # A comment, or a literal (which may hold what looks like a comment, and the other way round).

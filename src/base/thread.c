@@ -18,9 +18,9 @@ struct life {
 };
 
 /* A plain lock: the checked one tells us of its waits. */
-static pthread_mutex_t all_mtx = PTHREAD_MUTEX_INITIALIZER;
-static struct list all = {&all, &all};
-static __thread struct life *self;
+static pthread_mutex_t threads_mtx = PTHREAD_MUTEX_INITIALIZER;
+static struct list threads = {&threads, &threads};
+static __thread struct life *own_life;
 
 static void *run(void *arg)
 {
@@ -29,23 +29,23 @@ static void *run(void *arg)
 
 	pthread_setname_np(pthread_self(), t->name);
 	snprintf(life->role, sizeof(life->role), "%s", t->name);
-	self = life;
+	own_life = life;
 	thread_waits(false);
-	pthread_mutex_lock(&all_mtx);
-	list_push(&all, &life->link);
-	pthread_mutex_unlock(&all_mtx);
+	pthread_mutex_lock(&threads_mtx);
+	list_push(&threads, &life->link);
+	pthread_mutex_unlock(&threads_mtx);
 	t->fn(t->arg);
-	pthread_mutex_lock(&all_mtx);
+	pthread_mutex_lock(&threads_mtx);
 	list_del(&life->link);
-	pthread_mutex_unlock(&all_mtx);
-	self = NULL;
+	pthread_mutex_unlock(&threads_mtx);
+	own_life = NULL;
 	return NULL;
 }
 
 void thread_waits(bool yes)
 {
-	if (self)
-		__atomic_store_n(&self->busy_since, yes ? 0 : time_mono_ms(), __ATOMIC_RELAXED);
+	if (own_life)
+		__atomic_store_n(&own_life->busy_since, yes ? 0 : time_mono_ms(), __ATOMIC_RELAXED);
 }
 
 bool thread_stuck(int64_t ms, char ret_role[16])
@@ -53,8 +53,8 @@ bool thread_stuck(int64_t ms, char ret_role[16])
 	int64_t now = time_mono_ms();
 	bool found = false;
 
-	pthread_mutex_lock(&all_mtx);
-	list_foreach (it, &all) {
+	pthread_mutex_lock(&threads_mtx);
+	list_foreach (it, &threads) {
 		const struct life *l = LIST_ITEM(it, struct life, link);
 		int64_t since = __atomic_load_n(&l->busy_since, __ATOMIC_RELAXED);
 		if (!found && since && now - since > ms) {
@@ -62,7 +62,7 @@ bool thread_stuck(int64_t ms, char ret_role[16])
 			found = true;
 		}
 	}
-	pthread_mutex_unlock(&all_mtx);
+	pthread_mutex_unlock(&threads_mtx);
 	return found;
 }
 

@@ -16,6 +16,7 @@ struct yml_node {
 	char *key;      /* in a map, else NULL */
 	char *text;     /* scalars; "" for YML_NULL */
 	bool quoted;    /* written with quotes: never a null or a bool */
+	bool from_env;  /* for the owner: text is not what stands in the file */
 	int other_line; /* a later value of the same key replaces this one: its line; else 0 */
 	struct yml_node *children;
 	size_t n_children, cap_children;

@@ -234,6 +234,18 @@ static bool check_envelope(const json_t *envelope, struct err *pe)
 	return !fault;
 }
 
+bool api_only_reads(struct slice body)
+{
+	CLEANUP(json_in_freep)
+	json_t *envelope = NULL;
+	struct err e = ERR_INIT;
+
+	if (json_in_parse(body, &envelope, &e) || !check_envelope(envelope, &e))
+		return true;
+	const struct api_request_row *r = find_request(envelope);
+	return !r || r->reads;
+}
+
 void api_handle(struct api *a, const char *method, struct slice body, struct buf *ret)
 {
 	CLEANUP(json_in_freep)

@@ -60,6 +60,10 @@ void api_free(struct api *a);
  * @thread any, several at once; the engine's calls are serialised per task by the engine */
 void api_handle(struct api *a, const char *method, struct slice body, struct buf *ret);
 
+/* Whether the body is a request that changes nothing, for who may only look. What is no request at
+ * all changes nothing either. @thread any */
+bool api_only_reads(struct slice body);
+
 /* The answer to what never became a request: too large, unreadable. status is the label of the
  * counter (type "unknown"). @thread any */
 void api_refuse(struct buf *ret, int code, const char *why, const char *status);

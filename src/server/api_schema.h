@@ -28,6 +28,7 @@ struct api_request_row {
 	const char *name;
 	const struct api_struct *fields;
 	const char *doc;
+	bool reads; /* changes nothing: the read token is enough */
 };
 
 extern const struct api_request_row api_requests[API_REQUEST_COUNT];

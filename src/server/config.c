@@ -140,8 +140,9 @@ static void syntax_problem(struct config_load *l, const struct err *pe)
 	config_problem(l, line, NULL, NULL, "%s", pe->text + at);
 }
 
-static void read_tree(struct config_load *l)
+static void read_tree(struct config_load *l, struct yml_node *root)
 {
+	config_expand(l, root);
 	config_fill(l);
 	config_review_names(l);
 	config_check(l);
@@ -175,7 +176,7 @@ enum err_code config_load(const char *path, struct config **ret_c, struct buf *p
 		config_problem(
 			&l, root->line, NULL, NULL, "the file must hold settings, name: value");
 	else
-		read_tree(&l);
+		read_tree(&l, root);
 	if (problems->n > before)
 		return err_set(e, ERR_INVALID, "the configuration %s can't be used", path);
 	*ret_c = TAKE(c);

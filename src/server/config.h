@@ -27,6 +27,9 @@ struct config {
 	char *path;      /* of the file */
 	char *no_effect; /* settings given that change nothing, ", " between; "" = none */
 	char *address;   /* HTTP listener */
+	char *api_write_token, *api_read_token; /* "" = none */
+	char *api_tls_cert, *api_tls_key, *api_tls_client_ca;
+	int64_t api_rate_limit; /* requests a second of one client address, 0 = no limit */
 	int64_t max_task_num, max_name_length;
 	enum log_level log_level;
 	char *log_file; /* "" = standard error only */

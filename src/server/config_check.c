@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "client/pulsar/auth.h"
 #include "client/pulsar/url.h"
+#include "server/access.h"
 #include "server/address.h"
 #include "store/mysql_dsn.h"
 
@@ -64,6 +65,44 @@ static void check_file(struct config_load *l, const char *block, const char *nam
 	else if (!S_ISREG(st.st_mode))
 		config_problem(l, config_line(l, path), path, file,
 			"not a file; give the path of a PEM file");
+}
+
+static void check_token(struct config_load *l, const char *path, const char *token)
+{
+	size_t n = strlen(token), good = 0;
+
+	while (token[good] > ' ' && token[good] < 0x7f)
+		good++;
+	if (n && (n < ACCESS_TOKEN_LEAST || good < n))
+		config_problem(l, config_line(l, path), path, NULL,
+			"a token has at least %d characters and no blanks; make one with "
+			"\"openssl rand -hex 24\"",
+			ACCESS_TOKEN_LEAST);
+}
+
+static void check_api(struct config_load *l)
+{
+	const struct config *c = l->c;
+
+	check_token(l, "api.writeToken", c->api_write_token);
+	check_token(l, "api.readToken", c->api_read_token);
+	if (*c->api_read_token && !*c->api_write_token)
+		config_problem(l, config_line(l, "api.readToken"), "api.writeToken", NULL,
+			"empty though api.readToken is set; give both, or nobody could change "
+			"anything");
+	if (*c->api_read_token && strcmp(c->api_read_token, c->api_write_token) == 0)
+		config_problem(l, config_line(l, "api.readToken"), "api.readToken", NULL,
+			"the same as api.writeToken; make another one");
+	check_file(l, "api", "tlsCertPath", c->api_tls_cert);
+	check_file(l, "api", "tlsKeyPath", c->api_tls_key);
+	check_file(l, "api", "tlsClientCAPath", c->api_tls_client_ca);
+	if (!*c->api_tls_cert != !*c->api_tls_key)
+		config_problem(l, config_line(l, "api.tlsKeyPath"), "api.tlsKeyPath",
+			c->api_tls_key, "certificate and key belong together; give both");
+	if (*c->api_tls_client_ca && !*c->api_tls_cert)
+		config_problem(l, config_line(l, "api.tlsClientCAPath"), "api.tlsClientCAPath",
+			c->api_tls_client_ca,
+			"client certificates need TLS; give tlsCertPath and tlsKeyPath");
 }
 
 static void check_tls(struct config_load *l, const struct config_etcd *etcd, const char *block)
@@ -326,11 +365,15 @@ static void check_modes(struct config_load *l)
 
 static void check_permissions(struct config_load *l)
 {
-	const struct config *c = l->c;
 	struct stat st;
-	bool secret = *c->store_etcd.password || *c->source_etcd.password || *c->mysql_url ||
-		      *c->kafka_sasl_password || *c->pulsar_auth_params;
+	bool secret = false;
 
+	for (size_t i = 0; i < config_rows_count; i++) {
+		const struct config_row *r = &config_rows[i];
+		const struct yml_node *n = config_node(l, r->path);
+		secret |=
+			(r->flags & CONFIG_SECRET) && r->type == CONFIG_STRING && n && !n->from_env;
+	}
 	if (secret && stat(l->path, &st) == 0 && (st.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)))
 		config_warning(l, 1, NULL, NULL,
 			"holds a password and its permissions are wide (%04o); chmod 640 or less",
@@ -340,6 +383,7 @@ static void check_permissions(struct config_load *l)
 void config_check(struct config_load *l)
 {
 	check_address(l);
+	check_api(l);
 	check_store(l);
 	check_source(l);
 	check_queue(l);

@@ -30,6 +30,13 @@ static const char *type_name(enum config_type t)
 	return "";
 }
 
+static const char *secret_note(const struct config_row *r)
+{
+	return r->type == CONFIG_STRING ? " (secret: never shown; `...File` names a file that "
+					  "holds it)"
+					: " (secret: never shown)";
+}
+
 static void doc_row(struct buf *out, const struct config_row *r)
 {
 	buf_putf(out, "| `%s`", r->path);
@@ -41,8 +48,7 @@ static void doc_row(struct buf *out, const struct config_row *r)
 	buf_put_str(out, " | ");
 	if (r->type == CONFIG_INT)
 		buf_putf(out, "%lld to %lld", (long long)r->min, (long long)r->max);
-	buf_putf(out, " | %s%s |\n", r->doc,
-		r->flags & CONFIG_SECRET ? " (secret: never shown)" : "");
+	buf_putf(out, " | %s%s |\n", r->doc, r->flags & CONFIG_SECRET ? secret_note(r) : "");
 }
 
 void config_doc_write(struct buf *out)

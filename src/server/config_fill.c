@@ -230,7 +230,11 @@ void config_fill(struct config_load *l)
 			continue;
 		set_text(l, r, r->def, 1);
 		const struct yml_node *node = choose_node(l, r);
-		if (node)
+		CLEANUP(freep)
+		char *text = r->flags & CONFIG_SECRET ? config_read_file_of(l, r, node) : NULL;
+		if (text)
+			set_text(l, r, text, 1);
+		else if (node)
 			set_node(l, r, node);
 	}
 }

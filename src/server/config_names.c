@@ -112,7 +112,7 @@ static void review_key(struct config_load *l, const struct yml_node *c, const ch
 		note_no_effect(l->c, r->path);
 	if (r && r->type == CONFIG_NOTHING)
 		config_warning(l, c->line, path, NULL, "has no effect: %s", r->doc);
-	if (r)
+	if (r || config_row_of_file(path))
 		return;
 	if (!is_block(path)) {
 		review_unknown(l, c, prefix, path);

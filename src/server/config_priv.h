@@ -25,6 +25,15 @@ const struct yml_node *config_node(const struct config_load *l, const char *path
 /* The line of the setting, else of the innermost block around it, else 1. */
 int config_line(const struct config_load *l, const char *path);
 
+/* Puts the environment's values in place of ${NAME} in every value below n; $${NAME} is ${NAME}. */
+void config_expand(struct config_load *l, struct yml_node *n);
+/* The secret row r for which "<r's path>File" is path; NULL if path names no such setting. */
+const struct config_row *config_row_of_file(const char *path);
+/* The text of the file that r's "File" setting names; NULL if there is none, or after a problem.
+ * other is the setting of the secret itself, which must not stand beside it. Heap. */
+char *config_read_file_of(
+	struct config_load *l, const struct config_row *r, const struct yml_node *other);
+
 /* Fills every row: default, then what the file says. */
 void config_fill(struct config_load *l);
 /* Warnings for unknown names, repeated keys and settings without effect. */

@@ -49,7 +49,24 @@
 
 const struct config_row config_rows[] = {
 	TEXT("address", NULL, address, CONFIG_ACTIVE, "0.0.0.0:8444", NULL,
-		"where the HTTP API listens, `host:port`; it has no authentication of its own"),
+		"where the HTTP API listens, `host:port`; see `api` for who may use it"),
+	TEXT("api.writeToken", NULL, api_write_token, CONFIG_SECRET, "",
+		"a-long-random-text-of-yours",
+		"requests need it (`Authorization: Bearer TOKEN`, or as a password); at least 16 "
+		"characters. Empty: everybody who reaches the port may do everything"),
+	TEXT("api.readToken", NULL, api_read_token, CONFIG_SECRET, "", "another-long-random-text",
+		"a second token that may only look: get, list, position, metrics, status page; "
+		"needs `api.writeToken`"),
+	TEXT("api.tlsCertPath", NULL, api_tls_cert, CONFIG_FILE, "", "/certs/server.pem",
+		"certificate (PEM, with its chain) of the API, which then speaks TLS; needs "
+		"`api.tlsKeyPath`"),
+	TEXT("api.tlsKeyPath", NULL, api_tls_key, CONFIG_FILE, "", "/certs/server.key",
+		"key of the certificate (PEM)"),
+	TEXT("api.tlsClientCAPath", NULL, api_tls_client_ca, CONFIG_FILE, "", "/certs/ca.pem",
+		"clients need a certificate signed by one of these (PEM)"),
+	NUMBER("api.rateLimit", api_rate_limit, 0, "200", 0, 1000000, 1,
+		"requests a second of one client address, twice as many at once; more are "
+		"answered with 429. 0: no limit"),
 	NUMBER("maxTaskNum", max_task_num, CONFIG_ACTIVE | CONFIG_ZERO_DEF, "100", 1, 100000, 1,
 		"most tasks; 0 is read as the default"),
 	NUMBER("maxNameLength", max_name_length, CONFIG_ACTIVE | CONFIG_ZERO_DEF, "256", 1, 65535,

@@ -1,7 +1,9 @@
-/* One request over a socket of its own with a deadline. */
+/* One request over a socket of its own with a deadline. With TLS the certificate is not looked at:
+ * what is asked is whether the process on this machine serves, not who it is. */
 #include "server/health.h"
 
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,11 +22,13 @@ enum { ANSWER_BYTES = 512, DEFAULT_MS = 5000 };
 
 struct asking {
 	int fd;
+	SSL *ssl; /* NULL = plain */
 	struct deadline until;
 };
 
 static void asking_done(struct asking *a)
 {
+	SSL_free(a->ssl);
 	if (a->fd >= 0)
 		close(a->fd);
 }
@@ -40,6 +44,19 @@ static enum err_code wait_for(const struct asking *a, short events, struct err *
 	return r > 0 ? ERR_OK : err_set(e, ERR_TIMEOUT, "no answer in time");
 }
 
+/* After a call of OpenSSL that did not end: waits for what it wants; anything else is a failure. */
+static enum err_code wait_tls(const struct asking *a, int r, struct err *e)
+{
+	switch (SSL_get_error(a->ssl, r)) {
+	case SSL_ERROR_WANT_READ:
+		return wait_for(a, POLLIN, e);
+	case SSL_ERROR_WANT_WRITE:
+		return wait_for(a, POLLOUT, e);
+	default:
+		return err_set(e, ERR_UNAVAILABLE, "the port does not speak TLS");
+	}
+}
+
 static enum err_code dial(struct asking *a, const char *host, int port, struct err *e)
 {
 	struct sock_addrs addrs;
@@ -53,22 +70,55 @@ static enum err_code dial(struct asking *a, const char *host, int port, struct e
 	return why ? err_set(e, ERR_UNAVAILABLE, "%s", strerror(why)) : ERR_OK;
 }
 
+static enum err_code start_tls(struct asking *a, struct err *e)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	int r;
+
+	a->ssl = ctx ? SSL_new(ctx) : NULL;
+	SSL_CTX_free(ctx);
+	if (!a->ssl || !SSL_set_fd(a->ssl, a->fd))
+		return err_set(e, ERR_SYSTEM, "TLS can't be set up");
+	while ((r = SSL_connect(a->ssl)) != 1)
+		if (wait_tls(a, r, e))
+			return e->code;
+	return ERR_OK;
+}
+
 static enum err_code put(const struct asking *a, const char *text, struct err *e)
 {
-	size_t n = strlen(text);
+	int n = (int)strlen(text), r;
 
-	if (send(a->fd, text, n, MSG_NOSIGNAL) != (ssize_t)n)
-		return err_set(e, ERR_UNAVAILABLE, "the connection was closed");
+	if (!a->ssl)
+		return send(a->fd, text, (size_t)n, MSG_NOSIGNAL) == n
+			       ? ERR_OK
+			       : err_set(e, ERR_UNAVAILABLE, "the connection was closed");
+	while ((r = SSL_write(a->ssl, text, n)) <= 0)
+		if (wait_tls(a, r, e))
+			return e->code;
 	return ERR_OK;
 }
 
 /* One piece; *ret_n 0 at the end. */
 static enum err_code take(const struct asking *a, char *to, int room, int *ret_n, struct err *e)
 {
-	if (wait_for(a, POLLIN, e))
-		return e->code;
-	int n = (int)recv(a->fd, to, (size_t)room, 0);
-	*ret_n = MAX(n, 0);
+	int r;
+
+	if (!a->ssl) {
+		if (wait_for(a, POLLIN, e))
+			return e->code;
+		r = (int)recv(a->fd, to, (size_t)room, 0);
+		*ret_n = MAX(r, 0);
+		return ERR_OK;
+	}
+	while ((r = SSL_read(a->ssl, to, room)) <= 0) {
+		int what = SSL_get_error(a->ssl, r);
+		if (what != SSL_ERROR_WANT_READ && what != SSL_ERROR_WANT_WRITE)
+			break;
+		if (wait_tls(a, r, e))
+			return e->code;
+	}
+	*ret_n = MAX(r, 0);
 	return ERR_OK;
 }
 
@@ -84,7 +134,7 @@ static enum err_code read_answer(const struct asking *a, struct err *e)
 	} while (n && have < ANSWER_BYTES);
 	text[have] = '\0';
 	if (sscanf(text, "HTTP/1.%*1[01] %d", &status) != 1)
-		return err_set(e, ERR_UNAVAILABLE, "no HTTP answer");
+		return err_set(e, ERR_UNAVAILABLE, "no HTTP answer; does it want TLS?");
 	if (status == 200)
 		return ERR_OK;
 	const char *body = strstr(text, "\r\n\r\n");
@@ -110,7 +160,7 @@ enum err_code health_ask(const struct config *c, int64_t timeout_ms, struct err 
 
 	if (!address_split(c->address, host, &port))
 		return err_set(e, ERR_INVALID, "address %s is not host:port", c->address);
-	if (dial(&a, ask_host(host), port, e) ||
+	if (dial(&a, ask_host(host), port, e) || (*c->api_tls_cert && start_tls(&a, e)) ||
 		put(&a, "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n", e) ||
 		read_answer(&a, e))
 		return err_ctx(e, "%s", c->address);

@@ -33,6 +33,7 @@ static const struct log_ctx log_http = {.comp = LOG_api};
 
 struct http {
 	struct http_opts o;
+	struct http_guard *guard;
 	struct MHD_Daemon *daemon;
 	int fd, port;
 	struct mutex mtx;
@@ -44,7 +45,19 @@ struct request {
 	struct buf body;
 	size_t seen; /* bytes of the body, kept or not */
 	bool too_large;
+	struct http_verdict verdict;
 };
+
+/* What keeps a browser from asking again and again, and tells all others what is wanted. */
+static void add_hints(struct MHD_Response *r, unsigned status)
+{
+	if (status == MHD_HTTP_UNAUTHORIZED) {
+		MHD_add_response_header(r, "WWW-Authenticate", "Bearer realm=\"milvus-cdc\"");
+		MHD_add_response_header(r, "WWW-Authenticate", "Basic realm=\"milvus-cdc\"");
+	}
+	if (status == MHD_HTTP_TOO_MANY_REQUESTS)
+		MHD_add_response_header(r, "Retry-After", "1");
+}
 
 static enum MHD_Result answer(
 	struct MHD_Connection *c, unsigned status, const char *type, struct buf *body)
@@ -60,6 +73,7 @@ static enum MHD_Result answer(
 	MHD_add_response_header(r, "Content-Type", type);
 	MHD_add_response_header(r, "Cache-Control", "no-store");
 	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	add_hints(r, status);
 	enum MHD_Result ok = MHD_queue_response(c, status, r);
 	MHD_destroy_response(r);
 	return ok;
@@ -96,6 +110,20 @@ static enum MHD_Result serve_page(
 	return answer_text(c, MHD_HTTP_NOT_FOUND, "404 page not found\n");
 }
 
+/* Who is not let in learns it in the form of what was asked for. */
+static enum MHD_Result refuse(
+	struct MHD_Connection *c, const char *path, unsigned status, const char *why)
+{
+	struct buf b = BUF_INIT(PAGE_BYTES);
+
+	if (strcmp(path, "/cdc") == 0) {
+		api_refuse(&b, (int)status, why, "denied");
+		return answer(c, status, "application/json", &b);
+	}
+	buf_putf(&b, "%u %s\n", status, why);
+	return answer(c, status, "text/plain; charset=utf-8", &b);
+}
+
 static enum MHD_Result serve_api(
 	struct http *h, struct MHD_Connection *c, const char *method, const struct request *rq)
 {
@@ -103,6 +131,9 @@ static enum MHD_Result serve_api(
 
 	if (rq->too_large)
 		return answer_too_large(c);
+	if (rq->verdict.access != ACCESS_WRITE && !api_only_reads(buf_slice(&rq->body)))
+		return refuse(c, "/cdc", MHD_HTTP_FORBIDDEN,
+			"this token may only look; the request needs api.writeToken");
 	api_handle(h->o.api, method, buf_slice(&rq->body), &b);
 	return answer(c, MHD_HTTP_OK, "application/json", &b);
 }
@@ -127,8 +158,8 @@ static enum MHD_Result take_piece(struct request *rq, const char *data, size_t *
 	rq->seen += n;
 	if (rq->seen > DISCARD_BYTES)
 		return MHD_NO;
-	if (rq->seen > LIMIT_HTTP_BODY) {
-		rq->too_large = true;
+	if (rq->seen > LIMIT_HTTP_BODY || rq->verdict.status) {
+		rq->too_large = rq->seen > LIMIT_HTTP_BODY;
 		buf_done(&rq->body);
 		return MHD_YES;
 	}
@@ -154,13 +185,17 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 
 	(void)version;
 	if (!*state) {
-		*state = request_new(h);
+		struct request *rq = *state = request_new(h);
+		rq->verdict = http_guard_check(h->guard, c, method, path);
 		/* An answer before the body closes the connection: only for what is not worth
 		 * reading. */
 		return announced(c) > DISCARD_BYTES ? answer_too_large(c) : MHD_YES;
 	}
 	if (*size)
 		return take_piece(*state, data, size);
+	const struct request *rq = *state;
+	if (rq->verdict.status)
+		return refuse(c, path, rq->verdict.status, rq->verdict.why);
 	if (strcmp(path, "/cdc") == 0)
 		return serve_api(h, c, method, *state);
 	return serve_page(h, c, path, method);
@@ -194,16 +229,41 @@ static void PRINTF(2, 0) on_log(void *arg, const char *fmt, va_list ap)
 		log_debug(&log_http, "listener: %s", text);
 }
 
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+/* libmicrohttpd takes what it only reads as void *. */
+static struct MHD_OptionItem option(enum MHD_OPTION name, const char *text)
+{
+	union {
+		const char *in;
+		void *out;
+	} u = {.in = text};
+
+	return (struct MHD_OptionItem){name, 0, u.out};
+}
+
 static struct MHD_Daemon *start_daemon(struct http *h)
 {
 	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
 			 MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+	const char *cert = http_guard_cert(h->guard), *ca = http_guard_client_ca(h->guard);
+	struct MHD_OptionItem tls[] = {{MHD_OPTION_END, 0, NULL}, {MHD_OPTION_END, 0, NULL},
+		{MHD_OPTION_END, 0, NULL}, {MHD_OPTION_END, 0, NULL}, {MHD_OPTION_END, 0, NULL}};
 
+	if (cert) {
+		flags |= MHD_USE_TLS;
+		tls[0] = option(MHD_OPTION_HTTPS_MEM_CERT, cert);
+		tls[1] = option(MHD_OPTION_HTTPS_MEM_KEY, http_guard_key(h->guard));
+		tls[2] = option(MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES);
+	}
+	if (cert && ca)
+		tls[3] = option(MHD_OPTION_HTTPS_MEM_TRUST, ca);
 	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
 		on_log, NULL, MHD_OPTION_LISTEN_SOCKET, h->fd, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned)LIMIT_HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)(h->o.idle_s ? h->o.idle_s : IDLE_S), MHD_OPTION_THREAD_STACK_SIZE,
-		(size_t)STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_done, h, MHD_OPTION_END);
+		(size_t)STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_done, h, MHD_OPTION_ARRAY, tls,
+		MHD_OPTION_END);
 }
 
 enum err_code http_start(const struct http_opts *o, struct http **ret_h, struct err *e)
@@ -219,11 +279,12 @@ enum err_code http_start(const struct http_opts *o, struct http **ret_h, struct 
 	h->port = port;
 	mutex_init(&h->mtx, "http");
 	cond_init(&h->idle);
-	h->daemon = start_daemon(h);
+	code = http_guard_new(&o->guard, &h->guard, e);
+	h->daemon = code ? NULL : start_daemon(h);
 	if (!h->daemon) {
 		http_stop(h);
-		return err_set(e, ERR_SYSTEM, "the HTTP listener on %s can't start its thread",
-			o->address);
+		return err_set(e, code ? code : ERR_SYSTEM,
+			"the HTTP listener on %s can't start its thread", o->address);
 	}
 	*ret_h = h;
 	return ERR_OK;
@@ -254,6 +315,7 @@ void http_stop(struct http *h)
 		wait_idle(h);
 		MHD_stop_daemon(h->daemon);
 	}
+	http_guard_free(h->guard);
 	close(h->fd);
 	cond_done(&h->idle);
 	mutex_done(&h->mtx);

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "server/http_guard.h"
 
 struct api;
 struct http;
@@ -16,6 +17,7 @@ struct http_opts {
 	unsigned (*get)(
 		void *arg, const char *path, struct buf *ret, const char **ret_content_type);
 	void *get_arg;
+	struct http_guard_opts guard; /* all 0: open to everybody, plain text */
 	unsigned idle_s; /* a connection without a request is closed after it; 0 = 30 */
 };
 

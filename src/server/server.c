@@ -2,16 +2,19 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/thread.h"
 #include "client/etcd/etcd.h"
 #include "metrics/metrics.h"
 #include "metrics/process.h"
 #include "model/ts.h"
 #include "net/grpc.h"
+#include "server/address.h"
 #include "server/api.h"
 #include "server/coll.h"
 #include "server/config.h"
@@ -191,9 +194,45 @@ static void say_modes(const struct config *c)
 				      "target and no position is stored");
 }
 
+/* Whether only this machine reaches the API. */
+static bool is_local(const char *address)
+{
+	char host[ADDRESS_HOST_BYTES];
+	int port;
+
+	return address_split(address, host, &port) &&
+	       (str_starts(host, "127.") || strcmp(host, "::1") == 0 ||
+		       strcmp(host, "localhost") == 0);
+}
+
+static void say_who_may(const struct config *c)
+{
+	if (is_local(c->address))
+		return;
+	if (!*c->api_write_token && !*c->api_tls_client_ca)
+		log_warn(&log_server,
+			"everybody who reaches %s may create and delete tasks; set api.writeToken "
+			"or api.tlsClientCAPath, or listen on 127.0.0.1",
+			c->address);
+	else if (!*c->api_tls_cert)
+		log_warn(&log_server,
+			"tokens and what requests hold go to %s as plain text; set "
+			"api.tlsCertPath, or let something in front of it speak TLS",
+			c->address);
+}
+
 static enum err_code start(struct server *s, struct err *e)
 {
-	struct http_opts ho = {.address = s->config->address, .get = get_page, .get_arg = s};
+	const struct config *c = s->config;
+	struct http_opts ho = {.address = c->address,
+		.get = get_page,
+		.get_arg = s,
+		.guard = {.read_token = c->api_read_token,
+			.write_token = c->api_write_token,
+			.tls_cert = c->api_tls_cert,
+			.tls_key = c->api_tls_key,
+			.tls_client_ca = c->api_tls_client_ca,
+			.rate_per_s = c->api_rate_limit}};
 
 	if (grpc_new(&s->grpc, e) ||
 		connect_store(s->config, s->grpc, &s->store_etcd, &s->store, e) ||
@@ -253,6 +292,7 @@ int server_main(const char *config_path, const char *version)
 	err_clear(&e);
 	log_info(&log_server, "milvus-cdc %s starts with %s", version, config_path);
 	say_modes(s.config);
+	say_who_may(s.config);
 	int code = start(&s, &e) ? 1 : 0;
 	if (code) {
 		log_error(&log_server, "the server can't start: %s", e.text);

@@ -502,7 +502,90 @@ static void test_sample_uncommented_is_known(void **state)
 	}
 	load(f, buf_cstr(&all));
 	assert_null(strstr(buf_cstr(&f->warnings), "unknown setting"));
-	assert_string_equal(buf_cstr(&f->problems), "");
+	/* The sample's certificates are not there; nothing else is wrong. */
+	for (const char *s = buf_cstr(&f->problems); *s; s += strcspn(s, "\n") + 1)
+		assert_non_null(memmem(s, strcspn(s, "\n"), "\"/certs/", 8));
+}
+
+/* ---- who may use the API, and where secrets come from ---- */
+
+#define QUEUE                                                                                      \
+	"sourceConfig: {replicateChan: c, etcd: {address: '127.0.0.1:2379'}, "                     \
+	"kafka: {address: 'h:1'}}\n"
+
+static void test_api_settings(void **state)
+{
+	struct fixture *f = *state;
+
+	load(f, QUEUE "api:\n  readToken: a-token-of-good-length\n");
+	expect_problem(f, "3: api.writeToken: empty though api.readToken is set; give both, or "
+			  "nobody could change anything");
+	load(f, QUEUE "api:\n  writeToken: short\n  tlsKeyPath: /dev/null\n");
+	expect_problem(f, "3: api.writeToken: a token has at least 16 characters and no blanks; "
+			  "make one with \"openssl rand -hex 24\"");
+	assert_null(strstr(buf_cstr(&f->problems), "short"));
+	expect_problem(f, "4: api.tlsKeyPath = \"/dev/null\": not a file; give the path of a PEM "
+			  "file");
+	expect_problem(f, "4: api.tlsKeyPath = \"/dev/null\": certificate and key belong "
+			  "together; give both");
+	load(f, QUEUE "api: {writeToken: a-token-of-good-length, readToken: "
+		      "a-token-of-good-length}\n");
+	expect_problem(f, "2: api.readToken: the same as api.writeToken; make another one");
+}
+
+static void test_environment(void **state)
+{
+	struct fixture *f = *state;
+
+	setenv("CDC_TEST_TOKEN", "a-token-of-good-length", 1);
+	setenv("CDC_TEST_PORT", "99", 1);
+	unsetenv("CDC_TEST_NOTHING");
+	load(f, QUEUE "address: 'localhost:${CDC_TEST_PORT}'\n"
+		      "api: {writeToken: '${CDC_TEST_TOKEN}', readToken: "
+		      "'x-$${CDC_TEST_TOKEN}-${}'}\n");
+	assert_int_equal(f->code, ERR_OK);
+	assert_string_equal(f->c->address, "localhost:99");
+	assert_string_equal(f->c->api_write_token, "a-token-of-good-length");
+	assert_string_equal(f->c->api_read_token, "x-${CDC_TEST_TOKEN}-${}");
+	load(f, QUEUE "api:\n  writeToken: '${CDC_TEST_NOTHING}'\n");
+	expect_problem(f, "3: writeToken: ${CDC_TEST_NOTHING} is not set in the environment; set "
+			  "it, or write $${CDC_TEST_NOTHING} if these characters are meant");
+}
+
+static void test_secret_files(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(freep) char *path = xasprintf("%s/token", f->dir);
+	CLEANUP(freep) char *text = xasprintf(QUEUE "api:\n  writeTokenFile: %s\n", path);
+	CLEANUP(freep)
+	char *both = xasprintf("%s  writeToken: a-token-of-good-length\n", text);
+	CLEANUP(freep)
+	char *gone = xasprintf("3: api.writeTokenFile = \"%s\": can't be read: No such file or "
+			       "directory",
+		path);
+
+	load(f, text);
+	expect_problem(f, gone);
+	FILE *file = fopen(path, "w");
+	fputs("a-token-of-a-file\n", file);
+	fclose(file);
+	load(f, text);
+	assert_int_equal(f->code, ERR_OK);
+	assert_string_equal(f->c->api_write_token, "a-token-of-a-file");
+	assert_string_equal(buf_cstr(&f->warnings), "");
+	load(f, both);
+	expect_problem(f, "3: api.writeTokenFile: the secret itself is given as well; remove one "
+			  "of them");
+	file = fopen(path, "w");
+	fputs("two\nlines\n", file);
+	fclose(file);
+	load(f, text);
+	assert_int_equal(f->code, ERR_INVALID);
+	assert_non_null(strstr(buf_cstr(&f->problems), "holds no secret: one line"));
+	load(f, QUEUE "addressFile: x\n"); /* of a setting that is no secret */
+	assert_int_equal(f->code, ERR_OK);
+	assert_non_null(strstr(buf_cstr(&f->warnings), "unknown setting"));
+	unlink(path);
 }
 
 static void test_doc_has_every_setting(void **state)
@@ -549,6 +632,9 @@ int main(void)
 		T(test_too_large),
 		T(test_sample_is_valid),
 		T(test_sample_uncommented_is_known),
+		T(test_api_settings),
+		T(test_environment),
+		T(test_secret_files),
 		cmocka_unit_test(test_doc_has_every_setting),
 		cmocka_unit_test(test_distance),
 	};

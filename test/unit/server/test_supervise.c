@@ -142,6 +142,8 @@ static unsigned get_page(void *arg, const char *path, struct buf *ret, const cha
 	return __atomic_load_n(&health, __ATOMIC_RELAXED);
 }
 
+static char no_cert[] = "";
+
 struct serving {
 	struct http *http;
 	char address[32];
@@ -155,7 +157,7 @@ static void serve(struct serving *s)
 
 	assert_int_equal(http_start(&o, &s->http, &e), ERR_OK);
 	snprintf(s->address, sizeof(s->address), "0.0.0.0:%d", http_port(s->http));
-	s->c = (struct config){.address = s->address};
+	s->c = (struct config){.address = s->address, .api_tls_cert = no_cert};
 	__atomic_store_n(&health, 200, __ATOMIC_RELAXED);
 }
 

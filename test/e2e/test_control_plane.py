@@ -1,0 +1,191 @@
+"""Who may use the API: tokens, TLS, client certificates, rates. The server runs alone, without peers."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rig import wait_until
+from rig.certs import Certs
+from rig.ports import reserve
+from rig.server import FINDINGS, default_binary
+
+WRITE, READ = "a-token-that-may-write", "a-token-that-may-read"
+SOURCE = {"etcd": {"address": ["127.0.0.1:1"]}, "kafka": {"address": "127.0.0.1:1"},
+          "replicateChan": "by-dev-replicate-msg"}
+LIST = {"request_type": "list"}
+PAUSE = {"request_type": "pause", "request_data": {"task_id": "nobody"}}
+
+
+class Server:
+    """A server in a folder; ask() answers (HTTP status, headers, text)."""
+
+    def __init__(self, folder: Path, config: dict, env: dict | None = None):
+        self.folder, self.block = folder, reserve()
+        self.port, self.tls = self.block.base, None
+        self.config = folder / "cdc.yaml"
+        self.config.write_text(json.dumps({"address": f"127.0.0.1:{self.port}", "sourceConfig": SOURCE, **config}))
+        self.config.chmod(0o600)
+        self.log_path = folder / "log"
+        self.log = self.log_path.open("ab")
+        self.process = subprocess.Popen([default_binary(), "server", "--config", self.config],
+                                        stderr=self.log, env=os.environ | (env or {}))
+        if "tlsCertPath" in config.get("api", {}):
+            self.tls = ssl.create_default_context(cafile=Certs(folder.parent / "certs").ca)
+
+    def ask(self, body=None, path: str = "/cdc", method: str = "", headers: dict | None = None, tls=None):
+        tls = tls or self.tls
+        connect = http.client.HTTPSConnection if tls else http.client.HTTPConnection
+        options = {"context": tls} if tls else {}
+        with contextlib.closing(connect("127.0.0.1", self.port, timeout=60, **options)) as connection:
+            data = json.dumps(body) if isinstance(body, dict) else body
+            connection.request(method or ("GET" if body is None else "POST"), path, data, headers or {})
+            answer = connection.getresponse()
+            names = {name: answer.getheader(name) for name, _ in answer.getheaders()}
+            return answer.status, names, answer.read().decode()
+
+    def wait(self) -> "Server":
+        def healthy():
+            assert self.process.poll() is None, self.log_path.read_text()
+            with contextlib.suppress(ConnectionError):
+                return self.ask(path="/healthz")[0] == 200
+
+        wait_until(healthy, 60, "the server answers")
+        return self
+
+    def stop(self) -> str:
+        """Its log."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            assert self.process.wait(60) == 0
+        finally:
+            self.process.kill()
+            self.log.close()
+            self.block.close()
+        text = self.log_path.read_text()
+        assert not FINDINGS.search(text), text
+        return text
+
+
+@pytest.fixture
+def serve(tmp_path):
+    servers = []
+
+    def start(config: dict, env: dict | None = None) -> Server:
+        folder = tmp_path / f"server-{len(servers)}"
+        folder.mkdir()
+        servers.append(Server(folder, config, env))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.process.returncode is None:
+            server.stop()
+
+
+def bearer(token: str) -> dict:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def basic(token: str) -> dict:
+    return {"Authorization": "Basic " + base64.b64encode(f"me:{token}".encode()).decode()}
+
+
+def test_tokens(serve, tmp_path):
+    """The write token from a file, the read token from the environment; nothing of them is shown anywhere."""
+    (tmp_path / "token").write_text(WRITE + "\n")
+    server = serve({"api": {"writeTokenFile": str(tmp_path / "token"), "readToken": "${CDC_READ}"}},
+                   env={"CDC_READ": READ}).wait()
+    status, headers, text = server.ask(LIST)
+    assert status == 401 and json.loads(text)["code"] == 401 and "Authorization: Bearer" in text
+    assert "Bearer" in headers["WWW-Authenticate"]
+    for path in ("/", "/cdc/metrics", "/cdc/status.json"):
+        assert server.ask(path=path)[0] == 401
+        assert server.ask(path=path, headers=bearer(READ))[0] == 200
+        assert server.ask(path=path, headers=basic(WRITE))[0] == 200
+    assert server.ask(LIST, headers=bearer("a-token-that-may-wrote"))[0] == 401
+    assert json.loads(server.ask(LIST, headers=bearer(READ))[2])["code"] == 200
+    status, _, text = server.ask(PAUSE, headers=bearer(READ))
+    assert status == 403 and json.loads(text)["code"] == 403 and "api.writeToken" in text
+    for headers in (bearer(WRITE), basic(WRITE)):
+        status, _, text = server.ask(PAUSE, headers=headers)
+        assert status == 200 and "not found the task" in text
+    # a page of another site can make a browser send its password, and is told apart by its origin
+    assert server.ask(PAUSE, headers=basic(WRITE) | {"Origin": "http://evil.test"})[0] == 403
+    here = {"Origin": f"http://127.0.0.1:{server.port}"}
+    assert server.ask(PAUSE, headers=basic(WRITE) | here)[0] == 200
+    # who has no token is not worth reading 5 MiB into memory
+    assert server.ask("x" * (5 << 20))[0] == 401
+    assert server.ask("x" * (5 << 20), headers=bearer(WRITE))[0] == 413
+    seen = "".join(server.ask(path=path, headers=bearer(READ))[2] for path in ("/", "/cdc/metrics"))
+    log = server.stop()
+    for token in (WRITE, READ):
+        assert token not in log and token not in seen
+
+
+def test_rates(serve):
+    server = serve({"api": {"rateLimit": 5}}).wait()
+    answers = [server.ask(LIST) for _ in range(30)]
+    refused = [answer for answer in answers if answer[0] == 429]
+    assert refused and answers[0][0] == 200
+    status, headers, text = refused[0]
+    assert json.loads(text)["code"] == 429 and headers["Retry-After"] == "1"
+    assert all(server.ask(path="/healthz")[0] == 200 for _ in range(20))  # probes are never refused
+
+
+def test_warnings(serve):
+    """Open to the world is worth a line, and so are tokens in plain text; a closed server says nothing."""
+    assert "everybody who reaches" not in serve({}).wait().stop()
+    open_one = serve({"address": "0.0.0.0:0"})
+    wait_until(lambda: "the API listens" in open_one.log_path.read_text(), 60, "it listens")
+    assert "everybody who reaches 0.0.0.0:0 may create and delete tasks" in open_one.stop()
+    plain = serve({"address": "0.0.0.0:0", "api": {"writeToken": WRITE}})
+    wait_until(lambda: "the API listens" in plain.log_path.read_text(), 60, "it listens")
+    assert "plain text" in plain.stop()
+
+
+@pytest.fixture
+def certs(tmp_path) -> Certs:
+    return Certs(tmp_path / "certs")
+
+
+def client(certs: Certs, name: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=certs.ca)
+    if name:
+        pair = certs.pair(name)
+        context.load_cert_chain(pair.cert, pair.key)
+    return context
+
+
+def test_tls_and_client_certificates(serve, certs):
+    pair = certs.pair("server")
+    api = {"tlsCertPath": str(pair.cert), "tlsKeyPath": str(pair.key), "tlsClientCAPath": str(certs.ca)}
+    server = serve({"api": api}).wait()  # /healthz needs no certificate
+    asked = subprocess.run([default_binary(), "health", "--config", server.config], capture_output=True, text=True)
+    assert (asked.stdout, asked.returncode) == ("OK\n", 0), asked.stderr
+    assert server.ask(LIST, tls=client(certs, "client"))[0] == 200
+    for wrong in (None, "other-client"):
+        status, _, text = server.ask(LIST, tls=client(certs, wrong))
+        assert status == 403 and "client certificate" in text
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as plain:
+        plain.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert b"200 OK" not in plain.recv(100)
+
+
+def test_certificates_that_do_not_fit(serve, certs):
+    """The server says what is wrong and does not start."""
+    server, client_pair = certs.pair("server"), certs.pair("client")
+    started = serve({"api": {"tlsCertPath": str(server.cert), "tlsKeyPath": str(client_pair.key)}})
+    assert started.process.wait(60) == 1
+    log = started.log_path.read_text()
+    assert "the server can't start" in log and str(client_pair.key) in log and not FINDINGS.search(log)
