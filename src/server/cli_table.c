@@ -126,7 +126,7 @@ const struct cli_row cli_rows[] = {
 		.options = health_options},
 	{CLI_PRINT_DOCS, "print-docs", .words = "PAGE", .word_needed = true,
 		.help = "print a page made from the code",
-		.more = "PAGE is config, sample, metrics, api, doctor, cli or man.\n"},
+		.more = "PAGE is config, sample, metrics, api, openapi, doctor, cli or man.\n"},
 	{CLI_POSITIONS, "positions", .help = "print the start positions of a collection",
 		.more = "For the positions of a create request. Reads the source's etcd (and with "
 			"--latest its queue).\n",

@@ -7,10 +7,12 @@ The checker sees each ReplicateMessage before the target does and learns what be
 
 OK: the target has all of it. REFUSED: it has nothing of it. LOST: nobody was told; such a call is in
 doubt until answered() is called again for it, or a later tick above it is acknowledged. What is in
-doubt may be sent again byte for byte, and nothing else may go at or below its tick.
+doubt may be sent again byte for byte, and nothing else may go at or below its tick. told: the sender got
+the answer, too.
 
 Checked, on each target channel:
- ticks      strictly increase; only a fence, a call with nothing but the last acknowledged tick, repeats one
+ ticks      strictly increase; only a fence, a call with nothing but the last tick that the sender has the answer
+            for, repeats one: consumers ignore it
  rows       none at or below a tick that was sent
  order      the inserts of a key never go back in time, nor a delete below an insert that stays
  ids        no message id twice between two ticks: the target drops the second
@@ -77,6 +79,7 @@ class Violation:
 @dataclass
 class Channel:
     floor: int = 0  # the last tick that the target has for sure
+    told: int = 0  # the last one that the sender has the answer for
     ids: set[int] = field(default_factory=set)  # since that tick
     doubt: list[Call] = field(default_factory=list)
     flying: list[Call] = field(default_factory=list)
@@ -144,12 +147,12 @@ class Checker:
         if channel.flying:
             self._violate("one call", name, f"call {call.number} while call {channel.flying[0].number} is in flight")
         channel.flying.append(call)
-        fence = len(messages) == 1 and len(ticks) == 1 and ticks[0] == channel.floor
+        fence = len(messages) == 1 and len(ticks) == 1 and ticks[0] == channel.told
         if not fence:
             self._walk(channel, call)
         return call
 
-    def answered(self, call: Call, fate: str) -> None:
+    def answered(self, call: Call, fate: str, told: bool = True) -> None:
         """What became of it; a lost call may be answered again, when it is known after all."""
         channel = self.channels[call.channel]
         if call in channel.flying:
@@ -159,6 +162,8 @@ class Checker:
         call.fate = fate
         if fate == LOST:
             channel.doubt.append(call)
+        if fate == OK and told:
+            channel.told = max(channel.told, call.tick)
         if fate == OK and call.tick > channel.floor:
             channel.floor = call.tick
             channel.ids.clear()

@@ -32,7 +32,8 @@ class Load:
         self.dice, self.tally = random.Random(str(seed)), tally or Tally()
         self.steps = self.failures = 0
         self.last_error: Exception | None = None
-        self._stopping = threading.Event()
+        self._stopping, self._going, self._still = threading.Event(), threading.Event(), threading.Event()
+        self._going.set()
         self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
 
     def step(self) -> None:
@@ -44,6 +45,10 @@ class Load:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            if not self._going.is_set():
+                self._still.set()
+                self._going.wait()
+                continue
             try:
                 self.step()
                 self.steps += 1
@@ -54,9 +59,19 @@ class Load:
                 self._stopping.wait(0.2)
             self._stopping.wait(self.pause_s)
 
+    def hold(self) -> None:
+        """Returns when no call is out; go() goes on."""
+        self._still.clear()
+        self._going.clear()
+        assert not self._thread.is_alive() or self._still.wait(120), f"{type(self).__name__} does not stand still"
+
+    def go(self) -> None:
+        self._going.set()
+
     def stop(self) -> "Load":
         """Returns when its last call has; harmless when repeated."""
         self._stopping.set()
+        self._going.set()
         if self._thread.is_alive():
             self._thread.join(120)
         assert not self._thread.is_alive(), f"{type(self).__name__} does not end"

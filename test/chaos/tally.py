@@ -24,6 +24,7 @@ class Tally:
         """Something is wrong; the run goes on and fails at its end."""
         with self._lock:
             self.findings.append(text)
+        print(f"FINDING {text}", flush=True)
 
     def seconds(self) -> float:
         return time.monotonic() - self.begin

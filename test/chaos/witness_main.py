@@ -107,14 +107,15 @@ class Witness:
             return b"", error.code(), error.details()
         if call:
             status = milvus_pb2.ReplicateMessageResponse.FromString(answer).status
-            self.settle(call, REFUSED if status.code or status.error_code else OK)
+            fate = REFUSED if status.code or status.error_code else OK
+            self.settle(call, fate, told=not call.fate and not (fault and fault.when == "after"))
         if fault and fault.when == "after":
             return self.faulty(fault, method)
         return answer, None, ""
 
-    def settle(self, call, fate: str) -> None:
+    def settle(self, call, fate: str, told: bool = True) -> None:
         if call:
-            self.checker.answered(call, fate)
+            self.checker.answered(call, fate, told)
 
     def fault(self, method: str, call) -> Fault | None:
         for fault in self.faults:

@@ -15,7 +15,7 @@ from pymilvus import Collection, CollectionSchema, DataType, FieldSchema, utilit
 
 from rig import wait_until
 
-__all__ = ["Difference", "all_rows", "all_types", "equal", "fill", "fresh", "simple", "wait_collection",
+__all__ = ["Difference", "all_rows", "all_types", "count", "difference", "equal", "fill", "fresh", "simple", "wait_collection",
            "wait_equal", "wait_until"]
 
 # a client that is refused is often what a test is about; its answer is in the exception
@@ -82,6 +82,11 @@ def comparable(value):
 def equal(source: Collection, target: Collection, timeout: float = 30, show: int = 3) -> Difference:
     """Compares every row with every field. False means equal; otherwise the first differences."""
     left, right = all_rows(source, timeout), all_rows(target, timeout)
+    return difference(source.name, left, right, (count(source, timeout), count(target, timeout)), show)
+
+
+def difference(name: str, left: dict, right: dict, counts: tuple[int, int], show: int = 3) -> Difference:
+    """The same of what was read before: rows by key, and the physical numbers."""
     lines = []
     for title, keys in (("only on the source", left.keys() - right.keys()),
                         ("only on the target", right.keys() - left.keys())):
@@ -92,14 +97,13 @@ def equal(source: Collection, target: Collection, timeout: float = 30, show: int
         lines.append(f"{len(different)} rows differ")
     for key in different[:show]:
         names = sorted(left[key].keys() | right[key].keys())
-        for name in (n for n in names if left[key].get(n) != right[key].get(n)):
-            lines.append(f"  {key!r}.{name}: source {_short(left[key].get(name))}, "
-                         f"target {_short(right[key].get(name))}")
-    counts = count(source, timeout), count(target, timeout)
+        for field in (n for n in names if left[key].get(n) != right[key].get(n)):
+            lines.append(f"  {key!r}.{field}: source {_short(left[key].get(field))}, "
+                         f"target {_short(right[key].get(field))}")
     if counts[0] != counts[1]:
         lines.append(f"count(*): source {counts[0]}, target {counts[1]}")
     if lines:
-        lines.insert(0, f"{source.name} differs ({len(left)} rows on the source, {len(right)} on the target)")
+        lines.insert(0, f"{name} differs ({len(left)} rows on the source, {len(right)} on the target)")
     return Difference("\n".join(lines))
 
 

@@ -96,6 +96,16 @@ def test_a_lost_call_that_landed_counts():
     assert checker.violations
 
 
+def test_a_fence_repeats_what_the_sender_knows():
+    checker = Checker()
+    checker.answered(checker.sent(CHANNEL, call(tick(5))), OK)
+    checker.answered(checker.sent(CHANNEL, call(row(1, 7, 1), tick(8))), OK, told=False)
+    checker.answered(checker.sent(CHANNEL, call(tick(5))), OK)
+    assert not checker.violations
+    checker.sent(CHANNEL, call(tick(6)))
+    assert [v.rule for v in checker.violations] == ["ticks"]
+
+
 def test_fences():
     checker = Checker()
     flying = checker.sent(CHANNEL, call(row(1, 1, 1)))
