@@ -44,9 +44,10 @@ char *xstrdup(const char *s)
 
 char *xstrndup(const char *s, size_t n)
 {
-	n = strnlen(s, n);
+	n = n ? strnlen(s, n) : 0; /* what is empty may be NULL */
 	char *q = xmalloc(n + 1);
-	memcpy(q, s, n);
+	if (n)
+		memcpy(q, s, n);
 	q[n] = '\0';
 	return q;
 }

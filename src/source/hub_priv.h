@@ -142,6 +142,8 @@ bool sub_tell_locked(struct channel *ch, struct sub *s, struct outlet *o) REQUIR
  * all). */
 void subs_fail(
 	struct reader *r, const struct mq_id *upto, struct slice vchannel, const struct err *why);
+/* Whether one of the reader's subs is of that vchannel. */
+bool subs_have(struct reader *r, struct slice vchannel);
 /* Hands a cut to all outlets; CANCELLED when the reader must stop. */
 void outlets_push(struct reader *r, struct cut *cut);
 

@@ -154,6 +154,17 @@ void subs_fail(
 	mutex_unlock(&ch->mtx);
 }
 
+bool subs_have(struct reader *r, struct slice vchannel)
+{
+	bool found = false;
+
+	mutex_lock(&r->ch->mtx);
+	list_foreach (it, &r->subs)
+		found |= slice_eq_str(vchannel, LIST_ITEM(it, struct sub, link)->vchannel);
+	mutex_unlock(&r->ch->mtx);
+	return found;
+}
+
 static void pack_add(struct pack *pk, struct pack_msg ***tail, struct sub *s, struct hub_raw *raw)
 {
 	struct pack_msg *pm = xmalloc(sizeof(*pm));

@@ -4,6 +4,9 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/wire.h"
+
+enum { SHARD_NAME = 2 }; /* of an insert or delete; of a drop it is the database */
 
 struct hub_raw *raw_new(struct mq_msg *m)
 {
@@ -76,6 +79,18 @@ enum err_code raw_peek(struct hub_raw *raw, enum raw_kind *ret_kind, struct err 
 	if (name.n)
 		full_header_ts(raw, &raw->ts);
 	return ERR_OK;
+}
+
+struct slice raw_shard(const struct hub_raw *raw)
+{
+	struct slice name = property(raw, "vchannel");
+	struct wire w = wire_open(raw->m->payload);
+	struct wire_field f;
+
+	while (!name.n && wire_next(&w, &f))
+		if (f.num == SHARD_NAME && f.type == WIRE_LEN)
+			name = f.data;
+	return name;
 }
 
 enum err_code raw_charge(struct hub_raw *raw, struct account *a, struct stop *s, struct err *e)

@@ -32,6 +32,9 @@ struct hub_raw *raw_new(struct mq_msg *m);
 /* Reads type, time, ids and shard from payload and properties; three generations of properties are
  * known. MALFORMED; UNSUPPORTED for a message of Milvus 2.6's streaming service. */
 NODISCARD enum err_code raw_peek(struct hub_raw *raw, enum raw_kind *ret_kind, struct err *e);
+/* The vchannel that a message is for of which raw_peek could not make sense: its property, or the
+ * shard's name if the payload can be read up to there; empty if neither tells. */
+struct slice raw_shard(const struct hub_raw *raw);
 /* Waits for room in a; from then on raw is charged to it. */
 NODISCARD enum err_code raw_charge(
 	struct hub_raw *raw, struct account *a, struct stop *s, struct err *e);

@@ -201,12 +201,15 @@ static void on_ignored(struct reader *r, const struct hub_raw *raw, const char *
 		what, type, name ? name : "unknown");
 }
 
-/* Nothing is passed over that might be a row of a sub: all that could be meant fail, loudly. */
+/* Nothing is passed over that might be a row of a sub: all that could be meant fail, loudly. A shard
+ * name in the payload is believed only if it is a sub's: what is damaged may be damaged there. */
 static void on_unreadable(struct reader *r, const struct hub_raw *raw, struct err *e)
 {
 	char id[2 * MQ_ID_BYTES + 1] = "";
-	struct slice vchannel = raw->m->ops->property(raw->m, "vchannel");
+	struct slice vchannel = raw_shard(raw);
 
+	if (!raw->m->ops->property(raw->m, "vchannel").n && !subs_have(r, vchannel))
+		vchannel = slice_of(NULL, 0);
 	for (size_t i = 0; i < raw->m->id.n; i++)
 		snprintf(id + 2 * i, 3, "%02x", raw->m->id.b[i]);
 	err_ctx(e, "topic %s, message id %s", r->ch->name, id);

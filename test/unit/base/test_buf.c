@@ -108,6 +108,9 @@ static void test_copies_of_text(void **state)
 	(void)state;
 	CLEANUP(freep) char *a = xstrndup("abcdef", 3);
 	CLEANUP(freep) char *b = xstrndup("ab", 100);
+	CLEANUP(freep) char *none = xstrndup(NULL, 0);
+
+	assert_string_equal(none, "");
 	CLEANUP(freep) char *c = xasprintf("%s-%d", "x", 5);
 	CLEANUP(freep) void *d = xmemdup(NULL, 0);
 	assert_string_equal(a, "abc");

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/wire.h"
 #include "source/hub_priv.h"
 #include "support/dml_make.h"
 #include "support/hub_world.h"
@@ -306,6 +307,30 @@ static void test_unreadable_and_streaming_messages_fail_loudly(void **state)
 	world_close(&w);
 }
 
+static void test_unreadable_rows_of_a_known_shard_fail_it_alone(void **state)
+{
+	struct world w;
+	struct topic_model *t = &w.topics[0];
+	CLEANUP(buf_done) struct buf b = BUF_INIT(LIMIT_RECORD);
+
+	(void)state;
+	world_open(&w, 1, LIMIT_PROCESS_BUDGET);
+	world_sub(&w, 0, t, 0, 0, from_0);
+	world_sub(&w, 1, t, 1, 0, from_0);
+	wire_put_str(&b, 2, "by-dev-rootcoord-dml_0_101v0");
+	buf_put_str(&b, "\x0a\xff"); /* a base that is longer than the message */
+	fake_mq_put(w.mq, t->name, buf_slice(&b), NULL);
+	world_expect_failed(&w, 1, ERR_MALFORMED);
+	assert_int_equal(w.subs[0].failed, ERR_OK);
+	buf_reset(&b);
+	wire_put_str(
+		&b, 2, "by-dev-rootcoord-dml_0_999v0"); /* nobody's: perhaps that is damaged, too */
+	buf_put_str(&b, "\x0a\xff");
+	fake_mq_put(w.mq, t->name, buf_slice(&b), NULL);
+	world_expect_failed(&w, 0, ERR_MALFORMED);
+	world_close(&w);
+}
+
 static void test_closing_group_gets_nothing_more(void **state)
 {
 	struct world w;
@@ -431,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_missing_position_and_topic_fail),
 		cmocka_unit_test(test_outages_are_waited_out),
 		cmocka_unit_test(test_unreadable_and_streaming_messages_fail_loudly),
+		cmocka_unit_test(test_unreadable_rows_of_a_known_shard_fail_it_alone),
 		cmocka_unit_test(test_closing_group_gets_nothing_more),
 		cmocka_unit_test(test_readers_end_when_nobody_needs_them),
 		cmocka_unit_test(test_random_schedules_lose_and_repeat_nothing),
