@@ -7,12 +7,11 @@ The checker sees each ReplicateMessage before the target does and learns what be
 
 OK: the target has all of it. REFUSED: it has nothing of it. LOST: nobody was told; such a call is in
 doubt until answered() is called again for it, or a later tick above it is acknowledged. What is in
-doubt may be sent again byte for byte, and nothing else may go at or below its tick. told: the sender got
-the answer, too.
-
+doubt may be sent again byte for byte, and nothing else may go at or below its tick.
 Checked, on each target channel:
- ticks      strictly increase; only a fence, a call with nothing but the last tick that the sender has the answer
-            for, repeats one: consumers ignore it
+ ticks      strictly increase; only a fence, a call with nothing but the last tick that the sender has an answer
+            for, repeats one: consumers ignore it. (Which answers arrived is not known here: one of the last
+            FENCES ticks is accepted.)
  rows       none at or below a tick that was sent
  order      the inserts of a key never go back in time, nor a delete below an insert that stays
  ids        no message id twice between two ticks: the target drops the second
@@ -32,6 +31,7 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2, msg_pb2
 
 OK, REFUSED, LOST = "ok", "refused", "lost"
 AHEAD_MS = 2000
+FENCES = 16
 KEYS = 2_000_000  # remembered in all; the oldest go
 EXCERPT = 160  # bytes of a message that a violation shows
 
@@ -56,6 +56,8 @@ class Call:
     messages: list[Message]
     tick: int  # the highest; 0 without
     fate: str = ""
+    inserts: dict = field(default_factory=dict)  # (collection, shard, key) to the stamp of its last insert
+    ids: set[int] = field(default_factory=set)  # after its last tick
 
     def raws(self) -> set[bytes]:
         return {m.raw for m in self.messages}
@@ -79,7 +81,7 @@ class Violation:
 @dataclass
 class Channel:
     floor: int = 0  # the last tick that the target has for sure
-    told: int = 0  # the last one that the sender has the answer for
+    ticked: deque[int] = field(default_factory=lambda: deque(maxlen=FENCES))  # the last acknowledged ones
     ids: set[int] = field(default_factory=set)  # since that tick
     doubt: list[Call] = field(default_factory=list)
     flying: list[Call] = field(default_factory=list)
@@ -147,12 +149,12 @@ class Checker:
         if channel.flying:
             self._violate("one call", name, f"call {call.number} while call {channel.flying[0].number} is in flight")
         channel.flying.append(call)
-        fence = len(messages) == 1 and len(ticks) == 1 and ticks[0] == channel.told
+        fence = len(messages) == 1 and len(ticks) == 1 and ticks[0] in channel.ticked
         if not fence:
             self._walk(channel, call)
         return call
 
-    def answered(self, call: Call, fate: str, told: bool = True) -> None:
+    def answered(self, call: Call, fate: str) -> None:
         """What became of it; a lost call may be answered again, when it is known after all."""
         channel = self.channels[call.channel]
         if call in channel.flying:
@@ -162,12 +164,21 @@ class Checker:
         call.fate = fate
         if fate == LOST:
             channel.doubt.append(call)
-        if fate == OK and told:
-            channel.told = max(channel.told, call.tick)
+        if fate != REFUSED:
+            self._landed(channel, call)
         if fate == OK and call.tick > channel.floor:
             channel.floor = call.tick
-            channel.ids.clear()
+            channel.ticked.append(call.tick)
             channel.doubt = [c for c in channel.doubt if c.tick > call.tick]
+
+    def _landed(self, channel: Channel, call: Call) -> None:
+        """What later calls are held against."""
+        channel.ids = call.ids
+        for place, stamp in call.inserts.items():
+            last = self.inserted.pop(place, 0)  # to the end: the oldest stand first
+            self.inserted[place] = max(stamp, last)
+        while len(self.inserted) > KEYS:
+            self.inserted.pop(next(iter(self.inserted)))
 
     # the rules -----------------------------------------------------------------------------------
 
@@ -175,7 +186,7 @@ class Checker:
         """The messages in their order: the target's consumers see them so."""
         repeated = set().union(*(c.raws() for c in channel.doubt)) if channel.doubt else set()
         doubtful = max((c.tick for c in channel.doubt), default=0)
-        last, ids = channel.floor, channel.ids
+        last, ids = channel.floor, set(channel.ids)
         kept = self._kept(call)
         for m in call.messages:
             if m.type == common_pb2.TimeTick:
@@ -195,7 +206,7 @@ class Checker:
             self._fence(call, m)
             if not again:
                 self._order(call, m, kept)
-        channel.ids = ids
+        call.ids = ids
 
     def _rows(self, call: Call, m: Message, last: int, doubtful: int) -> None:
         self.counts["messages"] += 1
@@ -238,15 +249,12 @@ class Checker:
     def _order(self, call: Call, m: Message, kept: dict) -> None:
         for key, stamp in zip(m.keys, m.stamps):
             place = (m.collection, m.shard, key)
-            last = self.inserted.get(place, 0)
+            last = max(self.inserted.get(place, 0), call.inserts.get(place, 0))
             if stamp < last and not (m.type == common_pb2.Delete and kept.get(place, 0) >= last):
                 self._violate("order", call.channel, f"{self._what(m)} of key {key!r} at {time_of(stamp)}, it was inserted "
                               f"at {time_of(last)}", m.raw)
             if m.type == common_pb2.Insert:
-                self.inserted.pop(place, None)  # to the end: the oldest stand first
-                self.inserted[place] = max(stamp, last)
-        while len(self.inserted) > KEYS:
-            self.inserted.pop(next(iter(self.inserted)))
+                call.inserts[place] = max(stamp, last)
 
     def _fence(self, call: Call, m: Message) -> None:
         if m.collection in self.fenced:

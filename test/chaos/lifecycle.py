@@ -282,7 +282,7 @@ def clean(script: Script) -> None:
 
 
 def run(world: World, seed: object, count: int = 0, until: float = 0, only: str = "", scripts: int = 3,
-        shards: tuple[int, ...] = SHARDS) -> None:
+        steps: int = 3) -> None:
     """count rounds, or as many as fit; the outages come in turn, in an order of the seed."""
     dice = random.Random(f"lifecycle/{seed}")
     deck: list[str] = []
@@ -296,9 +296,9 @@ def run(world: World, seed: object, count: int = 0, until: float = 0, only: str 
         deck = deck or dice.sample([o for o in OUTAGES if only in o], len([o for o in OUTAGES if only in o]))
         outage = deck.pop()
         stamp, begin = f"{seed}/{done}", time.monotonic()
-        stories = [Script(f"{stamp}/{n}", shards[n % len(shards)], [fresh(f"life{n}{k}") for k in "abc"], note)
+        stories = [Script(f"{stamp}/{n}", SHARDS[n % len(SHARDS)], [fresh(f"life{n}{k}") for k in "abc"], note)
                    for n in range(scripts)]
-        well = play_round(world, stamp, outage, stories)
+        well = play_round(world, stamp, outage, stories, steps)
         world.tally.add("rounds")
         done += 1
         print(f"  {done:3d} {outage:20s} {time.monotonic() - begin:5.1f} s{'' if well else '  FINDING'}", flush=True)

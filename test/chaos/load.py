@@ -159,6 +159,7 @@ class Auditor(Load):
         super().__init__("", tally)
         self.accounts, self.alias = accounts, alias
         self.settled = threading.Event()
+        self.last = ""
 
     def step(self) -> None:
         a = self.accounts
@@ -170,9 +171,10 @@ class Auditor(Load):
             self.settled.set()
         self.tally.add("sums checked")
         total = sum(row["amount"] for row in rows)
-        if len(rows) != a.ROWS or total != a.total:
-            self.tally.find(f"{a.collection.name} on {self.alias}: a read saw {len(rows)} of {a.ROWS} accounts "
-                            f"with {total} of {a.total}")
+        text = f"{len(rows)} of {a.ROWS} accounts with {total} of {a.total}"
+        if (len(rows) != a.ROWS or total != a.total) and text != self.last:
+            self.tally.find(f"{a.collection.name} on {self.alias}: a read saw {text}")
+        self.last = text
 
 
 class Mixed(Load):

@@ -113,6 +113,11 @@ ANSWERS = {
 }
 
 
+# After these nobody knows whether the target did it. The others come before it produces anything, and a
+# target that says them afterwards does not exist.
+AMBIGUOUS = ("memory limit", "node not found", "unavailable", "internal", "unknown", "aborted", "deadline")
+
+
 def answers(world: World, peer: str, seconds: float) -> None:
     """The target refuses calls with one answer for a while."""
     world.witness.fault("ReplicateMessage", left=10**6, **ANSWERS[peer])
@@ -154,16 +159,21 @@ def table(world: World) -> list[Fault]:
     ways = (cut, reset, refuse, half_open, half_open_then_reset, delay, bandwidth, mid_frame)
     rows += [Fault(act, peer) for peer in world.proxies for act in ways]
     rows += [Fault(act, peer, LONG) for peer in world.proxies for act in (refuse, half_open)]
-    rows += [Fault(act, name) for name in ANSWERS for act in (answers, lost_answers)]
+    rows += [Fault(answers, name) for name in ANSWERS] + [Fault(lost_answers, name) for name in AMBIGUOUS]
     rows += [Fault(answers_all, name) for name in ("unavailable", "not ready", "rate limit", "internal")]
     return rows
 
 
-def run(world: World, seed: object, count: int = 0, until: float = 0, only: str = "") -> None:
-    """count faults, or as many as fit until that time.monotonic(); each row of the table before one comes again."""
+def run(world: World, seed: object, count: int = 0, until: float = 0, only: str = "",
+        faults: list[Fault] | None = None) -> None:
+    """These faults; or count of them, or as many as fit until that time.monotonic().
+
+    Each row of the table comes before one comes again.
+    """
     dice = random.Random(f"peers/{seed}")
     world.load(seed)
-    deck: list[Fault] = []
+    deck = list(reversed(faults or []))
+    count = len(deck) or count
     done = 0
     while (done < count if count else time.monotonic() < until):
         if not deck:

@@ -107,15 +107,14 @@ class Witness:
             return b"", error.code(), error.details()
         if call:
             status = milvus_pb2.ReplicateMessageResponse.FromString(answer).status
-            fate = REFUSED if status.code or status.error_code else OK
-            self.settle(call, fate, told=not call.fate and not (fault and fault.when == "after"))
+            self.settle(call, REFUSED if status.code or status.error_code else OK)
         if fault and fault.when == "after":
             return self.faulty(fault, method)
         return answer, None, ""
 
-    def settle(self, call, fate: str, told: bool = True) -> None:
+    def settle(self, call, fate: str) -> None:
         if call:
-            self.checker.answered(call, fate, told)
+            self.checker.answered(call, fate)
 
     def fault(self, method: str, call) -> Fault | None:
         for fault in self.faults:
