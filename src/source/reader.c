@@ -5,11 +5,13 @@
 #include "source/reader.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/failpoint.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/retry.h"
+#include "model/channel.h"
 #include "source/hub_priv.h"
 
 enum { NEXT_MS = 1000, REOPEN_FIRST_MS = 100, REOPEN_MOST_MS = 5000 };
@@ -201,18 +203,27 @@ static void on_ignored(struct reader *r, const struct hub_raw *raw, const char *
 		what, type, name ? name : "unknown");
 }
 
-/* Nothing is passed over that might be a row of a sub: all that could be meant fail, loudly. A shard
- * name in the payload is believed only if it is a sub's: what is damaged may be damaged there. */
+static bool is_shard_of(struct slice name, const char *channel)
+{
+	struct vchannel v;
+
+	return vchannel_parse(&v, name) && strcmp(v.pchannel, channel) == 0;
+}
+
+/* Nothing is passed over that might be a row of a sub: all that could be meant fail, loudly. */
 static void on_unreadable(struct reader *r, const struct hub_raw *raw, struct err *e)
 {
 	char id[2 * MQ_ID_BYTES + 1] = "";
 	struct slice vchannel = raw_shard(raw);
 
-	if (!raw->m->ops->property(raw->m, "vchannel").n && !subs_have(r, vchannel))
+	if (!is_shard_of(vchannel, r->ch->name))
 		vchannel = slice_of(NULL, 0);
 	for (size_t i = 0; i < raw->m->id.n; i++)
 		snprintf(id + 2 * i, 3, "%02x", raw->m->id.b[i]);
 	err_ctx(e, "topic %s, message id %s", r->ch->name, id);
+	if (vchannel.n && !subs_have(r, vchannel))
+		log_error(&r->hub->log, "%s; it is for %.*s, which nobody reads (any more)",
+			e->text, (int)vchannel.n, (const char *)vchannel.p);
 	if (e->code == ERR_UNSUPPORTED)
 		fail_all(r, e);
 	else
