@@ -7,7 +7,11 @@
 #include "server/run_priv.h"
 #include "source/catalog.h"
 
-/* exactly: it had that name at ts. Else: it has or had it, whenever. */
+static const uint64_t clocks_differ = (uint64_t)2000 << TS_LOGICAL_BITS;
+
+/* exactly: it had that name at ts, as far as we know. Else: it may have had it. We learn of a
+ * rename after it happened, so the new name may be older than we know; the old one is not used after
+ * we know, but for the difference of the clocks: what is called so later is another collection. */
 static bool is_called(
 	const struct coll *c, const char *db, const char *name, uint64_t ts, bool exactly)
 {
@@ -15,7 +19,8 @@ static bool is_called(
 		return true;
 	for (size_t i = 0; i < c->n_former; i++) {
 		const struct coll_former *f = &c->former[i];
-		if (!strcmp(f->db, db) && !strcmp(f->name, name) && (!exactly || ts <= f->until_ts))
+		if (!strcmp(f->db, db) && !strcmp(f->name, name) &&
+			ts <= f->until_ts + (exactly ? 0 : clocks_differ))
 			return true;
 	}
 	return false;
