@@ -1,5 +1,5 @@
 # One-line forwards; the work is in tools/ and CMakePresets.json.
-.PHONY: build run demo test check asan tsan fuzz bench lint fmt docs image deb clean install
+.PHONY: build run demo test check asan tsan fuzz bench chaos lint fmt docs image deb clean install
 
 build: ; @tools/install build && cmake --preset release >/dev/null && ninja -C build/release && ln -sf build/release/milvus-cdc milvus-cdc
 run: build ; @./milvus-cdc server
@@ -9,6 +9,7 @@ check: ; @tools/test unit lint
 asan tsan: ; @tools/install test && cmake --preset $@ >/dev/null && ninja -C build/$@ && ctest --test-dir build/$@ --output-on-failure
 fuzz: ; @tools/install test && cmake --preset fuzz >/dev/null && ninja -C build/fuzz && ctest --test-dir build/fuzz --output-on-failure
 bench: build ; @tools/bench
+chaos: ; @tools/chaos all
 lint: ; @tools/lint
 fmt: ; @tools/fmt
 docs: ; @tools/docs

@@ -1,4 +1,4 @@
-"""Checks docs/compatibility.md: every test it names exists, and no defect of the reference is left out.
+"""Checks that every test which a page names exists, and that its tables of defects are whole.
 
 A test stands as `unit/server/test_x.c::test_y` or `e2e/test_x.py::test_y`, below test/.
 """
@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "compatibility.md"
-DEFECTS = 53
+# page: the ids that its tables must have, and how many of each
+PAGES = {"compatibility.md": {"D": 53}, "reliability.md": {"C": 29, "S": 12, "P": 18, "U": 24}}
 NAMED = re.compile(r"`((?:unit|e2e|fuzz)/[\w/]+\.(?:c|py))::(\w+)`")
 
 
@@ -22,21 +22,30 @@ def has_test(path: Path, name: str) -> bool:
     return re.search(rf"\b{re.escape(name)}\s*\(", path.read_text()) is not None
 
 
-def main() -> int:
-    text = PAGE.read_text()
-    findings = []
+def check(page: Path, ids: dict[str, int]) -> tuple[int, list[str]]:
+    """(tests named, findings)."""
+    text = page.read_text()
     tests = set(NAMED.findall(text))
-    for file, name in sorted(tests):
-        if not has_test(ROOT / "test" / file, name):
-            findings.append(f"there is no {name} in test/{file}")
-    told = {int(n) for n in re.findall(r"^\| D-(\d+) \|", text, re.M)}
-    findings += [f"defect D-{n} is not in the table" for n in range(1, DEFECTS + 1) if n not in told]
+    findings = [f"there is no {name} in test/{file}" for file, name in sorted(tests)
+                if not has_test(ROOT / "test" / file, name)]
+    for letter, most in ids.items():
+        told = {int(n) for n in re.findall(rf"^\| {letter}-(\d+) \|", text, re.M)}
+        findings += [f"{letter}-{n} is not in its table" for n in range(1, most + 1) if n not in told]
     for row in re.findall(r"^\|.*$", text, re.M):
         if row.rstrip().endswith("| |") or row.rstrip().endswith("||"):
             findings.append(f"a row without test or reason: {row[:80]}")
+    return len(tests), [f"docs/{page.name}: {finding}" for finding in findings]
+
+
+def main() -> int:
+    named, findings = 0, []
+    for name, ids in PAGES.items():
+        tests, found = check(ROOT / "docs" / name, ids)
+        named += tests
+        findings += found
     for finding in findings:
-        print(f"{PAGE.relative_to(ROOT)}: {finding}")
-    print(f"covered: {len(tests)} tests named, {len(findings)} findings")
+        print(finding)
+    print(f"covered: {named} tests named, {len(findings)} findings")
     return 1 if findings else 0
 
 

@@ -11,7 +11,7 @@ doubt may be sent again byte for byte, and nothing else may go at or below its t
 Checked, on each target channel:
  ticks      strictly increase; only a fence, a call with nothing but the last tick that the sender has an answer
             for, repeats one: consumers ignore it. (Which answers arrived is not known here: one of the last
-            FENCES ticks is accepted.)
+            FENCES ticks is accepted, and the tick of a server that has just started and knows none.)
  rows       none at or below a tick that was sent
  order      the inserts of a key never go back in time, nor a delete below an insert that stays
  ids        no message id twice between two ticks: the target drops the second
@@ -31,7 +31,7 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2, msg_pb2
 
 OK, REFUSED, LOST = "ok", "refused", "lost"
 AHEAD_MS = 2000
-FENCES = 16
+FENCES, UNKNOWN_TICK = 16, 1
 KEYS = 2_000_000  # remembered in all; the oldest go
 EXCERPT = 160  # bytes of a message that a violation shows
 
@@ -149,7 +149,7 @@ class Checker:
         if channel.flying:
             self._violate("one call", name, f"call {call.number} while call {channel.flying[0].number} is in flight")
         channel.flying.append(call)
-        fence = len(messages) == 1 and len(ticks) == 1 and ticks[0] in channel.ticked
+        fence = len(messages) == len(ticks) == 1 and (ticks[0] in channel.ticked or ticks[0] <= UNKNOWN_TICK)
         if not fence:
             self._walk(channel, call)
         return call

@@ -13,6 +13,7 @@ import time
 from concurrent import futures
 
 import grpc
+from google.protobuf.message import DecodeError
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
 
 from .check import OK, Checker
@@ -147,7 +148,10 @@ class FakeTarget(milvus_pb2_grpc.MilvusServiceServicer):
         self.calls += 1
         if request.Msgs:
             with self.lock:
-                call = self.checker.sent(request.channel_name, request)
+                try:
+                    call = self.checker.sent(request.channel_name, request)
+                except DecodeError as error:  # as a real one answers; it has appended nothing
+                    return milvus_pb2.ReplicateMessageResponse(status=status(65535, str(error)))
                 for message in call.messages:
                     if message.type == common_pb2.Insert:
                         self.rows.setdefault(message.collection, set()).update(message.keys)

@@ -147,7 +147,9 @@ def read_pulsar(rig, mode: str, seed: object, flood: bool, tally: Tally) -> None
     what = f"pulsar answers with {mode}{' without end' if flood else ''} (seed {seed})"
     garbage = Garbage(mode, seed, flood)
     path = rig.dir / f"pulsar-{garbage.address[10:]}.yaml"
-    path.write_text(yaml.safe_dump({"address": NOBODY, **config_for("pulsar", garbage.address)}))
+    config = {"address": NOBODY, **config_for("pulsar", garbage.address)}
+    config["sourceConfig"]["etcd"] = {"address": [rig.etcd().address], "rootPath": "nobody"}
+    path.write_text(yaml.safe_dump(config))
     command = [str(default_binary()), "inspect", "--channel", "x-rootcoord-dml_0", "--from", "earliest", "--limit", "1",
                "--config", str(path)]
     tool = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 
-from pymilvus import Collection
+from pymilvus import Collection, MilvusException
 
 from helpers import fresh, simple, wait_collection, wait_until
 from rig import Rig, together
@@ -176,8 +176,8 @@ class World:
             self.tally.find(f"after {what}: {text}")
         self._seen = len(violations)
 
-    def close(self, timeout: float = 60) -> None:
-        """Ends loads and server, reads the target's topics, and fails on sanitizer findings."""
+    def close(self) -> None:
+        """Ends loads and server, leaves no collection behind, reads the target's topics, and fails on sanitizer findings."""
         for load in self.loads:
             load.stop()
         if not self.cdc.stop():
@@ -185,9 +185,16 @@ class World:
         if self.cdc.findings():
             self.tally.find(f"sanitizer findings:\n{self.cdc.findings()}")
         self.invariants_of_witness()
+        for proxy in self.proxies.values():
+            proxy.heal()
+        self.witness.heal()
         with contextlib.suppress(TimeoutError):
             audit(self.rig.part(self.target.options["broker"]), self.target.name, self.tally, self.since)
         self.rig.remove(self.cdc)
+        for side in ("source", "target"):
+            for name in self.names:
+                with contextlib.suppress(MilvusException):
+                    Collection(name, using=side).drop(timeout=30)
 
     def invariants_of_witness(self) -> None:
         violations = self.witness.violations()

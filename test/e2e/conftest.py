@@ -67,13 +67,13 @@ def rig(queue, request):
     """
     folder = request.config.getoption("--rig")
     with Rig(folder, owned=not folder) as rig:
-        base = [lambda: rig.etcd(tls="mutual"), lambda: rig.kafka(secure=True)]
-        if queue == "kafka":
-            together(*base)
-        else:
-            proxy = rig.proxy("wire")
-            together(*base, lambda: rig.pulsar(through=proxy.address))
-            proxy.target(rig.part("pulsar").through_address)
+        # the source's queue can also be reached by a proxy that breaks connections
+        wire = rig.proxy("wire")
+        options = {"kafka": {"secure": True}, queue: {}}
+        options[queue] = options[queue] | ({"secure": True} if queue == "kafka" else {}) | {"through": wire.address}
+        together(lambda: rig.etcd(tls="mutual"),
+                 *(lambda n=name, o=more: getattr(rig, n)(**o) for name, more in options.items()))
+        wire.target(rig.part(queue).through_address)
         rig.pair(mq=queue, target_mq="kafka", dml_channels=16)
         yield rig
 
