@@ -171,8 +171,8 @@ bool docs_write(const char *name, struct buf *out)
 		void (*write)(struct buf *out);
 	} pages[] = {{"config", config_doc_write}, {"sample", config_sample_write},
 		{"metrics", metrics_doc_write}, {"api", api_doc_write},
-		{"openapi", api_openapi_write},
-		{"doctor", doctor_doc_write}, {"cli", cli_doc_write}, {"man", cli_man_write}};
+		{"openapi", api_openapi_write}, {"doctor", doctor_doc_write},
+		{"cli", cli_doc_write}, {"man", cli_man_write}};
 
 	if (strcmp(name, "failpoints") == 0)
 		return failpoint_list(out);
