@@ -27,6 +27,9 @@ enum {
 	PULSAR_QUIET_MS = 10000,  /* nothing received for so long: PING */
 	PULSAR_PONG_MS = 10000,   /* nothing since the PING for so long: the connection is dead */
 	PULSAR_IDLE_MS = 60000,   /* a connection nobody uses */
+	/* So long after a topic was seen at its end, what is trimmed there is believed to have been
+	 * the last. A broker closes a ledger no sooner by itself, and trims closed ones only. */
+	PULSAR_CALM_MS = 600000,
 	PULSAR_REDIRECTS = 20,
 };
 
@@ -39,7 +42,7 @@ struct pulsar {
 	char *tenant, *ns, *ca_path;
 	bool any_host_name;
 	size_t max_message_bytes;
-	int64_t quiet_ms, pong_ms; /* PULSAR_QUIET_MS, PULSAR_PONG_MS; shorter in tests */
+	int64_t quiet_ms, pong_ms, calm_ms; /* PULSAR_*_MS, others in tests */
 	/* under mtx */
 	struct list conns; /* not dead */
 	uint64_t last_request, last_consumer;

@@ -26,9 +26,6 @@ enum {
 	TYPICAL_LEAST = 1 << 10,
 	PERMITS_LEAST = 2,
 	CALM_MS = 60000, /* was at the end so short a time before the loss */
-	/* And the loss lasted no longer: a ledger is at least as old (broker's default) before it is
-	 * closed, and only closed ones are trimmed. */
-	OUTAGE_CALM_MS = 600000,
 };
 
 struct pulsar_reader {
@@ -72,8 +69,8 @@ static bool was_calm(const struct pulsar_reader *r)
 	int64_t since_ms = time_wall_ms() - r->from_end_ms;
 
 	if (!has_seen(r))
-		return names_after(&r->from) && r->from_end_ms && since_ms < OUTAGE_CALM_MS;
-	return r->lost_ms - r->at_end_ms < CALM_MS && time_mono_ms() - r->lost_ms < OUTAGE_CALM_MS;
+		return names_after(&r->from) && r->from_end_ms && since_ms < r->p->calm_ms;
+	return r->lost_ms - r->at_end_ms < CALM_MS && time_mono_ms() - r->lost_ms < r->p->calm_ms;
 }
 
 /* Is first the next one behind start? Ledger numbers have gaps: it can only be seen within one. */
@@ -436,6 +433,8 @@ static enum err_code step(struct pulsar_reader *r, struct deadline d, struct sto
 		return on_loss(r, e);
 	if (at_end(r)) {
 		r->at_end_ms = time_mono_ms();
+		if (!has_seen(r))
+			r->from_end_ms = time_wall_ms();
 		note_progress(r);
 	}
 	return deadline_passed(d) ? err_set(e, ERR_TIMEOUT, "no message in time") : ERR_OK;

@@ -668,6 +668,51 @@ static void test_trimmed_below_a_reader_that_lags(void **state UNUSED)
 	}
 }
 
+static bool cut_when_told(void *arg, struct broker_conn *c, const struct broker_request *r)
+{
+	struct world *w = arg;
+
+	if (r->type != PULSAR_PING || !__atomic_exchange_n(&w->flag, false, __ATOMIC_SEQ_CST))
+		return false;
+	broker_cut(c);
+	return true;
+}
+
+/* All is trimmed, and the reader waits behind it for longer than its start was believed: what it has
+ * seen meanwhile counts. */
+static void test_waiting_behind_a_trimmed_message(void **state UNUSED)
+{
+	const int64_t hour_ms = 3600 * 1000;
+	struct world *w = world_open(cut_when_told, NULL);
+	const struct pulsar_start at = {{1, 0, 0, 1}, time_wall_ms() - hour_ms};
+	struct pulsar_reader *r;
+	struct err e = ERR_INIT;
+
+	w->p->quiet_ms = 100;
+	put(w, 1, 0, NULL);
+	pulsar_broker_trim(w->a, 2);
+	assert_int_equal(pulsar_reader_open(w->p, "t", &at, &w->stop, &r, &e), ERR_GONE);
+	assert_non_null(strstr(e.text, "position behind 1:0"));
+	err_clear(&e);
+	w->p->calm_ms = 2 * hour_ms;
+	assert_int_equal(pulsar_reader_open(w->p, "t", &at, &w->stop, &r, &e), ERR_OK);
+	expect_end(w, r);
+	w->p->calm_ms = hour_ms / 2;
+	__atomic_store_n(&w->flag, true, __ATOMIC_SEQ_CST); /* PINGs come meanwhile */
+	struct deadline d = deadline_in(WAIT_MS);
+	while (pulsar_broker_received(w->a, PULSAR_SUBSCRIBE) < 3 && !deadline_passed(d)) {
+		struct pulsar_msg *m;
+		err_clear(&e);
+		assert_int_not_equal(
+			pulsar_reader_next(r, deadline_in(50), &w->stop, &m, &e), ERR_OK);
+	}
+	put(w, 2, 0, NULL);
+	expect(w, r, "m2-0");
+	expect_end(w, r);
+	pulsar_reader_close(r);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -687,6 +732,7 @@ int main(void)
 		cmocka_unit_test(test_pieces_and_a_lost_piece),
 		cmocka_unit_test(test_every_compression),
 		cmocka_unit_test(test_trimmed_below_a_reader_that_lags),
+		cmocka_unit_test(test_waiting_behind_a_trimmed_message),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
