@@ -14,6 +14,8 @@ struct buf;
 
 #ifdef CDC_FAILPOINTS
 
+enum { FAILPOINTS_ON = 1 };
+
 /* The linker gathers the names of all places in one section. */
 #define FAILPOINT(name)                                                                            \
 	do {                                                                                       \
@@ -36,6 +38,8 @@ void failpoint_hit(const char *name);
 bool failpoint_list(struct buf *out);
 
 #else
+
+enum { FAILPOINTS_ON = 0 };
 
 #define FAILPOINT(name) ((void)0)
 #define FAILPOINTS(name, call) (call)

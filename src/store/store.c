@@ -189,11 +189,11 @@ static bool has_ext(const struct store_batch *b, const char *prefix)
 enum err_code store_write(
 	struct store *st, const struct store_batch *b, struct stop *s, struct err *e)
 {
-	if (b->task)
+	if (FAILPOINTS_ON && b->task)
 		return FAILPOINTS("store.task", st->ops->write(st, b, s, e));
-	if (has_ext(b, "chan/"))
+	if (FAILPOINTS_ON && has_ext(b, "chan/"))
 		return FAILPOINTS("store.channel", st->ops->write(st, b, s, e));
-	if (has_ext(b, "object/"))
+	if (FAILPOINTS_ON && has_ext(b, "object/"))
 		return FAILPOINTS("store.object", st->ops->write(st, b, s, e));
 	return FAILPOINTS("store.positions", st->ops->write(st, b, s, e));
 }

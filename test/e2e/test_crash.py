@@ -73,6 +73,14 @@ def test_rows_wait_for_the_metastore(new_cdc, rig, source, target):
     wait_equal(collection, copy, timeout=60)
     wait_until(lambda: not re.search(r"^milvus_cdc_rows_wait_for_metastore\{.*\} 1$", server.metrics(), re.M), 20,
                "no row waits")
+    # A clean stop leaves no window, though the stored bound is ahead of the rows; a kill leaves one.
+    replayed = re.compile(r"^milvus_cdc_replayed_rows_total\{.*\} [1-9]", re.M)
+    for first, end, window in ((10**6, server.stop, False), (2 * 10**6, server.kill, True)):
+        fill(collection, range(first, first + 20))
+        end()
+        server.start()
+        wait_equal(collection, copy, timeout=60)
+        assert bool(replayed.search(server.metrics())) == window
 
 
 def test_databases_replaced_while_down(cdc, source, target):
