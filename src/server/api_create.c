@@ -101,7 +101,9 @@ static enum err_code check_against(
 {
 	int64_t most = call->a->c->max_task_num;
 
-	if (task_names_check(call->task, have->l, have->n, e))
+	if (task_names_check(call->task, have->l, have->n, e) ||
+		api_create_check_names(
+			call->task, have->l, have->n, call->a->c->max_name_length, e))
 		return e->code;
 	if ((int64_t)have->n >= most)
 		return err_set(

@@ -6,11 +6,14 @@
 
 #include "base/mem.h"
 #include "server/api_priv.h"
+#include "server/task_names.h"
 
 /* A name of the source and where it goes; either part may be "*". Targets are owned. */
 struct route {
 	const char *db, *coll;
 	char *target_db, *target_coll;
+	const struct task *task;
+	bool fresh; /* of the request, not of a task that exists */
 };
 
 struct routes {
@@ -109,8 +112,11 @@ static enum err_code check_entry(const struct task_mapping *m, int64_t most, str
 static void add_route(
 	struct routes *r, const struct task *t, const char *db, const char *coll, size_t cap)
 {
-	struct route one = {
-		.db = db, .coll = coll, .target_db = xmalloc(cap), .target_coll = xmalloc(cap)};
+	struct route one = {.db = db,
+		.coll = coll,
+		.target_db = xmalloc(cap),
+		.target_coll = xmalloc(cap),
+		.task = t};
 
 	task_map_name(t, db, coll, one.target_db, one.target_coll, cap);
 	mem_grow(&r->l, &r->cap, r->n + 1, sizeof(*r->l));
@@ -139,6 +145,8 @@ static int by_target(const void *a, const void *b)
 	int r = strcmp(x->target_db, y->target_db);
 	if (!r)
 		r = strcmp(x->target_coll, y->target_coll);
+	if (!r)
+		r = (int)y->fresh - (int)x->fresh;
 	return r ? r : by_source(a, b);
 }
 
@@ -169,29 +177,81 @@ static enum err_code check_twice(const struct task *t, size_t cap, struct err *e
 	return ERR_OK;
 }
 
-/* Two names of the source that meet in one of the target, mapped or not. */
+static void add_task(struct routes *r, const struct task *t, bool fresh, size_t cap)
+{
+	size_t first = r->n;
+
+	add_mapped(r, t, cap);
+	add_selected(r, t, "default", t->collection_infos, t->n_collection_infos, cap);
+	for (size_t i = 0; i < t->n_dbs; i++)
+		add_selected(
+			r, t, t->dbs[i].db, t->dbs[i].collections, t->dbs[i].n_collections, cap);
+	for (size_t i = first; i < r->n; i++)
+		r->l[i].fresh = fresh;
+}
+
+static bool same_target(const struct route *a, const struct route *b)
+{
+	return strcmp(a->target_db, b->target_db) == 0 &&
+	       strcmp(a->target_coll, b->target_coll) == 0;
+}
+
+/* Two databases may be merged by two tasks, as long as no two names meet: the catalog tells. */
+static bool in_the_way(const struct route *a, const struct route *b)
+{
+	return a->fresh && (b->fresh || !is_star(b->coll)) && same_target(a, b) &&
+	       by_source(a, b) != 0;
+}
+
+/* Two names of the source that meet in one of the target, mapped or not; of the request at least
+ * one. */
+static enum err_code find_meeting(struct routes *r, struct err *e)
+{
+	if (r->n)
+		qsort(r->l, r->n, sizeof(*r->l), by_target);
+	for (size_t first = 0, i = 1; i < r->n; i++) {
+		const struct route *a = &r->l[first], *b = &r->l[i];
+		if (in_the_way(a, b))
+			return err_set(e, ERR_INVALID,
+				"%s.%s and %s.%s%s%.130s would both be %s.%s on the target: check "
+				"the name mapping",
+				a->db, a->coll, b->db, b->coll, b->fresh ? "" : " of the task ",
+				b->fresh ? "" : b->task->id, b->target_db, b->target_coll);
+		if (!same_target(a, b))
+			first = i;
+	}
+	return ERR_OK;
+}
+
 static enum err_code check_meetings(const struct task *t, size_t cap, struct err *e)
 {
 	CLEANUP(routes_done)
 	struct routes r = {.n = 0};
 
-	add_mapped(&r, t, cap);
-	add_selected(&r, t, "default", t->collection_infos, t->n_collection_infos, cap);
-	for (size_t i = 0; i < t->n_dbs; i++)
-		add_selected(
-			&r, t, t->dbs[i].db, t->dbs[i].collections, t->dbs[i].n_collections, cap);
-	if (r.n)
-		qsort(r.l, r.n, sizeof(*r.l), by_target);
-	for (size_t i = 1; i < r.n; i++) {
-		const struct route *a = &r.l[i - 1], *b = &r.l[i];
-		if (strcmp(a->target_db, b->target_db) == 0 &&
-			strcmp(a->target_coll, b->target_coll) == 0 && by_source(a, b) != 0)
-			return err_set(e, ERR_INVALID,
-				"%s.%s and %s.%s would both be %s.%s on the target: check the name "
-				"mapping",
-				a->db, a->coll, b->db, b->coll, b->target_db, b->target_coll);
+	add_task(&r, t, true, cap);
+	return find_meeting(&r, e);
+}
+
+static size_t name_cap(int64_t most)
+{
+	return (size_t)MAX(most + 1, (int64_t)sizeof("default"));
+}
+
+enum err_code api_create_check_names(const struct task *t, struct task *const *others,
+	size_t n_others, int64_t most, struct err *e)
+{
+	CLEANUP(routes_done)
+	struct routes r = {.n = 0};
+	bool mapped = t->n_mappings > 0;
+
+	add_task(&r, t, true, name_cap(most));
+	for (size_t i = 0; i < n_others; i++) {
+		if (!task_names_same_target(t, others[i]))
+			continue;
+		mapped = mapped || others[i]->n_mappings;
+		add_task(&r, others[i], false, name_cap(most));
 	}
-	return ERR_OK;
+	return mapped ? find_meeting(&r, e) : ERR_OK;
 }
 
 enum err_code api_create_check_mapping(const struct task *t, int64_t most, struct err *e)
@@ -201,6 +261,6 @@ enum err_code api_create_check_mapping(const struct task *t, int64_t most, struc
 			return ERR_INVALID;
 	if (!t->n_mappings)
 		return ERR_OK;
-	size_t cap = (size_t)MAX(most + 1, (int64_t)sizeof("default"));
+	size_t cap = name_cap(most);
 	return check_twice(t, cap, e) ? ERR_INVALID : check_meetings(t, cap, e);
 }

@@ -39,6 +39,10 @@ NODISCARD enum err_code api_create_validate(
 	const struct task *t, const struct config *c, struct err *e);
 /* Its last part: what name_mapping must be; most is the longest name in bytes. */
 NODISCARD enum err_code api_create_check_mapping(const struct task *t, int64_t most, struct err *e);
+/* Would a name of t be one on the target with a name of another task to it? What stands below a "*"
+ * is asked of the catalog (run_resolve_start). */
+NODISCARD enum err_code api_create_check_names(const struct task *t, struct task *const *others,
+	size_t n_others, int64_t most, struct err *e);
 /* Could a collection of a Milvus be called so, or is it "*"? */
 bool api_name_possible(const char *name);
 /* The request's start positions as records of task id, which must be set; the task's own copy of

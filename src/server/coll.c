@@ -30,7 +30,7 @@ static const unsigned edges[COLL_STATE_COUNT] = {
 	[COLL_DROPPING] = TO(DROP_READY) | TO(FAILED),
 	[COLL_DROP_READY] = TO(DROPPED) | TO(FAILED),
 	[COLL_DROPPED] = 0,
-	[COLL_FAILED] = 0,
+	[COLL_FAILED] = TO(DROP_READY) | TO(DROPPED),
 };
 
 const char *coll_state_name(enum coll_state s)
@@ -57,8 +57,10 @@ void coll_set_state(struct coll *c, enum coll_state s, const char *why)
 	retry_reset(&c->backoff);
 	log_at(&c->log, s == COLL_FAILED ? LOG_ERROR : LOG_INFO, "%s -> %s: %s", state_names[old],
 		state_names[s], why);
-	if (s == COLL_DROPPED)
-		run_wake_turn(c->run, c);
+	if (s != COLL_DROPPED)
+		return;
+	target_release_name(c->run->target, c->target_db, c->target_name, c->id);
+	run_wake_turn(c->run, c);
 }
 
 void coll_fail(struct coll *c, const char *fmt, ...)

@@ -208,6 +208,12 @@ static void set_next(struct coll *c, const char *db, const char *name)
 static void names_set(struct coll *c, const char *db, const char *name, const char *target_db,
 	const char *target_name)
 {
+	struct target *t = c->run->target;
+
+	if (strcmp(c->target_db, target_db) != 0 || strcmp(c->target_name, target_name) != 0) {
+		target_release_name(t, c->target_db, c->target_name, c->id);
+		(void)target_claim_name(t, target_db, target_name, c->id);
+	}
 	run_rename(c->run, c, db, name, target_db, target_name);
 	for (int i = 0; i < c->n_shards; i++)
 		if (c->started)
@@ -297,10 +303,15 @@ static enum err_code follow_name(struct coll *c, struct err *e)
 	if (strcmp(target_db, c->target_db) || strcmp(target_name, c->target_name)) {
 		if (run_name_holder(c->run, c, target_db, target_name) != RUN_NAME_FREE)
 			return step_aside(c, target_db, target_name, e);
+		if (target_claim_name(c->run->target, target_db, target_name, c->id))
+			return err_set(e, ERR_BUSY,
+				"waits for %s.%s, which another task has on the target", target_db,
+				target_name);
 		bool moved = move(c, target_db, target_name, e) == ERR_OK;
 		if (!settled(c, "RenameCollection", e))
 			return e->code;
 		if (!moved) { /* refused for good: it keeps its name there */
+			target_release_name(c->run->target, target_db, target_name, c->id);
 			snprintf(target_db, sizeof(target_db), "%s", c->target_db);
 			snprintf(target_name, sizeof(target_name), "%s", c->target_name);
 		}

@@ -62,7 +62,7 @@ static void take_name(struct coll *c)
 
 static int64_t step_waiting(struct coll *c)
 {
-	char why[COLL_REASON_BYTES / 2];
+	char why[COLL_REASON_BYTES];
 
 	take_name(c);
 	if (!c->recorded && gone(c)) {
@@ -77,10 +77,22 @@ static int64_t step_waiting(struct coll *c)
 		coll_waits(c, "another task to this target replicates it: it was renamed");
 		return IDLE_MS;
 	}
+	if (!c->recorded && run_name_meets(c->run, c, why, sizeof(why))) {
+		coll_fail(c, "%s", why);
+		return JOB_IDLE;
+	}
 	if (!run_turn_of(c->run, c, why, sizeof(why)) ||
 		!run_db_ready(c->run, c->db_id, why, sizeof(why))) {
 		coll_waits(c, "%s", why);
 		return IDLE_MS; /* woken earlier by run_wake_turn or run_wake_db */
+	}
+	int64_t holder = target_claim_name(c->run->target, c->target_db, c->target_name, c->id);
+	if (holder) {
+		coll_waits(c,
+			"the target name %.100s.%.100s, which the source's collection %" PRId64
+			" has by another task",
+			c->target_db, c->target_name, holder);
+		return IDLE_MS;
 	}
 	coll_set_state(c, COLL_CREATING, c->recorded ? "known from an earlier run" : "its turn");
 	return 0;
@@ -326,6 +338,22 @@ static int64_t step_dropping(struct coll *c)
 	return 0;
 }
 
+/* What failed and is dropped at the source needs no mending any more: the name is free again. */
+static int64_t step_failed(struct coll *c)
+{
+	static const char why[] = "it failed, and the source dropped it";
+
+	if (!c->src || (c->src->state != OBJECT_GONE && c->src->state != OBJECT_DROPPED))
+		return JOB_IDLE;
+	if (!c->recorded) {
+		coll_set_state(c, COLL_DROPPED, why);
+		return JOB_IDLE;
+	}
+	coll_set_state(c, COLL_DROP_READY, why);
+	coll_record_put(c);
+	return 0;
+}
+
 int64_t coll_step(void *arg)
 {
 	struct coll *c = arg;
@@ -344,8 +372,9 @@ int64_t coll_step(void *arg)
 		return step_dropping(c);
 	case COLL_DROP_READY:
 		return coll_drop_step(c);
-	case COLL_DROPPED:
 	case COLL_FAILED:
+		return step_failed(c);
+	case COLL_DROPPED:
 	case COLL_STATE_COUNT:
 		break;
 	}

@@ -34,6 +34,24 @@ static enum err_code put_new(struct engine *en, const struct task *t,
 	return ERR_OK;
 }
 
+/* Where the new task starts; looks at the tasks of its target for names that meet. */
+static enum err_code resolve_start(struct engine *en, const struct task *t,
+	struct store_positions **pos, size_t *n, struct buf *warnings, struct err *e)
+{
+	struct run_new new = {.task = t};
+
+	mutex_lock(&en->mtx);
+	struct task **others = xcalloc(en->n + 1, sizeof(*others));
+	for (size_t i = 0; i < en->n; i++)
+		if (task_names_same_target(t, en->tasks[i]->task))
+			others[new.n_others++] = task_copy(en->tasks[i]->task);
+	mutex_unlock(&en->mtx);
+	new.others = others;
+	enum err_code code = run_resolve_start(&en->sv, &new, pos, n, warnings, e);
+	store_tasks_free(others, new.n_others);
+	return code;
+}
+
 static enum err_code create(struct engine *en, struct task *t, const struct store_positions *given,
 	size_t n_given, struct buf *warnings, struct err *e)
 {
@@ -43,7 +61,7 @@ static enum err_code create(struct engine *en, struct task *t, const struct stor
 	for (; n < n_given; n++)
 		store_positions_copy(&pos[n], &given[n]);
 	t->state = TASK_RUNNING;
-	enum err_code code = run_resolve_start(&en->sv, t, &pos, &n, warnings, e);
+	enum err_code code = resolve_start(en, t, &pos, &n, warnings, e);
 	if (!code)
 		code = put_new(en, t, pos, n, e);
 	store_positions_free(pos, n);
@@ -181,6 +199,8 @@ static enum err_code api_remove(void *arg, const char *id, struct err *e)
 	CLEANUP(task_freep) struct task *gone = task_copy(t->task);
 	metrics_set(metrics_get(METRIC_task_state, id, NULL), -1);
 	metrics_drop("task_id", id);
+	if (t->target)
+		target_release_task(t->target);
 	engine_take_out(en, t);
 	tell_orphans(en, gone);
 	return ERR_OK;

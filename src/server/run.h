@@ -18,10 +18,18 @@ NODISCARD enum err_code run_start(const struct services *sv, const struct task *
 /* Stops everything, flushes positions, frees. After it nothing of the task is written any more. */
 void run_stop(struct run *r, int64_t patience_ms);
 
+/* A task to be, and those to the same target. */
+struct run_new {
+	const struct task *task;
+	struct task *const *others;
+	size_t n_others;
+};
+
 /* Resolves where a new task starts: "latest" of every channel of the collections that exist already
  * (unless use_start_position or a position is given) and of the replicate channel. Appends records
- * to *list. */
-NODISCARD enum err_code run_resolve_start(const struct services *sv, const struct task *t,
+ * to *list. INVALID if two collections of the source would be one on the target; SYSTEM when a peer
+ * does not answer. */
+NODISCARD enum err_code run_resolve_start(const struct services *sv, const struct run_new *new,
 	struct store_positions **list, size_t *n, struct buf *warnings, struct err *e);
 
 /* Positions as of now, heap list (store_positions_free). */

@@ -8,6 +8,7 @@
 #include "base/failpoint.h"
 #include "base/mem.h"
 #include "server/config.h"
+#include "server/name_meet.h"
 #include "server/run_priv.h"
 #include "source/catalog.h"
 #include "source/mq.h"
@@ -17,6 +18,8 @@ enum { CATALOG_MS = 10000 };
 struct begin {
 	const struct services *sv;
 	const struct task *task;
+	struct task *const *others;
+	size_t n_others;
 	struct stop stop;
 	struct store_positions **list;
 	size_t *n;
@@ -107,45 +110,21 @@ static void warn_uncovered(struct begin *b, struct buf *warnings)
 	catalog_databases_free(list, n);
 }
 
-/* A collection of the task by its name on the target. */
-struct target_name {
-	char text[2 * NAME_BYTES];
-	const struct collection *source;
-};
-
-static int by_text(const void *a, const void *b)
+/* Which names meet below a "*" only the catalog can tell. */
+static enum err_code check_meetings(struct begin *b, struct err *e)
 {
-	const struct target_name *x = a, *y = b;
-	return strcmp(x->text, y->text);
-}
+	CLEANUP(source_names_done)
+	struct source_names names = source_names_read(b->sv->catalog);
+	struct name_meet m;
 
-/* Name mappings below a "*": which of them meet only the catalog can tell. */
-static void warn_meetings(
-	struct begin *b, struct collection *const *colls, size_t n, struct buf *warnings)
-{
-	char db[NAME_BYTES], target_db[NAME_BYTES], target[NAME_BYTES];
-	struct target_name *l = NULL;
-	size_t n_l = 0, cap = 0;
-
-	for (size_t i = 0; b->task->n_mappings && i < n; i++) {
-		if (colls[i]->state != OBJECT_CREATED ||
-			!catalog_database_name(b->sv->catalog, colls[i]->db_id, db, sizeof(db)) ||
-			!task_selects(b->task, db, colls[i]->name, NULL))
-			continue;
-		task_map_name(b->task, db, colls[i]->name, target_db, target, NAME_BYTES);
-		mem_grow(&l, &cap, n_l + 1, sizeof(*l));
-		snprintf(l[n_l].text, sizeof(l[n_l].text), "%s.%s", target_db, target);
-		l[n_l++].source = colls[i];
-	}
-	if (n_l)
-		qsort(l, n_l, sizeof(*l), by_text);
-	for (size_t i = 1; i < n_l; i++)
-		if (strcmp(l[i - 1].text, l[i].text) == 0)
-			buf_putf(warnings,
-				"the collections %s and %s of the source would both be %s on the "
-				"target: the later one waits until the other is dropped\n",
-				l[i - 1].source->name, l[i].source->name, l[i].text);
-	free(l);
+	if (!name_meet_any(b->task, b->others, b->n_others, &names, &m))
+		return ERR_OK;
+	return err_set(e, ERR_INVALID,
+		"the collections %.100s.%.100s and %.100s.%.100s of the source would both be "
+		"%.100s.%.100s on the target%s%.130s: check name_mapping",
+		m.a->db, m.a->name, m.b->db, m.b->name, m.target_db, m.target_name,
+		m.task == b->task ? "" : ", the second one by the task ",
+		m.task == b->task ? "" : m.task->id);
 }
 
 /* What there is depends on both Milvus. */
@@ -155,11 +134,30 @@ static void warn_users(const struct begin *b, struct buf *warnings)
 		buf_putf(warnings, "%s\n", USERS_CREATE_NOTE);
 }
 
-enum err_code run_resolve_start(const struct services *sv, const struct task *t,
+static enum err_code begin_collections(struct begin *b, struct err *e)
+{
+	struct collection **colls = NULL;
+	enum err_code code = ERR_OK;
+	size_t n = catalog_collections(b->sv->catalog, &colls);
+
+	for (size_t i = 0; i < n && !code; i++)
+		code = begin_collection(b, colls[i], e);
+	for (size_t i = 0; i < n; i++)
+		collection_unref(colls[i]);
+	free(colls);
+	return code;
+}
+
+enum err_code run_resolve_start(const struct services *sv, const struct run_new *new,
 	struct store_positions **list, size_t *n, struct buf *warnings, struct err *e)
 {
-	struct begin b = {.sv = sv, .task = t, .list = list, .n = n, .cap = *n};
-	struct collection **colls = NULL;
+	struct begin b = {.sv = sv,
+		.task = new->task,
+		.others = new->others,
+		.n_others = new->n_others,
+		.list = list,
+		.n = n,
+		.cap = *n};
 	char why[COLL_REASON_BYTES];
 
 	stop_init(&b.stop, NULL);
@@ -168,15 +166,14 @@ enum err_code run_resolve_start(const struct services *sv, const struct task *t,
 		stop_done(&b.stop);
 		return err_set(e, ERR_SYSTEM, "fail to read the source's metadata: %s", why);
 	}
-	enum err_code code = begin_ops(&b, e);
-	size_t n_colls = catalog_collections(sv->catalog, &colls);
-	for (size_t i = 0; i < n_colls && !code; i++)
-		code = begin_collection(&b, colls[i], e);
+	enum err_code code = check_meetings(&b, e);
+	if (code) { /* the request's fault, not a system's */
+		stop_done(&b.stop);
+		return code;
+	}
+	code = begin_ops(&b, e);
 	if (!code)
-		warn_meetings(&b, colls, n_colls, warnings);
-	for (size_t i = 0; i < n_colls; i++)
-		collection_unref(colls[i]);
-	free(colls);
+		code = begin_collections(&b, e);
 	if (code)
 		e->code = ERR_SYSTEM;
 	else

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "model/ts.h"
+#include "server/name_meet.h"
 #include "server/run_priv.h"
 #include "source/catalog.h"
 
@@ -136,6 +137,43 @@ enum run_name run_name_holder(
 	if (!id)
 		return RUN_NAME_FREE;
 	return is_leaving(r, id, name, db_id) ? RUN_NAME_LEAVING : RUN_NAME_TAKEN;
+}
+
+struct meeting {
+	const struct source_names *names;
+	const struct coll *coll;
+	struct name_meet found;
+};
+
+static bool has_mapping(void *arg, const struct task *t)
+{
+	(void)arg;
+	return t->n_mappings > 0;
+}
+
+static bool meets(void *arg, const struct task *t)
+{
+	struct meeting *m = arg;
+	return name_meet_older(t, m->names, m->coll->id, m->coll->create_ts, &m->found);
+}
+
+bool run_name_meets(struct run *r, const struct coll *c, char *ret_why, size_t cap)
+{
+	struct meeting m = {.coll = c};
+
+	if (!target_any_task(r->target, has_mapping, NULL))
+		return false; /* every name is its own */
+	CLEANUP(source_names_done) struct source_names names = source_names_read(r->sv.catalog);
+	m.names = &names;
+	run_target_name(r, c, m.found.target_db, m.found.target_name);
+	if (!target_any_task(r->target, meets, &m))
+		return false;
+	snprintf(ret_why, cap,
+		"the target name %.60s.%.60s is that of the source's %.60s.%.60s already: give one "
+		"of them another name (name_mapping of a new task) or drop one at the source, then "
+		"pause and resume",
+		m.found.target_db, m.found.target_name, m.found.b->db, m.found.b->name);
+	return true;
 }
 
 bool run_has_coll(struct run *r, int64_t id)

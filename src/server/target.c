@@ -67,6 +67,7 @@ static struct session *session_new(struct targets *set, const char *key, const s
 	cond_init(&s->bounds_cond);
 	stop_init(&s->stop, &set->stop);
 	list_init(&s->accesses);
+	list_init(&s->handles);
 	session_init_channels(s);
 	return s;
 }
@@ -88,7 +89,7 @@ static void session_free(struct session *s)
 	stop_done(&s->stop);
 	cond_done(&s->cond);
 	cond_done(&s->bounds_cond);
-	umap_done(&s->claims);
+	session_claims_done(s);
 	mutex_done(&s->mtx);
 	free(s);
 }
@@ -136,8 +137,11 @@ enum err_code target_get(
 		return e->code;
 	session_key(task, key);
 	struct target *t = xcalloc(1, sizeof(*t));
+	t->task = task_copy(task);
+	list_init(&t->link);
 	mutex_lock(&set->mtx);
 	t->session = session_get_locked(set, key, task);
+	list_push(&t->session->handles, &t->link);
 	t->access = find_access(t->session, made->settings);
 	bool join = !t->access;
 	if (join)
@@ -187,6 +191,7 @@ void target_put(struct target *t, int64_t patience_ms)
 	struct session *s = t->session;
 	struct targets *set = s->set;
 	mutex_lock(&set->mtx);
+	list_del(&t->link);
 	s->closing = --s->users == 0;
 	bool last = s->closing;
 	bool unused = --t->access->users == 0;
@@ -197,6 +202,7 @@ void target_put(struct target *t, int64_t patience_ms)
 		session_close(s, patience_ms);
 	else if (unused)
 		leave(t->access);
+	task_free(t->task);
 	free(t);
 }
 
@@ -223,36 +229,6 @@ void targets_free(struct targets *s, int64_t patience_ms)
 void target_silence(struct target *t)
 {
 	stop_set(&t->session->stop);
-}
-
-bool target_claim(struct target *t, int64_t source_id, const void *owner)
-{
-	struct session *s = t->session;
-	void *mine = (void *)(uintptr_t)owner; /* only compared */
-
-	mutex_lock(&s->mtx);
-	void *has = umap_get(&s->claims, (uint64_t)source_id);
-	if (!has)
-		umap_put(&s->claims, (uint64_t)source_id, mine);
-	mutex_unlock(&s->mtx);
-	return !has || has == mine;
-}
-
-void target_unclaim(struct target *t, const void *owner)
-{
-	struct session *s = t->session;
-	struct umap left = {0};
-	size_t pos = 0;
-	uint64_t id;
-	void *v;
-
-	mutex_lock(&s->mtx);
-	while (umap_next(&s->claims, &pos, &id, &v))
-		if (v != owner)
-			umap_put(&left, id, v);
-	umap_done(&s->claims);
-	s->claims = left;
-	mutex_unlock(&s->mtx);
 }
 
 struct sink *target_sink(struct target *t)

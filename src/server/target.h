@@ -60,6 +60,17 @@ bool target_claim(struct target *t, int64_t source_id, const void *owner);
 /* The owner gives all of its own back. */
 void target_unclaim(struct target *t, const void *owner);
 
+/* A name on the target is one source collection's. Returns 0 and holds it for source_id (and t's
+ * task, also while that is paused), or the source id of the collection that has it. @thread any */
+int64_t target_claim_name(struct target *t, const char *db, const char *name, int64_t source_id);
+/* Nothing happens if another collection holds it. */
+void target_release_name(struct target *t, const char *db, const char *name, int64_t source_id);
+/* All names of t's task: it is deleted. */
+void target_release_task(struct target *t);
+/* Calls fn with each task of t's session, its own included, until it answers true. Under a lock: fn
+ * must not block. @thread any */
+bool target_any_task(struct target *t, bool (*fn)(void *arg, const struct task *task), void *arg);
+
 struct sink *target_sink(struct target *t);
 /* The target's clock now, a TSO; 0 while it was never reached. @thread any, does not block */
 uint64_t target_clock(void *target);

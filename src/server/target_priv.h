@@ -1,4 +1,4 @@
-/* What target.c, target_access.c and target_chan.c share.
+/* What target.c, target_access.c, target_chan.c and target_claims.c share.
  *
  *   task ── target (handle) ──┬─▶ access: credentials and TLS settings, a client of its own; tasks
  *                             │           with equal settings share one
@@ -46,7 +46,8 @@ struct access {
 
 struct session {
 	struct targets *set;
-	int users;   /* handles; this and the next two under set->mtx */
+	int users; /* handles; this and the next three under set->mtx */
+	struct list handles;
 	int leaving; /* accesses on their way out */
 	bool closing;
 	/* A topic: no clock, no ticks, nothing to remember of its channels, exactly one access */
@@ -65,6 +66,7 @@ struct session {
 	struct umap claims;     /* source collection id -> the run that replicates it */
 	struct smap past;       /* pchannel -> struct chan_record found at the start, heap */
 	struct smap begun;      /* keys of streams that were sent in this session */
+	struct smap names;      /* target database and name -> struct name_claim */
 	uint64_t clock_ts;      /* TSO read at clock_mono_ms; 0 = never */
 	int64_t clock_mono_ms;
 	char call_error[TARGET_STATUS_BYTES];
@@ -79,8 +81,10 @@ struct session {
 };
 
 struct target {
+	struct list link; /* in session->handles */
 	struct session *session;
 	struct access *access;
+	struct task *task; /* a copy */
 };
 
 struct targets {
@@ -107,6 +111,9 @@ void access_leave(struct access *a);
 /* The one for a channel's next call, to be given back with the outcome. */
 struct access *access_pick(struct session *s);
 void access_done(struct access *a, enum err_code code);
+
+/* target_claims.c: frees what is left. */
+void session_claims_done(struct session *s);
 
 /* target_chan.c */
 NODISCARD enum err_code session_chan(

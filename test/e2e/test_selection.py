@@ -4,6 +4,7 @@ import pytest
 from pymilvus import Collection, Partition, connections, db, utility
 
 from helpers import all_rows, fill, fresh, simple, wait_collection, wait_equal, wait_until
+from rig.server import ApiError
 
 
 def there(name: str, alias: str = "target") -> bool:
@@ -86,11 +87,14 @@ def test_name_mapping(cdc, source, target, databases):
         wait_equal(special, wait_collection("renamed", into_two))
         wait_equal(same, wait_collection("same", into_two))
         assert not there("special", into_moved)
-        # a name that is taken by a mapped one waits and says so
+        # a name that a mapped one has: the later collection says so, and goes on when it is free and the task resumed
         simple(inside_two, "renamed", load=False)
-        wait_until(lambda: "check name_mapping" in cdc.get(task)["detail"]["waits_for"], 30, "it says why it waits")
+        taken = f"the target name {two}.renamed is that of the source's {one}.special already"
+        wait_until(lambda: taken in cdc.get(task)["detail"]["waits_for"], 30, "it says why it can't be")
         special.drop()
-        wait_until(lambda: "check name_mapping" not in cdc.get(task)["detail"]["waits_for"], 60, "its turn came")
+        wait_until(lambda: not there("renamed", into_two), 60, "the name is free")
+        cdc.pause_task(task)
+        cdc.resume_task(task)
         wait_until(lambda: there("renamed", into_two), 30, "it is there")
         for name, alias in (("plain", inside_one), ("same", inside_two), ("renamed", inside_two)):
             utility.drop_collection(name, using=alias)
@@ -98,6 +102,40 @@ def test_name_mapping(cdc, source, target, databases):
         wait_until(lambda: moved not in db.list_database(using="target"), 60, "the mapped database is dropped")
     finally:
         cdc.delete(task)
+
+
+def test_names_of_two_tasks_that_meet(cdc, source, target, databases):
+    """Refused at create by names or by the catalog; a later collection is Failed and says what to do."""
+    d = fresh("db")
+    [inside] = databases(d)
+
+    def create(name, **to):
+        mapping = [{"source_db": d, "target_db": d, "collection_mapping": to}] if to else []
+        return cdc.create(target, {d: [{"name": name}]}, name_mapping=mapping)
+
+    first = simple(inside, "one")
+    task = create("one", one="to")
+    with pytest.raises(ApiError, match=f"{d}.two and {d}.one of the task {task} would both be {d}.to"):
+        create("two", two="to")
+    with pytest.raises(ApiError, match=f"{d}.to and {d}.one of the task {task}"):
+        create("to")
+    # behind a "*" only the catalog can tell; "to" does not exist yet, then it does
+    wide = create("*")
+    later, other = simple(inside, "to", load=False), simple(inside, "three")
+    wait_until(lambda: f"the target name {d}.to is that of the source's {d}.one already"
+               in cdc.get(wide)["detail"]["waits_for"], 30, "the later one is Failed")
+    for collection in (first, other):
+        fill(collection, range(50))
+    into = in_db("target", d)
+    wait_equal(first, wait_collection("to", into))
+    wait_equal(other, wait_collection("three", into))
+    cdc.delete(wide)
+    with pytest.raises(ApiError, match="of the source would both be"):
+        create("*")
+    later.drop()
+    wide = wait_until(lambda: create("*"), 20, "the name is free")
+    for one in (task, wide):
+        cdc.delete(one)
 
 
 @pytest.mark.parametrize("numbers", [(4, 16), (16, 4)])

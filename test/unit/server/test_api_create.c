@@ -79,6 +79,29 @@ static void test_create_many(void **state)
 	assert_string_equal(fake_engine_find("c")->excludes[4], "e.*");
 }
 
+/* Two tasks to one target: their names may not meet there. */
+static void test_create_names_of_two_tasks(void **state)
+{
+	(void)state;
+	ask_create("first",
+		"\"db_collections\":{\"d\":[{\"name\":\"a\"}]},\"name_mapping\":[{\"source_db\":"
+		"\"d\",\"target_db\":\"x\",\"collection_mapping\":{\"a\":\"c\"}}]");
+	ask_expect_fail("create",
+		"{" URI ",\"db_collections\":{\"e\":[{\"name\":\"b\"}]},\"name_mapping\":[{"
+		"\"source_db\":\"e\",\"target_db\":\"x\",\"collection_mapping\":{\"b\":\"c\"}}]}",
+		400,
+		"e.b and d.a of the task first would both be x.c on the target: check the name "
+		"mapping");
+	ask_expect_fail("create", "{" URI ",\"db_collections\":{\"x\":[{\"name\":\"c\"}]}}", 400,
+		"x.c and d.a of the task first would both be x.c on the target: check the name "
+		"mapping");
+	/* Two databases may become one: the catalog knows which names meet. */
+	ask_create("second",
+		"\"db_collections\":{\"e\":[{\"name\":\"*\"}]},\"name_mapping\":[{\"source_db\":"
+		"\"e\",\"target_db\":\"x\"}]");
+	ask_create("third", "\"db_collections\":{\"x\":[{\"name\":\"*\"}]}");
+}
+
 static void test_create_fields(void **state)
 {
 	(void)state;
@@ -193,6 +216,7 @@ int main(void)
 		T(test_create_500),
 		T(test_create_makes_an_id),
 		T(test_create_many),
+		T(test_create_names_of_two_tasks),
 		T(test_create_fields),
 		T(test_create_is_idempotent),
 		T(test_create_warnings),
