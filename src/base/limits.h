@@ -36,7 +36,7 @@ enum {
 	LIMIT_PULSAR_SHARE = 256 << 10, /* what one topic may hold when all of it is used up */
 	LIMIT_PULSAR_PERMITS = 256,     /* count; messages a broker may send ahead, per topic */
 	LIMIT_PULSAR_HELD = 64 << 20,   /* pieces of chunked messages and what waits behind them */
-	LIMIT_DDL_WORKERS = 8,          /* threads */
+	LIMIT_DDL_WORKERS = 8,          /* threads a target session */
 	LIMIT_KAFKA_QUEUE = 32 << 20,   /* written to Kafka and not confirmed, per target topic */
 	LIMIT_KAFKA_RECORDS = 50000,    /* count, the same */
 	LIMIT_KAFKA_RECORD = 128 << 20, /* one record: a source message in base64 */

@@ -119,7 +119,7 @@ static struct coll *coll_base(struct run *r, int64_t id)
 	c->backoff = retry_policy(
 		r->sv.config->retry_first_ms, r->sv.config->retry_most_ms, FIRST_MS, MOST_MS);
 	mutex_init(&c->mtx, "collection");
-	job_init(&c->job, r->sv.jobs, coll_step, c);
+	job_init(&c->job, target_jobs(r->target), coll_step, c);
 	return c;
 }
 

@@ -6,7 +6,7 @@
  *      └────────────┴───────────┴──▶ Failed              │ the drop message on every channel
  *
  * Waiting: for an earlier generation of the name, or for the database. Failed carries a reason and
- * stays until the task is resumed. One job (jobs.h) does all steps, one at a time; readers and
+ * stays until the task is resumed or the source drops it. One job (jobs.h) does all steps, one at a time; readers and
  * channel workers only set flags under coll->mtx and wake it. */
 #pragma once
 

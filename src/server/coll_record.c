@@ -164,6 +164,9 @@ static bool read_shards(struct coll *c, const json_t *l)
 		s->target_vchannel = get_text(o, "target");
 		s->target_pchannel = get_text(o, "target_pchannel");
 		s->sent = (uint64_t)get_id(o, "sent");
+		/* Before, a shard comes to its drop message again: its position stood still. */
+		if (c->state == COLL_DROP_READY)
+			s->drop_ts = (uint64_t)get_id(o, "drop_ts");
 		c->n_shards++;
 	}
 	return true;
@@ -240,14 +243,14 @@ bool coll_record_read(struct coll *c, const char *json)
 		c->pk_name = get_text(o, "pk_name");
 	c->unclean = json_is_true(json_object_get(o, "unclean"));
 	c->recorded = true;
+	if (state && strcmp(state, coll_state_name(COLL_DROPPED)) == 0)
+		c->state = COLL_DROPPED;
+	else if (state && strcmp(state, coll_state_name(COLL_DROP_READY)) == 0)
+		c->state = COLL_DROP_READY;
 	bool good = state && c->name[0] && read_shards(c, json_object_get(o, "shards"));
 	if (good)
 		read_parts(c, json_object_get(o, "partitions"));
 	read_follow(c, o);
-	if (good && strcmp(state, coll_state_name(COLL_DROPPED)) == 0)
-		c->state = COLL_DROPPED;
-	else if (good && strcmp(state, coll_state_name(COLL_DROP_READY)) == 0)
-		c->state = COLL_DROP_READY;
 	json_decref(o);
 	return good;
 }

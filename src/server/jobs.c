@@ -14,8 +14,24 @@ struct jobs {
 	size_t n, cap;
 	bool stop;
 	struct thread *threads;
-	int n_threads;
+	int n_threads, most;
+	int waiting; /* threads that do nothing */
 };
+
+static void run(void *arg);
+
+/* While work is queued one thread waits for it, as long as there may be more of them. */
+static void reserve_locked(struct jobs *p) REQUIRES(p->mtx)
+{
+	struct err ignored = ERR_INIT; /* those that are there do the work */
+
+	if (p->waiting || p->n_threads == p->most || p->stop)
+		return;
+	if (!thread_start(&p->threads[p->n_threads], "ddl", run, p, &ignored)) {
+		p->n_threads++;
+		p->waiting++; /* it will */
+	}
+}
 
 static void place(struct jobs *p, size_t i, struct job *j)
 {
@@ -68,7 +84,7 @@ static void heap_put(struct jobs *p, struct job *j)
 	sift_up(p, p->n - 1);
 }
 
-static void queue_locked(struct jobs *p, struct job *j, int64_t delay_ms)
+static void queue_locked(struct jobs *p, struct job *j, int64_t delay_ms) REQUIRES(p->mtx)
 {
 	int64_t due = time_mono_ms() + delay_ms;
 	if (j->heap_at && j->due_ms <= due)
@@ -77,6 +93,7 @@ static void queue_locked(struct jobs *p, struct job *j, int64_t delay_ms)
 		heap_remove(p, j);
 	j->due_ms = due;
 	heap_put(p, j);
+	reserve_locked(p);
 	cond_signal(&p->due);
 }
 
@@ -88,9 +105,12 @@ static struct job *next_locked(struct jobs *p) REQUIRES(p->mtx)
 			struct job *j = p->heap[0];
 			heap_remove(p, j);
 			j->running = true;
+			p->waiting--;
 			/* Another may be due as well, and only one thread was woken for both. */
-			if (p->n)
+			if (p->n) {
+				reserve_locked(p);
 				cond_signal(&p->due);
+			}
 			return j;
 		}
 		cond_wait(&p->due, &p->mtx, deadline_in(wait));
@@ -108,6 +128,7 @@ static void run(void *arg)
 		mutex_unlock(&p->mtx);
 		int64_t delay = j->fn(j->arg);
 		mutex_lock(&p->mtx);
+		p->waiting++;
 		j->running = false;
 		if (j->again)
 			delay = delay == JOB_IDLE ? j->again_ms : MIN(delay, j->again_ms);
@@ -119,20 +140,21 @@ static void run(void *arg)
 	mutex_unlock(&p->mtx);
 }
 
-enum err_code jobs_new(int threads, struct jobs **ret_p, struct err *e)
+enum err_code jobs_new(int most, struct jobs **ret_p, struct err *e)
 {
 	struct jobs *p = xcalloc(1, sizeof(*p));
 
 	mutex_init(&p->mtx, "jobs");
 	cond_init(&p->due);
 	cond_init(&p->idle);
-	p->threads = xcalloc((size_t)threads, sizeof(*p->threads));
-	for (; p->n_threads < threads; p->n_threads++) {
-		if (thread_start(&p->threads[p->n_threads], "ddl", run, p, e)) {
-			jobs_free(p);
-			return e->code;
-		}
+	p->threads = xcalloc((size_t)most, sizeof(*p->threads));
+	p->most = most;
+	p->waiting = 1;
+	if (thread_start(&p->threads[0], "ddl", run, p, e)) {
+		jobs_free(p);
+		return e->code;
 	}
+	p->n_threads = 1;
 	*ret_p = p;
 	return ERR_OK;
 }

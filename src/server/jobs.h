@@ -1,6 +1,8 @@
-/* A pool of threads for work that blocks on the target: one job an object (a collection, an
+/* A pool of threads for work that blocks on a target: one job an object (a collection, an
  * operation), never two runs of one job at a time. A job's function does one step and says when the
- * next is due, so that a stuck object occupies a thread only while it waits for an answer. */
+ * next is due, so that a stuck object occupies a thread only while it waits for an answer. Each
+ * target session has a pool of its own: one that hangs holds up nobody else. Threads are started
+ * when they are needed, up to the given number. */
 #pragma once
 
 #include "base/defs.h"
@@ -22,7 +24,8 @@ struct job {
 
 enum { JOB_IDLE = -1 };
 
-NODISCARD enum err_code jobs_new(int threads, struct jobs **ret_p, struct err *e);
+/* most: threads. */
+NODISCARD enum err_code jobs_new(int most, struct jobs **ret_p, struct err *e);
 /* All jobs must be stopped. */
 void jobs_free(struct jobs *p);
 

@@ -183,7 +183,7 @@ static struct run_db *db_new(struct run *r, int64_t id, const char *name)
 	d->created = strcmp(target, default_db) == 0;
 	d->backoff = retry_policy(
 		r->sv.config->retry_first_ms, r->sv.config->retry_most_ms, FIRST_MS, MOST_MS);
-	job_init(&d->job, r->sv.jobs, step, d);
+	job_init(&d->job, target_jobs(r->target), step, d);
 	return d;
 }
 

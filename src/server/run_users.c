@@ -18,7 +18,7 @@ void run_users_new(struct run *r)
 {
 	struct users_opts o = {.task = r->task,
 		.sink = target_sink(r->target),
-		.jobs = r->sv.jobs,
+		.jobs = target_jobs(r->target),
 		.writer = r->sv.writer,
 		.log = &r->log,
 		.stop = &r->stop,

@@ -21,7 +21,6 @@
 #include "server/connect.h"
 #include "server/engine_priv.h"
 #include "server/http.h"
-#include "server/jobs.h"
 #include "server/status_page.h"
 #include "server/supervise.h"
 #include "server/target.h"
@@ -45,7 +44,6 @@ struct server {
 	struct hub *hub;
 	struct store *store;
 	struct writer *writer;
-	struct jobs *jobs;
 	struct targets *targets;
 	struct engine *engine;
 	struct api *api;
@@ -114,7 +112,6 @@ static enum err_code open_source(struct server *s, struct err *e)
 static enum err_code open_engine(struct server *s, struct err *e)
 {
 	struct targets_opts to = {.grpc = s->grpc,
-		.jobs = s->jobs,
 		.writer = s->writer,
 		.store = s->store,
 		.late_bound_ms = s->config->late_bound_ms,
@@ -137,7 +134,6 @@ static enum err_code open_engine(struct server *s, struct err *e)
 		.mq = s->mq,
 		.store = s->store,
 		.writer = s->writer,
-		.jobs = s->jobs,
 		.targets = s->targets};
 	if (engine_new(&sv, &s->engine, e))
 		return e->code;
@@ -240,7 +236,7 @@ static enum err_code start(struct server *s, struct err *e)
 		return e->code;
 	if (s->config->dry_run)
 		writer_discard(s->writer);
-	if (jobs_new(LIMIT_DDL_WORKERS, &s->jobs, e) || open_source(s, e) || open_engine(s, e))
+	if (open_source(s, e) || open_engine(s, e))
 		return e->code;
 	/* The API listens before any task starts. */
 	ho.api = s->api;
@@ -268,7 +264,6 @@ static void take_down(struct server *s)
 	hub_free(s->hub);
 	connect_mq_free(s->mq);
 	catalog_free(s->catalog);
-	jobs_free(s->jobs);
 	writer_free(s->writer);
 	store_close(s->store);
 	etcd_close(s->source_etcd);

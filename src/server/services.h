@@ -12,6 +12,5 @@ struct services {
 	struct mq *mq;
 	struct store *store;
 	struct writer *writer;
-	struct jobs *jobs;
 	struct targets *targets;
 };

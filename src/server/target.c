@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "server/address.h"
 #include "server/target_kafka.h"
@@ -47,10 +48,15 @@ static void session_key(const struct task *t, char key[ADDRESS_TARGET_BYTES])
 		address_of_target(uri, key);
 }
 
-static struct session *session_new(struct targets *set, const char *key, const struct task *task)
+static enum err_code session_new(struct targets *set, const char *key, const struct task *task,
+	struct session **ret_s, struct err *e)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
 
+	if (jobs_new(LIMIT_DDL_WORKERS, &s->jobs, e)) {
+		free(s);
+		return e->code;
+	}
 	s->set = set;
 	/* A dry run writes to no topic: its made-up target has a clock. */
 	s->untimed = *task->kafka.address && !set->opts.dry_run;
@@ -69,7 +75,8 @@ static struct session *session_new(struct targets *set, const char *key, const s
 	list_init(&s->accesses);
 	list_init(&s->handles);
 	session_init_channels(s);
-	return s;
+	*ret_s = s;
+	return ERR_OK;
 }
 
 /* Ends all that runs. The accesses go last: calls in flight need them. */
@@ -90,25 +97,28 @@ static void session_free(struct session *s)
 	cond_done(&s->cond);
 	cond_done(&s->bounds_cond);
 	session_claims_done(s);
+	jobs_free(s->jobs);
 	mutex_done(&s->mtx);
 	free(s);
 }
 
 /* The session of the address, new if there is none. One that is being closed still ticks: it is
  * waited for. */
-static struct session *session_get_locked(
-	struct targets *set, const char *key, const struct task *task) REQUIRES(set->mtx)
+static enum err_code session_get_locked(struct targets *set, const char *key,
+	const struct task *task, struct session **ret_s, struct err *e) REQUIRES(set->mtx)
 {
 	struct session *s;
 
 	while ((s = smap_get(&set->by_address, key)) && s->closing)
 		cond_wait(&set->cond, &set->mtx, DEADLINE_NEVER);
 	if (!s) {
-		s = session_new(set, key, task);
+		if (session_new(set, key, task, &s, e))
+			return e->code;
 		smap_put(&set->by_address, s->key, s);
 	}
 	s->users++;
-	return s;
+	*ret_s = s;
+	return ERR_OK;
 }
 
 static struct access *find_access(struct session *s, const char *settings)
@@ -137,10 +147,15 @@ enum err_code target_get(
 		return e->code;
 	session_key(task, key);
 	struct target *t = xcalloc(1, sizeof(*t));
-	t->task = task_copy(task);
 	list_init(&t->link);
 	mutex_lock(&set->mtx);
-	t->session = session_get_locked(set, key, task);
+	if (session_get_locked(set, key, task, &t->session, e)) {
+		mutex_unlock(&set->mtx);
+		access_free(made);
+		free(t);
+		return e->code;
+	}
+	t->task = task_copy(task);
 	list_push(&t->session->handles, &t->link);
 	t->access = find_access(t->session, made->settings);
 	bool join = !t->access;
@@ -234,6 +249,11 @@ void target_silence(struct target *t)
 struct sink *target_sink(struct target *t)
 {
 	return t->access->remote;
+}
+
+struct jobs *target_jobs(struct target *t)
+{
+	return t->session->jobs;
 }
 
 uint64_t target_clock(void *target)

@@ -21,7 +21,6 @@ struct writer;
 
 struct targets_opts {
 	struct grpc *grpc;
-	struct jobs *jobs;
 	struct writer *writer;
 	struct store *store;
 	int64_t late_bound_ms, keepalive_ms;
@@ -72,6 +71,8 @@ void target_release_task(struct target *t);
 bool target_any_task(struct target *t, bool (*fn)(void *arg, const struct task *task), void *arg);
 
 struct sink *target_sink(struct target *t);
+/* For what blocks on this target, and only on it. */
+struct jobs *target_jobs(struct target *t);
 /* The target's clock now, a TSO; 0 while it was never reached. @thread any, does not block */
 uint64_t target_clock(void *target);
 /* The channel, made with its worker when new. UNAVAILABLE while the target's clock is unknown. */

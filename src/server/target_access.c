@@ -166,7 +166,7 @@ void access_join(struct access *a, struct session *s)
 {
 	a->session = s;
 	a->refs = 1;
-	job_init(&a->job, s->set->opts.jobs, check, a);
+	job_init(&a->job, s->jobs, check, a);
 	mutex_lock(&s->mtx);
 	list_push(&s->accesses, &a->link);
 	if (!s->current)

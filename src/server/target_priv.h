@@ -58,6 +58,7 @@ struct session {
 	struct log_ctx log;
 	struct stop stop;
 	struct chan_sink sink;
+	struct jobs *jobs;
 
 	struct mutex mtx;
 	struct list accesses;   /* under mtx, as all below */

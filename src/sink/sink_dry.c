@@ -8,15 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/mutex.h"
 #include "base/time.h"
+#include "base/wire.h"
 #include "model/ts.h"
 
-enum { CHANNELS = 16, NAME_BYTES = 96, SUMMARY_MS = 10000, POSITION_BYTES = 8 };
+enum { CHANNELS = 16, NAME_BYTES = 96, NAME_MOST = 1024, SUMMARY_MS = 10000, POSITION_BYTES = 8 };
 
 struct overlay {
 	char *db, *name;
+	char *real_db, *real_name; /* what it is on the target: it was renamed; or NULL */
 	bool made, dropped;
 	int64_t id;
 	uint64_t created_ts;
@@ -146,16 +149,20 @@ static enum err_code describe(struct sink *k, const char *db, const char *name, 
 	struct sink_collection *ret_c, struct err *e)
 {
 	struct dry *d = dry_of(k);
+	CLEANUP(freep) char *real_db = NULL, *real_name = NULL;
 
 	mutex_lock(&d->mtx);
 	const struct overlay *o = find_locked(d, db, name);
 	bool made = o && o->made, missing = o ? o->dropped : !d->real;
+	bool moved = o && o->real_name;
+	real_db = xstrdup(moved ? o->real_db : db);
+	real_name = xstrdup(moved ? o->real_name : name);
 	if (made)
 		make_up(o, ret_c);
 	mutex_unlock(&d->mtx);
 	if (missing || (!made && !d->real))
 		return err_set(e, ERR_NOT_FOUND, "dry run: %s.%s is not there", db, name);
-	if (!made && d->real->ops->describe(d->real, db, name, s, ret_c, e))
+	if (!made && d->real->ops->describe(d->real, real_db, real_name, s, ret_c, e))
 		return e->code;
 	mutex_lock(&d->mtx);
 	o = find_locked(d, db, name);
@@ -257,10 +264,75 @@ static enum err_code change(
 	return ERR_OK;
 }
 
+static void overlay_done(struct overlay *o)
+{
+	parts_clear(o);
+	schema_set(o, (struct slice){0});
+	free(o->parts);
+	free(o->db);
+	free(o->name);
+	free(o->real_db);
+	free(o->real_name);
+	free(o);
+}
+
+static void overlay_remove_locked(struct dry *d, const char *db, const char *name)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		if (strcmp(d->l[i]->db, db) || strcmp(d->l[i]->name, name))
+			continue;
+		overlay_done(d->l[i]);
+		d->l[i] = d->l[--d->n];
+		return;
+	}
+}
+
+/* From now on it is found under its new name only. */
+static void rename_locked(
+	struct dry *d, const char *db, const char *name, const char *new_db, const char *new_name)
+{
+	overlay_remove_locked(d, new_db, new_name);
+	struct overlay *o = overlay_locked(d, db, name);
+	if (!o->made && !o->real_name) {
+		o->real_db = xstrdup(db);
+		o->real_name = xstrdup(name);
+	}
+	free(o->db);
+	free(o->name);
+	o->db = xstrdup(new_db);
+	o->name = xstrdup(new_name);
+	overlay_locked(d, db, name)->dropped = true;
+}
+
+static void note_rename(struct dry *d, const struct sink_call *c)
+{
+	enum { OLD_NAME = 3, NEW_NAME = 4, NEW_DB = 5 };
+	CLEANUP(buf_done) struct buf body = BUF_INIT(LIMIT_RECORD);
+	char name[NAME_MOST] = "", new_name[NAME_MOST] = "", new_db[NAME_MOST] = "";
+	struct wire_field f;
+
+	for (size_t i = 0; i < c->body->n; i++)
+		buf_put(&body, c->body->v[i].p, c->body->v[i].n);
+	struct wire w = wire_open(buf_slice(&body));
+	while (wire_next(&w, &f)) {
+		char *to = f.num == OLD_NAME   ? name
+			   : f.num == NEW_NAME ? new_name
+			   : f.num == NEW_DB   ? new_db
+					       : NULL;
+		if (to && f.type == WIRE_LEN)
+			snprintf(to, NAME_MOST, "%.*s", (int)f.data.n, (const char *)f.data.p);
+	}
+	mutex_lock(&d->mtx);
+	rename_locked(d, c->db, name, *new_db ? new_db : c->db, new_name);
+	mutex_unlock(&d->mtx);
+}
+
 static enum err_code call(struct sink *k, const struct sink_call *c, struct stop *s, struct err *e)
 {
 	(void)s;
 	(void)e;
+	if (strcmp(c->method, "RenameCollection") == 0)
+		note_rename(dry_of(k), c);
 	log_info(dry_of(k)->log, "dry run, not done: %s on database %s", c->method,
 		*c->db ? c->db : "default");
 	return ERR_OK;
@@ -301,14 +373,8 @@ static void close_dry(struct sink *k)
 	struct dry *d = dry_of(k);
 
 	sink_close(d->real);
-	for (size_t i = 0; i < d->n; i++) {
-		parts_clear(d->l[i]);
-		schema_set(d->l[i], (struct slice){0});
-		free(d->l[i]->parts);
-		free(d->l[i]->db);
-		free(d->l[i]->name);
-		free(d->l[i]);
-	}
+	for (size_t i = 0; i < d->n; i++)
+		overlay_done(d->l[i]);
 	for (size_t i = 0; i < d->n_dbs; i++)
 		free(d->dbs[i]);
 	free(d->l);

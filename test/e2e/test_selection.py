@@ -113,8 +113,10 @@ def test_names_of_two_tasks_that_meet(cdc, source, target, databases):
         mapping = [{"source_db": d, "target_db": d, "collection_mapping": to}] if to else []
         return cdc.create(target, {d: [{"name": name}]}, name_mapping=mapping)
 
-    first = simple(inside, "one")
+    first = simple(inside, "one", load=False)
     task = create("one", one="to")
+    first.create_index("v", {"index_type": "FLAT", "metric_type": "L2", "params": {}})
+    first.load()
     with pytest.raises(ApiError, match=f"{d}.two and {d}.one of the task {task} would both be {d}.to"):
         create("two", two="to")
     with pytest.raises(ApiError, match=f"{d}.to and {d}.one of the task {task}"):

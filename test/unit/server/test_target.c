@@ -6,9 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
@@ -23,7 +25,6 @@ enum { WAIT_MS = 20000, THREADS = 4, TURNS = 200 };
 
 struct bed {
 	struct grpc *grpc;
-	struct jobs *jobs;
 	struct store *store;
 	struct writer *writer;
 	struct targets *targets;
@@ -37,10 +38,8 @@ static int open_bed(void **state)
 
 	b->store = store_mem_new("");
 	assert_int_equal(grpc_new(&b->grpc, NULL), ERR_OK);
-	assert_int_equal(jobs_new(2, &b->jobs, NULL), ERR_OK);
 	assert_int_equal(writer_new(b->store, 1000, &b->writer, NULL), ERR_OK);
 	struct targets_opts o = {.grpc = b->grpc,
-		.jobs = b->jobs,
 		.writer = b->writer,
 		.store = b->store,
 		.late_bound_ms = 1000,
@@ -57,7 +56,6 @@ static int close_bed(void **state)
 
 	targets_free(b->targets, 1000);
 	writer_free(b->writer);
-	jobs_free(b->jobs);
 	b->store->ops->close(b->store);
 	grpc_free(b->grpc);
 	free(b);
@@ -190,6 +188,69 @@ static void many_come_and_go(void **state)
 		thread_join(&threads[i]);
 }
 
+/* What hangs on one target. */
+struct hang {
+	struct job job;
+	struct stop *stop;
+	bool done; /* atomic */
+};
+
+static int64_t hang(void *arg)
+{
+	struct hang *h = arg;
+
+	(void)stop_sleep(h->stop, WAIT_MS);
+	__atomic_store_n(&h->done, true, __ATOMIC_RELEASE);
+	return JOB_IDLE;
+}
+
+static int64_t at_once(void *arg)
+{
+	struct hang *h = arg;
+
+	__atomic_store_n(&h->done, true, __ATOMIC_RELEASE);
+	return JOB_IDLE;
+}
+
+/* More steps hang on each of several targets than there are threads: another target's go on. */
+static void a_target_that_hangs_holds_up_no_other(void **state)
+{
+	enum { TARGETS = 3, EACH = 2 * LIMIT_DDL_WORKERS };
+	struct bed *b = *state;
+	struct hang all[TARGETS][EACH] = {0}, other = {.done = false};
+	struct target *t[TARGETS];
+	struct deadline d = deadline_in(WAIT_MS / 2);
+	struct stop stop;
+	char uri[64];
+
+	stop_init(&stop, NULL);
+	for (int i = 0; i < TARGETS; i++) {
+		snprintf(uri, sizeof(uri), "http://127.0.0.1:%d", i + 1);
+		t[i] = get(b, uri, "");
+		for (int k = 0; k < EACH; k++) {
+			all[i][k].stop = &stop;
+			job_init(&all[i][k].job, target_jobs(t[i]), hang, &all[i][k]);
+			job_wake(&all[i][k].job, 0);
+		}
+	}
+	struct target *good = get(b, "http://127.0.0.1:9", "");
+	job_init(&other.job, target_jobs(good), at_once, &other);
+	job_wake(&other.job, 0);
+	while (!__atomic_load_n(&other.done, __ATOMIC_ACQUIRE) && !deadline_passed(d))
+		(void)stop_sleep(&stop, 1);
+	assert_true(other.done);
+	assert_false(__atomic_load_n(&all[0][0].done, __ATOMIC_ACQUIRE));
+	stop_set(&stop);
+	job_stop(&other.job);
+	for (int i = 0; i < TARGETS; i++)
+		for (int k = 0; k < EACH; k++)
+			job_stop(&all[i][k].job);
+	for (int i = 0; i < TARGETS; i++)
+		target_put(t[i], 0);
+	target_put(good, 0);
+	stop_done(&stop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +259,8 @@ int main(void)
 			settings_that_cannot_be_right_are_refused, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(
 			each_login_tells_its_own_trouble, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(
+			a_target_that_hangs_holds_up_no_other, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(many_come_and_go, open_bed, close_bed),
 	};
 	log_set_level(LOG_ERROR);

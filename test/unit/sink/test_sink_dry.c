@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/wire.h"
 #include "sink/sink_dry.h"
 
 static const struct log_ctx quiet = {.comp = LOG_sink, .fields = ""};
@@ -172,6 +173,47 @@ static void test_over_a_real_one(void **state)
 	sink_close(k);
 }
 
+static void rename_to(struct sink *k, const char *from, const char *to)
+{
+	struct buf b = BUF_INIT(1000);
+	struct iov body = {.n = 0};
+	struct sink_call call = {.method = "RenameCollection", .db = "default", .body = &body};
+	struct err e = ERR_INIT;
+
+	wire_put_str(&b, 3, from);
+	wire_put_str(&b, 4, to);
+	iov_put(&body, buf_slice(&b));
+	assert_int_equal(k->ops->call(k, &call, NULL, &e), ERR_OK);
+	iov_done(&body);
+	buf_done(&b);
+}
+
+/* What is renamed is there under its new name only, whether it is real or made up. */
+static void test_renamed(void **state)
+{
+	struct sink *k = open_real();
+	struct sink_collection c = {.id = 0};
+
+	(void)state;
+	rename_to(k, "there", "moved");
+	assert_int_equal(look(k, "there", &c), ERR_NOT_FOUND);
+	assert_int_equal(look(k, "moved", &c), ERR_OK);
+	assert_int_equal(c.id, 5);
+	sink_collection_done(&c);
+	rename_to(k, "moved", "again");
+	assert_int_equal(look(k, "moved", &c), ERR_NOT_FOUND);
+	assert_int_equal(look(k, "again", &c), ERR_OK);
+	assert_int_equal(c.id, 5);
+	sink_collection_done(&c);
+	change(k, SINK_CREATE_COLLECTION, "made", NULL);
+	rename_to(k, "made", "there");
+	assert_int_equal(look(k, "made", &c), ERR_NOT_FOUND);
+	assert_int_equal(look(k, "there", &c), ERR_OK);
+	assert_int_not_equal(c.id, 5);
+	sink_collection_done(&c);
+	sink_close(k);
+}
+
 static void test_rows_and_operations(void **state)
 {
 	struct sink *k = sink_dry_open(NULL, &quiet);
@@ -201,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_made_up),
 		cmocka_unit_test(test_over_a_real_one),
+		cmocka_unit_test(test_renamed),
 		cmocka_unit_test(test_rows_and_operations),
 	};
 	log_set_level(LOG_OFF);
