@@ -102,9 +102,10 @@ static void add_fields(struct line *l, const struct log_ctx *ctx)
 	if (!ctx)
 		return;
 	add_fields(l, ctx->parent);
-	if (ctx->fields && *ctx->fields) {
+	const char *fields = __atomic_load_n(&ctx->fields, __ATOMIC_ACQUIRE);
+	if (fields && *fields) {
 		add(l, " ");
-		add(l, ctx->fields);
+		add(l, fields);
 	}
 }
 

@@ -15,7 +15,7 @@
 #include "base/mutex.h"
 #include "metrics/metric_row.h"
 
-enum { SERIES_MAX = 10000, BUCKETS = 8, KEY_BYTES = 64 << 10 };
+enum { SERIES_MAX = 10000, BUCKETS = 8, KEY_BYTES = 64 << 10, LABELS_MAX = 8 };
 
 static const int bucket_ms[BUCKETS] = {1, 2, 4, 8, 16, 32, 64, 128};
 
@@ -171,7 +171,7 @@ struct metric_series *metrics_series(enum metric m, const char *const *values)
 
 struct metric_series *metrics_get(enum metric m, ...)
 {
-	const char *values[8];
+	const char *values[LABELS_MAX];
 	size_t n = label_count(metric_row(m)->labels);
 	va_list ap;
 
@@ -232,13 +232,22 @@ static int label_index(const char *names, const char *label)
 	return -1;
 }
 
-static void family_drop(struct family *f, int at, const char *value)
+/* values: NULL stands for any. */
+static bool has_values(const struct metric_series *s, const char *const *values, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (values[i] && strcmp(s->values[i], values[i]) != 0)
+			return false;
+	return true;
+}
+
+static void family_drop(struct family *f, const char *const *values, size_t n)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < f->n; i++) {
 		struct metric_series *s = f->list[i];
-		if (s == f->overflow || strcmp(s->values[at], value) != 0) {
+		if (s == f->overflow || !has_values(s, values, n)) {
 			f->list[kept++] = s;
 			continue;
 		}
@@ -248,13 +257,58 @@ static void family_drop(struct family *f, int at, const char *value)
 	f->n = kept;
 }
 
+void metrics_drop_of(enum metric m, const char *const *values)
+{
+	mutex_lock(&registry.mtx);
+	family_drop(&registry.families[m], values, label_count(metric_row(m)->labels));
+	mutex_unlock(&registry.mtx);
+}
+
+static void series_relabel(
+	struct family *f, struct metric_series *s, const char *names, size_t at, const char *to)
+{
+	size_t n = label_count(names);
+	const char *values[LABELS_MAX];
+
+	for (size_t i = 0; i < n; i++)
+		values[i] = i == at ? to : s->values[i];
+	char *key = index_key(values, n);
+	if (smap_get(&f->index, key)) {
+		free(key);
+		return;
+	}
+	smap_del(&f->index, s->key);
+	free(s->key);
+	s->key = key;
+	free(s->values[at]);
+	s->values[at] = xstrdup(to);
+	free(s->labels);
+	s->labels = label_text(names, s->values);
+	smap_put(&f->index, s->key, s);
+}
+
+void metrics_relabel(enum metric m, const char *const *values, size_t at, const char *to)
+{
+	struct family *f = &registry.families[m];
+	const char *names = metric_row(m)->labels;
+
+	mutex_lock(&registry.mtx);
+	for (size_t i = 0; i < f->n; i++)
+		if (f->list[i] != f->overflow && has_values(f->list[i], values, label_count(names)))
+			series_relabel(f, f->list[i], names, at, to);
+	mutex_unlock(&registry.mtx);
+}
+
 void metrics_drop(const char *label, const char *value)
 {
 	mutex_lock(&registry.mtx);
 	for (size_t m = 0; m < METRIC_COUNT; m++) {
+		const char *values[LABELS_MAX] = {NULL};
 		int at = label_index(rows[m].labels, label);
-		if (at >= 0)
-			family_drop(&registry.families[m], at, value);
+		if (at < 0)
+			continue;
+		values[at] = value;
+		family_drop(&registry.families[m], values, label_count(rows[m].labels));
 	}
 	mutex_unlock(&registry.mtx);
 }

@@ -31,6 +31,11 @@ int64_t metrics_value(const struct metric_series *s);
 /* Removes all series whose label `label` has this value (a deleted task's). Handles to them must
  * not be used any more. */
 void metrics_drop(const char *label, const char *value);
+/* Removes the series of m with these label values, in the row's order; NULL stands for any value.
+ * Handles as above. */
+void metrics_drop_of(enum metric m, const char *const *values);
+/* Gives label number `at` of such series another value: their handles stay, the old names end. */
+void metrics_relabel(enum metric m, const char *const *values, size_t at, const char *to);
 /* Appends the whole exposition. */
 void metrics_write(struct buf *b);
 /* Frees everything, for tests and exit. */

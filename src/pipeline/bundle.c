@@ -26,6 +26,7 @@ void bundle_done(struct bundle *k)
 	for (size_t i = 0; i < k->cap_msgs; i++)
 		iov_done(&k->msgs[i]);
 	free(k->msgs);
+	free(k->from);
 	arena_done(&k->arena);
 	iov_done(&k->request);
 }
@@ -34,6 +35,9 @@ static struct iov *next_msg(struct bundle *k)
 {
 	size_t old = k->cap_msgs;
 	mem_grow(&k->msgs, &k->cap_msgs, k->n_msgs + 1, sizeof(*k->msgs));
+	if (k->cap_msgs != old)
+		k->from = xrealloc(k->from, k->cap_msgs * sizeof(*k->from));
+	k->from[k->n_msgs] = NULL;
 	for (size_t i = old; i < k->cap_msgs; i++)
 		k->msgs[i] = (struct iov){.n = 0};
 	return &k->msgs[k->n_msgs];
@@ -77,14 +81,14 @@ static enum err_code add_rows(struct bundle *k, struct stream *st, struct pack_m
 		if (translate_replay_delete(&t, &m->dml, st->pk_field_id, st->pk_is_varchar, at,
 			    &k->arena, next_msg(k), e))
 			return e->code;
-		k->n_msgs++;
+		k->from[k->n_msgs++] = m;
 		note_stamps(k, at, at);
 	}
 	t.msg_id = again ? o->fresh_id(o->arg) : 0;
 	t.stamps = (struct stamps){.change = times.change, .one = times.one, .rows = times.rows};
 	if (translate_dml(&t, &m->dml, &k->arena, next_msg(k), e))
 		return e->code;
-	k->n_msgs++;
+	k->from[k->n_msgs++] = m;
 	k->rows += m->dml.rows;
 	note_stamps(k, times.lowest, times.highest);
 	if (times.change)
@@ -136,22 +140,29 @@ static void add_note(
 	note_stamps(k, ts, ts);
 }
 
-static void finish(struct bundle *k, const struct tchan *c, struct slice start, struct slice end)
+void bundle_select(struct bundle *k, const struct tchan *c, size_t first, size_t n)
 {
 	struct replicate_request r = {.channel = tchan_name(c),
 		.begin_ts = k->lowest ? k->lowest : k->tick,
 		.end_ts = MAX(k->highest, k->tick),
-		.start_id = start,
-		.end_id = end};
+		.start_id = k->end_id,
+		.end_id = k->end_id,
+		.msgs = k->msgs + first,
+		.n_msgs = n};
 
+	iov_reset(&k->request);
+	translate_request(&r, &k->arena, &k->request);
+}
+
+static void finish(struct bundle *k, const struct tchan *c, struct slice end)
+{
+	k->end_id = end;
 	if (k->tick) {
 		translate_tick(k->tick, tchan_replicate_id(c), &k->arena, next_msg(k));
 		k->n_msgs++;
 	}
-	r.msgs = k->msgs;
-	r.n_msgs = k->n_msgs;
 	if (k->n_msgs)
-		translate_request(&r, &k->arena, &k->request);
+		bundle_select(k, c, 0, k->n_msgs);
 }
 
 void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const struct bundle_opts *o)
@@ -173,14 +184,14 @@ void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const stru
 	 * their own. */
 	if (k->highest > k->tick && (notes || t->raise_tick || o->replay_from))
 		k->tick = k->highest;
-	finish(k, c, end, end);
+	finish(k, c, end);
 }
 
 void bundle_build_tick(struct bundle *k, const struct tchan *c, uint64_t tick)
 {
 	empty(k);
 	k->tick = tick;
-	finish(k, c, slice_of("", 0), slice_of("", 0));
+	finish(k, c, slice_of("", 0));
 }
 
 /* The tasks whose messages a call carried, each once. */

@@ -10,9 +10,11 @@ struct bundle {
 	struct arena arena;
 	struct iov *msgs; /* complete messages */
 	size_t n_msgs, cap_msgs;
+	struct pack_msg **from; /* what each was made of; NULL: a tick, a drop message of ours */
 	size_t rows;
 	uint64_t lowest, highest; /* stamps of rows and drop messages; lowest 0 = none */
 	uint64_t tick;            /* sent at the end; 0 = none */
+	struct slice end_id;      /* of the last pack's position */
 	struct iov request;
 };
 
@@ -30,6 +32,8 @@ void bundle_done(struct bundle *k);
 /* Builds k anew from t. A message that can't be translated fails its stream and is left out; drop
  * messages are told to their streams once. */
 void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const struct bundle_opts *o);
+/* Makes k->request of n messages from `first` on; after a build it is all of them. */
+void bundle_select(struct bundle *k, const struct tchan *c, size_t first, size_t n);
 /* A call of one tick. */
 void bundle_build_tick(struct bundle *k, const struct tchan *c, uint64_t tick);
 /* Adds what k carried to the metrics of its streams; after the ack. */

@@ -33,6 +33,8 @@ struct stream_ops {
 	void (*drop)(struct stream *st, const struct dml *d);
 	/* The stream can't go on. Its rows are skipped from now on, its position stands. */
 	void (*failed)(struct stream *st, const struct err *e);
+	/* The target refuses calls with its rows: is its collection still there? May be NULL. */
+	void (*doubted)(struct stream *st);
 };
 
 struct stream_metrics {

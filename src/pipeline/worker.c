@@ -8,6 +8,7 @@
 #include "model/ts.h"
 #include "pipeline/bundle.h"
 #include "pipeline/feed.h"
+#include "pipeline/isolate.h"
 #include "pipeline/settle.h"
 
 enum {
@@ -18,6 +19,7 @@ enum {
 	MOST_MS = 5000,
 	STOP_CHECK_MS = 20,
 	OLDEST_TICK = 1,
+	PATIENCE_DELAYS = 12, /* of the longest */
 };
 
 struct worker {
@@ -31,8 +33,9 @@ struct worker {
 	bool cut;  /* a call was given up */
 	struct taken taken;
 	struct bundle call;
-	struct feed *feed; /* untimed channels only */
-	struct mq_id last; /* position of the last acknowledged message */
+	struct isolate isolate; /* how much of the call goes at once, and how far it is */
+	struct feed *feed;      /* untimed channels only */
+	struct mq_id last;      /* position of the last acknowledged message */
 	int64_t longest_call_ms;
 	bool waiting; /* the sink was told of trouble */
 	bool pruned;  /* messages left the call after it was built */
@@ -66,6 +69,7 @@ static void build(struct worker *w)
 
 	bundle_build(&w->call, w->chan, &w->taken, &o);
 	tchan_note_used(w->chan, MAX(w->call.highest, w->call.tick));
+	isolate_built(&w->isolate);
 	w->pruned = false;
 }
 
@@ -89,6 +93,8 @@ static enum fate send_once(struct worker *w, struct stop *call, struct err *e)
 		metrics_add(w->metrics.bytes, (int64_t)w->call.request.bytes);
 		return FATE_ACKED;
 	}
+	if (code == ERR_LIMIT) /* a message is too large: those before it may be there */
+		return w->isolate.n > 1 ? FATE_UNKNOWN : FATE_UNSENT;
 	return code == ERR_UNCERTAIN || code == ERR_CANCELLED ? FATE_UNKNOWN : FATE_UNSENT;
 }
 
@@ -108,7 +114,7 @@ static enum err_code settle(struct worker *w, struct stop *call, struct err *e)
 	w->spent = MAX(w->spent, used);
 	if (!w->call.rows && !w->pruned)
 		return ERR_OK;
-	if (how == SETTLE_RESEND && !w->pruned)
+	if (how == SETTLE_RESEND && (!w->pruned || w->isolate.single))
 		return ERR_OK;
 	w->floor = MAX(used, w->floor);
 	if (how == SETTLE_REPLAY) {
@@ -142,16 +148,28 @@ static bool deliver_under(struct worker *w, struct stop *call, bool *unknown)
 				return false;
 			*unknown = false;
 		}
-		if (!w->call.n_msgs)
+		if (!isolate_next(&w->isolate, &w->call, w->chan))
 			return true; /* all that it carried has left */
 		enum fate fate = send_once(w, call, &e);
-		if (fate == FATE_ACKED)
-			return true;
+		if (fate == FATE_ACKED) {
+			retry_reset(&backoff);
+			if (isolate_sent(&w->isolate, &w->call))
+				return true;
+			continue;
+		}
 		*unknown = fate == FATE_UNKNOWN;
+		if (isolate_refused(&w->isolate, &w->call, &w->taken, &e))
+			continue;
 		if (wait_retry(w, &backoff, call, &e))
 			return false;
 	}
 	return false;
+}
+
+/* May rows of what is taken be on the target? */
+static bool landed(const struct worker *w, bool unknown)
+{
+	return unknown || w->landed || isolate_begun(&w->isolate);
 }
 
 /* A detach may cut the call: then the streams that left are taken out, and the rest is settled like
@@ -170,12 +188,12 @@ static bool deliver(struct worker *w)
 		if (sent)
 			return true;
 		if (stop_is_set(&w->hard)) {
-			tchan_given_up(w->chan, &w->taken, unknown || w->landed);
+			tchan_given_up(w->chan, &w->taken, landed(w, unknown));
 			return false;
 		}
-		tchan_prune(w->chan, &w->taken, unknown || w->landed);
+		tchan_prune(w->chan, &w->taken, landed(w, unknown));
 		w->pruned = true;
-		if (!unknown)
+		if (!unknown && !w->isolate.single)
 			build(w);
 	}
 }
@@ -226,6 +244,8 @@ static bool send_taken(struct worker *w)
 	w->floor = w->taken.floor;
 	w->replay_from = w->spent = 0;
 	w->landed = false;
+	int64_t most_ms = w->sink.retry_most_ms ? w->sink.retry_most_ms : MOST_MS;
+	isolate_begin(&w->isolate, PATIENCE_DELAYS * most_ms);
 	build(w);
 	return !w->call.n_msgs || deliver(w);
 }

@@ -3,7 +3,8 @@
  *
  *   take ──▶ build ──▶ send ──ok──────────────────────────────▶ ack
  *              ▲         ├──refused before production──wait──▶ send the same bytes
- *              └──fence──┴──fate unknown: see settle.h */
+ *              ├──fence──┴──fate unknown: see settle.h
+ *              └──one of its messages is refused each time: see isolate.h */
 #pragma once
 
 #include "base/err.h"
@@ -21,7 +22,9 @@ struct chan_sink {
 	 * fresh_id are not used. Else NULL. */
 	const struct feed_ops *feed;
 	/* One ReplicateMessageRequest; the position the target gave to the last message. Errors as
-	 * milvus_replicate's: UNCERTAIN = some of it may have been appended. */
+	 * milvus_replicate's: UNCERTAIN = some of it may have been appended; its origin is the
+	 * number of the target's answer, 0 if that was lost. LIMIT = a message is too large for the
+	 * target's queue; those before it may have been appended. */
 	enum err_code (*send)(void *arg, const struct iov *request, int64_t deadline_ms,
 		struct stop *s, struct mq_id *ret_position, struct err *e);
 	/* A fresh message id, unique on every channel, never one of Milvus' own. */

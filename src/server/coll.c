@@ -14,6 +14,7 @@
 #include "store/writer.h"
 
 enum { FIRST_MS = 200, MOST_MS = 10000, FINAL_MS = 60000, FAIL_DETACH_MS = 5000 };
+enum { COLL_NAME_LABEL = 2 /* of METRIC_replicate_data_cnt */ };
 
 static const char *const state_names[] = {
 #define COLL_NAME(id, text) text,
@@ -44,6 +45,14 @@ enum coll_state coll_get_state(struct coll *c)
 	enum coll_state s = c->state;
 	mutex_unlock(&c->mtx);
 	return s;
+}
+
+void coll_doubt(struct coll *c)
+{
+	mutex_lock(&c->mtx);
+	c->doubted = true;
+	mutex_unlock(&c->mtx);
+	job_wake(&c->job, 0);
 }
 
 void coll_set_state(struct coll *c, enum coll_state s, const char *why)
@@ -123,12 +132,29 @@ static struct coll *coll_base(struct run *r, int64_t id)
 	return c;
 }
 
+static char *log_fields_of(const struct coll *c)
+{
+	return xasprintf("db=%.80s collection=%.120s id=%" PRId64, c->db, c->name, c->id);
+}
+
 static void set_log(struct coll *c)
 {
-	snprintf(c->log_fields, sizeof(c->log_fields), "db=%.80s collection=%.120s id=%" PRId64,
-		c->db, c->name, c->id);
+	c->log_fields = log_fields_of(c);
 	c->log =
 		(struct log_ctx){.parent = &c->run->log, .comp = LOG_task, .fields = c->log_fields};
+}
+
+/* Old texts stay with the former name: another thread may be at them. */
+void coll_name_changed(struct coll *c)
+{
+	char id[24];
+
+	c->former[c->n_former - 1].log_fields = c->log_fields;
+	c->log_fields = log_fields_of(c);
+	__atomic_store_n(&c->log.fields, c->log_fields, __ATOMIC_RELEASE);
+	snprintf(id, sizeof(id), "%" PRId64, c->id);
+	const char *const mine[] = {c->run->task->id, id, NULL, NULL, NULL};
+	metrics_relabel(METRIC_replicate_data_cnt, mine, COLL_NAME_LABEL, c->name);
 }
 
 struct coll *coll_new(struct run *r, const struct collection *src, const char *db)
@@ -187,6 +213,7 @@ void coll_free(struct coll *c)
 	free(c->target_db);
 	free(c->target_name);
 	free(c->pk_name);
+	free(c->log_fields);
 	mutex_done(&c->mtx);
 	free(c);
 }
@@ -210,6 +237,15 @@ bool coll_reached(struct coll *c, uint64_t ts)
 	if (s == COLL_DROPPED || s == COLL_FAILED || s == COLL_DROP_READY)
 		return true;
 	return c->started && coll_acked_ts(c) >= ts;
+}
+
+/* All shards share the series. */
+int64_t coll_rows(const struct coll *c)
+{
+	if (!c->started || !c->n_shards)
+		return 0;
+	return metrics_value(c->shards[0].stream.metrics.rows_insert) +
+	       metrics_value(c->shards[0].stream.metrics.rows_delete);
 }
 
 static void put_position(struct store_position *p, const char *channel, struct position pos)

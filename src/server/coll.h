@@ -76,6 +76,7 @@ enum { COLL_REASON_BYTES = 400, COLL_FORMER_MAX = 16 };
 /* A name it had before a rename. Target names stay for those who still hold them. */
 struct coll_former {
 	char *db, *name, *target_db, *target_name;
+	char *log_fields;  /* somebody may be writing a line with them */
 	uint64_t until_ts; /* we learned of the rename then */
 };
 
@@ -93,7 +94,7 @@ struct coll {
 	uint64_t create_ts;
 	char *db, *name; /* at the source */
 	char *target_db, *target_name;
-	char log_fields[320];
+	char *log_fields; /* of its present name */
 	struct log_ctx log;
 	struct job job;
 	struct retry backoff;
@@ -114,6 +115,7 @@ struct coll {
 	size_t n_former;
 	uint64_t named_ts;           /* it has its present name since; 0 = always */
 	bool announced;              /* this run created it; job only */
+	int64_t dropped_mono_ms;     /* Dropped since; of the run's thread */
 	int64_t announced_partition; /* the last one this run created; job only */
 
 	struct mutex mtx; /* a leaf: callbacks of readers and workers take it */
@@ -122,6 +124,7 @@ struct coll {
 	struct umap parts;              /* source id -> struct part */
 	bool drop_pending;              /* a drop was seen and is not done: positions stand still */
 	char failure[COLL_REASON_BYTES]; /* set by a stream that can't go on */
+	bool doubted;                    /* the target refuses its rows: is it still there? */
 };
 
 const char *coll_state_name(enum coll_state s);
@@ -134,10 +137,14 @@ void coll_stop(struct coll *c, int64_t patience_ms);
 void coll_free(struct coll *c);
 
 enum coll_state coll_get_state(struct coll *c);
+/* Something says that the target no longer has it: its next step asks. @thread any */
+void coll_doubt(struct coll *c);
 /* True when every live stream has acknowledged source time ts, or has ended. */
 bool coll_reached(struct coll *c, uint64_t ts);
 /* Smallest acknowledged source time of its live streams; UINT64_MAX if it has none. */
 uint64_t coll_acked_ts(struct coll *c);
+/* Rows written since the task was started here. */
+int64_t coll_rows(const struct coll *c);
 /* The position document as it may be stored now; false if there is none or it must stand still.
  * Strings are owned by the document (store_positions_done). */
 bool coll_positions(struct coll *c, struct store_positions *ret);
@@ -147,6 +154,8 @@ void coll_count_read(const struct sub *sub, const struct dml *d, size_t bytes);
 
 /* ---- inside: coll.c, coll_step.c, coll_parts.c, coll_drop.c, coll_record.c ---- */
 
+/* Log lines and metrics bear its present name. */
+void coll_name_changed(struct coll *c);
 void coll_set_state(struct coll *c, enum coll_state s, const char *why);
 /* Stops its streams too; job only. */
 void coll_fail(struct coll *c, const char *fmt, ...) PRINTF(2, 3);

@@ -342,6 +342,7 @@ void coll_follow_done(struct coll *c)
 		free(c->former[i].name);
 		free(c->former[i].target_db);
 		free(c->former[i].target_name);
+		free(c->former[i].log_fields);
 	}
 	free(c->former);
 }

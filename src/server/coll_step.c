@@ -151,17 +151,30 @@ static void source_shards(struct coll *c)
 	c->n_shards = c->src->shards_num;
 }
 
+static void fail_vanished(struct coll *c)
+{
+	coll_fail(c,
+		"%s.%s has vanished from the target. Its rows are lost there: copy it anew, then "
+		"delete and create the task; or drop it at the source",
+		c->target_db, c->target_name);
+}
+
+static void fail_replaced(struct coll *c, int64_t id)
+{
+	coll_fail(c,
+		"the target's %s.%s has id %" PRId64 ", this task made id %" PRId64
+		": it was replaced there. Drop it on the target or exclude it, then pause "
+		"and resume",
+		c->target_db, c->target_name, id, c->target_id);
+}
+
 /* The target's collection of this name is ours, or may become ours. */
 static bool acceptable(struct coll *c, const struct sink_collection *m)
 {
 	char diff[COLL_REASON_BYTES / 2];
 
 	if (c->recorded && c->target_id && c->target_id != m->id) {
-		coll_fail(c,
-			"the target's %s.%s has id %" PRId64 ", this task made id %" PRId64
-			": it was replaced there. Drop it on the target or exclude it, then pause "
-			"and resume",
-			c->target_db, c->target_name, m->id, c->target_id);
+		fail_replaced(c, m->id);
 		return false;
 	}
 	if (m->shards_num != c->n_shards) {
@@ -216,11 +229,7 @@ static int64_t step_creating(struct coll *c)
 	}
 	if (code == ERR_NOT_FOUND) {
 		if (c->recorded && c->target_id) {
-			coll_fail(c,
-				"%s.%s has vanished from the target. Its rows are lost there: copy "
-				"it "
-				"anew, then delete and create the task",
-				c->target_db, c->target_name);
+			fail_vanished(c);
 			return JOB_IDLE;
 		}
 		err_clear(&e);
@@ -288,12 +297,36 @@ static bool take_failure(struct coll *c)
 	return true;
 }
 
+/* The target refuses its rows. If somebody dropped or replaced the collection there, it alone must
+ * stop: its rows would hold back the whole channel. What can't be told now is asked at the next
+ * refusal. */
+static bool fails_doubt(struct coll *c)
+{
+	struct sink_collection m = {.id = 0};
+	struct err e = ERR_INIT;
+
+	mutex_lock(&c->mtx);
+	bool doubted = c->doubted;
+	c->doubted = false;
+	mutex_unlock(&c->mtx);
+	if (!doubted || !c->target_id)
+		return false;
+	enum err_code code = coll_describe(c, &m, &e);
+	int64_t id = m.id;
+	sink_collection_done(&m);
+	if (code == ERR_NOT_FOUND)
+		fail_vanished(c);
+	else if (!code && id != c->target_id)
+		fail_replaced(c, id);
+	return code == ERR_NOT_FOUND || (!code && id != c->target_id);
+}
+
 static int64_t step_running(struct coll *c)
 {
 	struct err e = ERR_INIT;
 	bool pending = false;
 
-	if (take_failure(c))
+	if (take_failure(c) || fails_doubt(c))
 		return JOB_IDLE;
 	if (any_shard_at_drop(c)) {
 		coll_set_state(c, COLL_DROPPING, "the source dropped it");
@@ -317,7 +350,7 @@ static int64_t step_dropping(struct coll *c)
 	struct err e = ERR_INIT;
 	bool pending = false;
 
-	if (take_failure(c))
+	if (take_failure(c) || fails_doubt(c))
 		return JOB_IDLE;
 	if (!coll_notes_settled(c))
 		return AGAIN_MS; /* of a partition's drop */
@@ -343,7 +376,7 @@ static int64_t step_failed(struct coll *c)
 {
 	static const char why[] = "it failed, and the source dropped it";
 
-	if (!c->src || (c->src->state != OBJECT_GONE && c->src->state != OBJECT_DROPPED))
+	if (!c->src || !gone(c))
 		return JOB_IDLE;
 	if (!c->recorded) {
 		coll_set_state(c, COLL_DROPPED, why);

@@ -87,6 +87,11 @@ static void stream_failed(struct stream *st, const struct err *e)
 	fail(st->owner, e);
 }
 
+static void stream_doubted(struct stream *st)
+{
+	coll_doubt(st->owner);
+}
+
 static void stream_drop(struct stream *st, const struct dml *d)
 {
 	struct coll_shard *s = CONTAINER_OF(st, struct coll_shard, stream);
@@ -103,8 +108,10 @@ static void stream_drop(struct stream *st, const struct dml *d)
 	job_wake(&c->job, 0);
 }
 
-static const struct stream_ops stream_ops = {
-	.partition = coll_part_find, .drop = stream_drop, .failed = stream_failed};
+static const struct stream_ops stream_ops = {.partition = coll_part_find,
+	.drop = stream_drop,
+	.failed = stream_failed,
+	.doubted = stream_doubted};
 
 static struct metric_series *rows_metric(struct coll *c, const char *op, const char *api_type)
 {

@@ -100,7 +100,7 @@ static void sync_one(struct run *r, const struct collection *src)
 	mutex_unlock(&r->mtx);
 	if (known)
 		job_wake(&known->job, 0);
-	if (known || src->state == OBJECT_GONE || src->state == OBJECT_DROPPED)
+	if (known || (src->state != OBJECT_CREATED && src->state != OBJECT_CREATING))
 		return;
 	/* Two servers with one replicateID against each other: what the other made stays there. */
 	const char *id = r->sv.config->replicate_id;
@@ -173,15 +173,16 @@ void run_positions(struct run *r, struct store_positions **ret_list, size_t *ret
 
 	*ret_list = NULL;
 	*ret_n = 0;
+	run_hold(r);
 	mutex_lock(&r->mtx);
 	struct coll **colls = xcalloc(umap_count(&r->colls) + 1, sizeof(struct coll *));
 	while (umap_next(&r->colls, &pos, NULL, &v))
 		colls[n_colls++] = v;
 	mutex_unlock(&r->mtx);
-	/* Collections stay until run_stop, so they may be used without the lock. */
 	for (size_t i = 0; i < n_colls; i++)
 		if (coll_positions(colls[i], &d))
 			append_doc(ret_list, ret_n, &cap, d);
+	run_release(r);
 	free(colls);
 	if (r->oplog && oplog_position(r->oplog, &d))
 		append_doc(ret_list, ret_n, &cap, d);
@@ -335,6 +336,7 @@ static void main_loop(void *arg)
 		log_error(&r->log, "replicate channel: %s", e.text);
 	sync_catalog(r, 0);
 	wake_recorded(r);
+	run_watch_start(r);
 	while (!stop_is_set(&r->stop)) {
 		int64_t next = r->saved_mono_ms + save_interval_ms(r) - time_mono_ms();
 		uint64_t now = catalog_wait(
@@ -344,8 +346,10 @@ static void main_loop(void *arg)
 		if (now != seen)
 			sync_catalog(r, seen);
 		seen = now;
-		if (time_mono_ms() - r->saved_mono_ms >= save_interval_ms(r))
+		if (time_mono_ms() - r->saved_mono_ms >= save_interval_ms(r)) {
 			save_positions(r);
+			run_prune(r);
+		}
 		if (taken_over(r)) {
 			give_way(r);
 			break;
@@ -390,6 +394,7 @@ static bool stop_colls(struct run *r, int64_t patience_ms)
 	void *v;
 	bool clean = true;
 
+	job_stop(&r->watch);
 	while (umap_next(&r->colls, &pos, NULL, &v))
 		job_stop(&((struct coll *)v)->job);
 	for (pos = 0; umap_next(&r->colls, &pos, NULL, &v);)

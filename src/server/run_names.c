@@ -101,6 +101,7 @@ void run_rename(struct run *r, struct coll *c, const char *db, const char *name,
 	c->name = xstrdup(name);
 	c->target_db = xstrdup(target_db);
 	c->target_name = xstrdup(target_name);
+	coll_name_changed(c);
 	wake_waiting_locked(r, f.target_db, f.target_name);
 	mutex_unlock(&r->mtx);
 }

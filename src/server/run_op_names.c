@@ -155,6 +155,15 @@ static enum op_readiness database_names(struct op_event *v, struct op_target *to
 	return OP_READY;
 }
 
+static enum op_readiness names_held(struct op_event *v, struct op_target *all)
+{
+	if (v->op.flags & OP_GRANT)
+		return grant_names(v, all);
+	if (v->op.flags & OP_RBAC)
+		return OP_READY;
+	return v->op.n_collections ? collection_names(v, all) : database_names(v, all);
+}
+
 enum op_readiness op_names(struct op_event *v, struct op_target *all)
 {
 	size_t n = v->op.n_collections + 1;
@@ -167,11 +176,10 @@ enum op_readiness op_names(struct op_event *v, struct op_target *all)
 		op_wait(v, 0, "the copy of the users and roles that were there before");
 		return OP_NOT_YET;
 	}
-	if (v->op.flags & OP_GRANT)
-		return grant_names(v, all);
-	if (v->op.flags & OP_RBAC)
-		return OP_READY;
-	return v->op.n_collections ? collection_names(v, all) : database_names(v, all);
+	run_hold(v->log->run);
+	enum op_readiness ready = names_held(v, all);
+	run_release(v->log->run);
+	return ready;
 }
 
 /* Milvus takes the collections of one database a call. */

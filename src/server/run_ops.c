@@ -139,6 +139,9 @@ static void take(struct oplog *o, struct mq_msg *m)
 		refuse(v, &e);
 		return;
 	}
+	mutex_lock(&o->mtx);
+	o->read_ts = MAX(o->read_ts, v->op.ts);
+	mutex_unlock(&o->mtx);
 	op_text(v->op.db.n ? v->op.db : slice_str("default"), v->db, sizeof(v->db));
 	bool wanted = op_wanted(v);
 	if (wanted) {
@@ -161,6 +164,15 @@ static void note_end(struct oplog *o, bool more, int64_t least_ms)
 		o->end_ms = 0;
 	else if (now < o->end_ms || now - o->end_ms >= least_ms)
 		o->end_ms = now;
+	if (!more)
+		o->end_mono_ms = time_mono_ms();
+	mutex_unlock(&o->mtx);
+}
+
+static void note_no_topic(struct oplog *o)
+{
+	mutex_lock(&o->mtx);
+	o->end_mono_ms = time_mono_ms();
 	mutex_unlock(&o->mtx);
 }
 
@@ -235,9 +247,11 @@ static void read_all(void *arg)
 			q->close(r);
 		/* The topic is made with the first operation: until then there is nothing to
 		 * read. */
-		if (code == ERR_NOT_FOUND)
+		if (code == ERR_NOT_FOUND) {
+			note_no_topic(o);
 			stop_sleep(&o->stop, NO_TOPIC_MS);
-		else if (!stop_is_set(&o->stop) && code)
+		}
+		if (!stop_is_set(&o->stop) && code && code != ERR_NOT_FOUND)
 			trouble(o, &backoff, &e);
 	}
 }
@@ -346,6 +360,16 @@ void oplog_free(struct oplog *o)
 	cond_done(&o->room);
 	mutex_done(&o->mtx);
 	free(o);
+}
+
+bool oplog_read_past(struct oplog *o, int64_t mono_ms, uint64_t ts)
+{
+	if (!o || !o->thread.started)
+		return true; /* none is read at all */
+	mutex_lock(&o->mtx);
+	bool past = o->end_mono_ms > mono_ms || o->read_ts > ts;
+	mutex_unlock(&o->mtx);
+	return past;
 }
 
 bool oplog_position(struct oplog *o, struct store_positions *ret)

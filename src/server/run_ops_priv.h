@@ -52,6 +52,8 @@ struct oplog {
 	struct position at; /* of the last operation done in order */
 	/* Wall time at which the channel held nothing behind the last message read; 0 unknown. */
 	int64_t end_ms;
+	int64_t end_mono_ms; /* the topic was read to its end last then */
+	uint64_t read_ts;    /* source time of the newest operation read */
 	bool known;
 	char status[COLL_REASON_BYTES];
 };

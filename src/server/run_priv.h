@@ -48,6 +48,7 @@ struct run {
 	struct thread thread;
 	struct oplog *oplog;
 	struct users *users;   /* NULL without enable_user_role */
+	struct job watch;      /* run_watch.c */
 	uint64_t replay_until; /* the last run ended uncleanly: what may have landed up to here */
 	struct store_positions *start; /* records at start */
 	size_t n_start;
@@ -58,12 +59,21 @@ struct run {
 	struct umap colls; /* source id -> struct coll */
 	struct umap dbs;   /* source id -> struct run_db */
 	struct skipped_op skipped[SKIPPED_KEPT];
-	size_t n_skipped;  /* ever */
-	struct umap saved; /* source id -> struct saved position (run.c) */
+	size_t n_skipped;       /* ever */
+	int holders;            /* run_hold */
+	int64_t rows_forgotten; /* written for collections that run_prune has freed */
+	struct umap saved;      /* source id -> struct saved position (run.c) */
 };
 
+/* Between them no collection is freed: for who uses one without being its job. Short. @thread any */
+void run_hold(struct run *r);
+void run_release(struct run *r);
+/* Forgets collections that were dropped on both sides a while ago: their records, positions and
+ * series too. Of the run's thread. */
+void run_prune(struct run *r);
+
 /* The collection of (db, name) that lived at source time ts; NULL if unknown. Valid until
- * run_stop. */
+ * run_release. */
 struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint64_t ts);
 /* Its names on the target now, NAME_BYTES each; false for NULL. */
 bool run_target_name(struct run *r, const struct coll *c, char *ret_db, char *ret_name);
@@ -103,6 +113,10 @@ const char *run_start_damaged(const struct run *r, int64_t collection_id);
 const struct store_position *run_start_position(
 	const struct run *r, int64_t collection_id, const char *pchannel);
 
+/* run_watch.c: asks from time to time whether the target still has what this task made there. Ended
+ * by job_stop. */
+void run_watch_start(struct run *r);
+
 /* run_db.c */
 void run_db_sync(struct run *r);
 struct run_db *run_db_from_record(struct run *r, int64_t id, const char *json);
@@ -118,6 +132,9 @@ void oplog_free(struct oplog *o);
 /* The record -10 as of now; false while unknown. */
 bool oplog_position(struct oplog *o, struct store_positions *ret);
 void oplog_status(struct oplog *o, char *ret_text, size_t cap);
+/* Were all operations read that the source wrote before we learned of something, at our time
+ * mono_ms and source time ts? */
+bool oplog_read_past(struct oplog *o, int64_t mono_ms, uint64_t ts);
 /* Operations that wait for more than their turn, in order of the channel. */
 struct oplog_item {
 	char what[OPLOG_ITEM_BYTES], why[OPLOG_ITEM_BYTES];

@@ -47,9 +47,7 @@ static void add_coll(struct summary *s, struct coll *c)
 			coll_state_name(st), reason);
 		add_wait(s, text);
 	}
-	if (c->started && c->n_shards)
-		s->rows += metrics_value(c->shards[0].stream.metrics.rows_insert) +
-			   metrics_value(c->shards[0].stream.metrics.rows_delete);
+	s->rows += coll_rows(c);
 	if (st == COLL_RUNNING || st == COLL_DROPPING)
 		s->least_acked = MIN(s->least_acked, coll_acked_ts(c));
 }
@@ -60,6 +58,7 @@ static void add_colls(struct run *r, struct summary *s)
 	void *v;
 
 	mutex_lock(&r->mtx);
+	s->rows += r->rows_forgotten;
 	while (umap_next(&r->colls, &pos, NULL, &v))
 		add_coll(s, v);
 	mutex_unlock(&r->mtx);

@@ -28,6 +28,16 @@ bool target_claim(struct target *t, int64_t source_id, const void *owner)
 	return !has || has == mine;
 }
 
+void target_unclaim_one(struct target *t, int64_t source_id, const void *owner)
+{
+	struct session *s = t->session;
+
+	mutex_lock(&s->mtx);
+	if (umap_get(&s->claims, (uint64_t)source_id) == owner)
+		umap_del(&s->claims, (uint64_t)source_id);
+	mutex_unlock(&s->mtx);
+}
+
 void target_unclaim(struct target *t, const void *owner)
 {
 	struct session *s = t->session;

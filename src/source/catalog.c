@@ -353,19 +353,55 @@ static void forget_partitions(struct entry *en)
 		catalog_partition_remove(en, en->n_partitions - 1);
 }
 
+static bool is_unheld(const struct entry *en)
+{
+	return en->cur && en->cur->state >= OBJECT_DROPPED &&
+	       __atomic_load_n(&en->cur->ref, __ATOMIC_ACQUIRE) == 1;
+}
+
+static void forget_locked(struct catalog *c, struct entry *en) REQUIRES(c->mtx)
+{
+	en->forgotten = en->stored == OBJECT_DROPPED;
+	catalog_entry_set_cur(c, en, NULL);
+	catalog_schema_free(TAKE(en->draft));
+	forget_partitions(en);
+	catalog_entry_drop_unused(c, en);
+}
+
 void catalog_forget(struct catalog *c, int64_t collection_id)
 {
 	mutex_lock(&c->mtx);
 	struct entry *en = umap_get(&c->entries, (uint64_t)collection_id);
-	if (en && en->cur && en->cur->state >= OBJECT_DROPPED &&
-		__atomic_load_n(&en->cur->ref, __ATOMIC_ACQUIRE) == 1) {
-		en->forgotten = en->stored == OBJECT_DROPPED;
-		catalog_entry_set_cur(c, en, NULL);
-		catalog_schema_free(TAKE(en->draft));
-		forget_partitions(en);
-		catalog_entry_drop_unused(c, en);
-	}
+	if (en && is_unheld(en))
+		forget_locked(c, en);
 	mutex_unlock(&c->mtx);
+}
+
+/* Who works with a gone collection holds its snapshot. */
+void catalog_sweep(struct catalog *c, int64_t interval_ms, int64_t keep_ms)
+{
+	int64_t now = time_mono_ms();
+	struct entry **old = NULL;
+	size_t n = 0;
+
+	mutex_lock(&c->mtx);
+	if (now - c->swept_mono_ms >= interval_ms) {
+		c->swept_mono_ms = now;
+		old = xcalloc(c->n_order + 1, sizeof(*old));
+	}
+	for (size_t i = 0; old && i < c->n_order; i++) {
+		struct entry *en = c->order[i];
+		if (en->cur->state < OBJECT_DROPPED)
+			en->gone_mono_ms = 0;
+		else if (!en->gone_mono_ms)
+			en->gone_mono_ms = now;
+		if (en->gone_mono_ms && now - en->gone_mono_ms >= keep_ms && is_unheld(en))
+			old[n++] = en;
+	}
+	for (size_t i = 0; i < n; i++)
+		forget_locked(c, old[i]);
+	mutex_unlock(&c->mtx);
+	free(old);
 }
 
 void catalog_forget_partition(struct catalog *c, int64_t collection_id, int64_t id)

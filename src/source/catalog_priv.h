@@ -41,6 +41,7 @@ struct entry {
 	bool waiting;
 	bool forgotten; /* key still there in state Dropped, but nobody wants to see it */
 	uint64_t gen, draft_gen;
+	int64_t gone_mono_ms; /* a sweep found it gone then; 0 = not yet */
 	uint64_t changed;  /* the version that shows its last change, or one of its partitions' */
 	struct list dirty; /* in catalog.dirty, or self-linked */
 };
@@ -84,9 +85,10 @@ struct catalog {
 	struct list dirty;      /* under mtx */
 	size_t n_waiting;       /* under mtx */
 	bool touched;           /* under mtx; this batch changed something besides collections */
-	uint64_t dbs_changed; /* under mtx; the version that shows the last change of a database */
-	struct list notes;    /* under mtx; to be logged by the thread */
-	size_t n_notes;       /* under mtx */
+	uint64_t dbs_changed;  /* under mtx; the version that shows the last change of a database */
+	struct list notes;     /* under mtx; to be logged by the thread */
+	size_t n_notes;        /* under mtx */
+	int64_t swept_mono_ms; /* under mtx */
 	char outage[CATALOG_STATUS_BYTES]; /* under mtx; "" = etcd answers */
 };
 
@@ -141,6 +143,9 @@ NODISCARD enum err_code catalog_listing_read(
 /* The state becomes what was listed; what it no longer holds is GONE. */
 void catalog_listing_apply(struct catalog *c, const struct catalog_listing *l) REQUIRES(c->mtx);
 NODISCARD enum err_code catalog_read_clock(struct catalog *c, struct err *e);
+
+/* Forgets what has been gone for that long and nobody holds; at most once each interval. */
+void catalog_sweep(struct catalog *c, int64_t interval_ms, int64_t keep_ms);
 
 /* catalog_thread.c */
 void catalog_thread_main(void *arg);

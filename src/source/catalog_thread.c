@@ -7,6 +7,7 @@
 #include "source/catalog_priv.h"
 
 enum { IDLE_MS = 30000, RECOVER_MS = 500, CLOCK_MS = 5000 };
+enum { SWEEP_MS = 30000, KEEP_GONE_MS = 300000 };
 
 static enum err_code list_all(struct catalog *c, struct err *e)
 {
@@ -100,6 +101,7 @@ static void step(struct catalog *c)
 	enum err_code code = c->watch ? follow(c, &e) : list_all(c, &e);
 
 	catalog_notes_write(c);
+	catalog_sweep(c, SWEEP_MS, KEEP_GONE_MS);
 	if (!code) {
 		if (c->watch && etcd_watch_live(c->watch))
 			recovered(c);

@@ -113,8 +113,10 @@ NODISCARD enum err_code milvus_drop_alias(
  * the target gave to the last message (base64 undone; newer servers wrap it in a MsgPosition, that
  * is undone too), cut to cap bytes. Definite refusals before anything was produced (1900 DENIED,
  * 1901 MALFORMED, 1902/1903 and "getSegmentID failed" BUSY, not ready UNAVAILABLE, rate and quota
- * BUSY, 108 DENIED, 1100 INVALID) come as such; every other failure after the request left is
- * UNCERTAIN, but CANCELLED, which says nothing of its fate. OK with ret_n 0 if the position can't
+ * BUSY, 108 DENIED, 1100 INVALID) come as such. LIMIT: a message is too large for the target's
+ * queue, or the call for the target; messages before it may have been produced. Every other failure
+ * after the request left is UNCERTAIN (its origin is the number of an answer that will stay so, else
+ * 0), but CANCELLED, which says nothing of its fate. OK with ret_n 0 if the position can't
  * be read. */
 NODISCARD enum err_code milvus_replicate(struct milvus *m, const struct slice *body, size_t n_body,
 	int64_t deadline_ms, struct stop *s, uint8_t *ret_position, size_t cap, size_t *ret_n,

@@ -21,6 +21,7 @@ static const struct {
 	{3, 4, ERR_BUSY},                                  /* memory limit, request limit */
 	{7, 9, ERR_BUSY},                                  /* disk, rate and quota limits */
 	{10, 10, ERR_UNSUPPORTED},                         /* not implemented */
+	{11, 12, ERR_BUSY},                                /* time tick delayed, resources */
 	{100, 100, ERR_NOT_FOUND},                         /* collection */
 	{102, 102, ERR_LIMIT},                             /* number of collections */
 	{103, 103, ERR_BUSY},                              /* not fully loaded */
@@ -81,6 +82,8 @@ static const struct {
 	{"does not exist", ERR_NOT_FOUND},
 	{"fail to get authorization", ERR_DENIED}, /* a grant wants a grantor: a token is needed */
 	{"getSegmentID failed", ERR_BUSY},
+	{"Message size too large", ERR_LIMIT}, /* Kafka */
+	{"message size exceeds", ERR_LIMIT},   /* Pulsar */
 	{"please release it first", ERR_BUSY}, /* drop of a loaded partition: its release comes */
 	{"context deadline exceeded", ERR_UNAVAILABLE},
 	{"context canceled", ERR_UNAVAILABLE},

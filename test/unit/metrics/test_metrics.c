@@ -104,6 +104,36 @@ static void test_drop_removes_a_tasks_series(void **state)
 	assert_int_equal(metrics_value(metrics_get(METRIC_lag_ms, "t1", NULL)), 0);
 }
 
+/* A collection of a task is renamed, and forgotten: its handles live on, its old name ends. */
+static void test_relabel_and_drop_of(void **state)
+{
+	struct metric_series *s =
+		metrics_get(METRIC_replicate_data_cnt, "t", "5", "old", "write", "insert", NULL);
+	const char *const mine[] = {"t", "5", NULL, NULL, NULL};
+
+	(void)state;
+	metrics_add(s, 3);
+	metrics_add(
+		metrics_get(METRIC_replicate_data_cnt, "t", "6", "old", "write", "insert", NULL),
+		7);
+	metrics_relabel(METRIC_replicate_data_cnt, mine, 2, "new");
+	metrics_add(s, 1);
+	char *text = exposition();
+	assert_non_null(strstr(text, "collection_id=\"5\",collection_name=\"new\""));
+	assert_null(strstr(text, "collection_id=\"5\",collection_name=\"old\""));
+	assert_non_null(strstr(text, "collection_id=\"6\",collection_name=\"old\""));
+	free(text);
+	assert_ptr_equal(
+		metrics_get(METRIC_replicate_data_cnt, "t", "5", "new", "write", "insert", NULL),
+		s);
+	assert_int_equal(metrics_value(s), 4);
+	metrics_drop_of(METRIC_replicate_data_cnt, mine);
+	text = exposition();
+	assert_null(strstr(text, "collection_id=\"5\""));
+	assert_non_null(strstr(text, "collection_id=\"6\""));
+	free(text);
+}
+
 static void test_cap(void **state)
 {
 	char id[16];
@@ -204,6 +234,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_values_are_escaped_and_apart, teardown),
 		cmocka_unit_test_teardown(test_histogram, teardown),
 		cmocka_unit_test_teardown(test_drop_removes_a_tasks_series, teardown),
+		cmocka_unit_test_teardown(test_relabel_and_drop_of, teardown),
 		cmocka_unit_test_teardown(test_cap, teardown),
 		cmocka_unit_test_teardown(test_threads, teardown),
 		cmocka_unit_test(test_process),

@@ -149,7 +149,8 @@ static void note_failed(struct stream *st, const struct err *e)
 	f->failed++;
 }
 
-static const struct stream_ops ops = {any_partition, note_drop, note_failed};
+static const struct stream_ops ops = {
+	.partition = any_partition, .drop = note_drop, .failed = note_failed};
 
 static struct fixture *setup(unsigned seed, unsigned lost_percent)
 {

@@ -107,7 +107,8 @@ static void fail_test(struct stream *st, const struct err *e)
 	abort();
 }
 
-static const struct stream_ops ops = {any_partition, note_drop, fail_test};
+static const struct stream_ops ops = {
+	.partition = any_partition, .drop = note_drop, .failed = fail_test};
 
 static void setup(struct fixture *f, unsigned seed, int fault_percent)
 {

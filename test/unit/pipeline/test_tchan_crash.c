@@ -179,7 +179,8 @@ static void fail_test(struct stream *st, const struct err *e)
 	abort();
 }
 
-static const struct stream_ops ops = {any_partition, no_drop, fail_test};
+static const struct stream_ops ops = {
+	.partition = any_partition, .drop = no_drop, .failed = fail_test};
 
 static void open_channel(struct fixture *f, bool first)
 {

@@ -725,6 +725,39 @@ static void test_forget_waits_for_holders(void **state UNUSED)
 	assert_int_equal(n_collections(), 0);
 }
 
+/* What comes and goes by the thousand leaves nothing behind, once it is gone for a while and nobody
+ * works with it any more. */
+static void test_sweep(void **state UNUSED)
+{
+	enum { KEEP_MS = 3600000 };
+
+	first_listing();
+	create(1, 10, "stays");
+	create(1, 20, "held");
+	for (int64_t id = 1000; id < 1000 + MANY; id++) {
+		begin();
+		put_collection(1,
+			&(struct cv_collection){.id = id, .name = "c", .state = OBJECT_CREATING});
+		put_collection(
+			1, &(struct cv_collection){.id = id, .name = "c", .state = OBJECT_DROPPED});
+		end();
+	}
+	begin();
+	put_collection(1, &(struct cv_collection){.id = 20, .name = "held", .state = 3});
+	end();
+	struct collection *held = catalog_collection(cat, 20);
+	catalog_sweep(cat, 0, KEEP_MS);
+	assert_int_equal(n_collections(), MANY + 2);
+	catalog_sweep(cat, KEEP_MS, 0); /* not yet due */
+	assert_int_equal(n_collections(), MANY + 2);
+	catalog_sweep(cat, 0, 0);
+	assert_int_equal(n_collections(), 2);
+	collection_unref(held);
+	catalog_sweep(cat, 0, 0);
+	assert_int_equal(n_collections(), 1);
+	assert_int_equal(state_of(10), OBJECT_CREATED);
+}
+
 static void test_waiting_and_versions(void **state UNUSED)
 {
 	catalog_poke(cat);
@@ -787,6 +820,7 @@ int main(void)
 		TEST(test_aliases),
 		TEST(test_what_changed),
 		TEST(test_forget_waits_for_holders),
+		TEST(test_sweep),
 		TEST(test_waiting_and_versions),
 		TEST(test_ten_thousand),
 	};
