@@ -1,7 +1,9 @@
 """Peers that go away under load and come back: no human action, the task stays Running, says what it waits for,
 and every row is equal afterwards."""
 
+import contextlib
 import re
+import sqlite3
 
 import pytest
 
@@ -64,3 +66,47 @@ def test_etcd_restarted(loaded, rig, source, target):
     assert cdc.get(task)["state"] == "Running"
     more = simple("source", collection.name + "_more")
     assert more.name and cdc.get(task)["state"] == "Running"
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Somebody's transaction holds a SQLite file: nothing can be written."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("begin exclusive")
+        yield
+
+
+@contextlib.contextmanager
+def unreachable(proxy):
+    proxy.refuse()
+    proxy.cut()
+    yield
+    proxy.heal()
+
+
+@pytest.mark.only_queue("kafka")
+@pytest.mark.parametrize("kind", ["sqlite", "etcd"])
+def test_metastore_away(new_cdc, rig, source, target, kind):
+    """The task names the store and stays Running; killed meanwhile, it ends equal all the same."""
+    proxy = rig.proxy("store", rig.part("etcd").address)
+    store = {"storeType": "etcd", "etcd": {"address": [proxy.address]}, "rootPath": fresh("cdc")}
+    cdc = new_cdc({"metaStoreConfig": store} if kind == "etcd" else {"metaStoreConfig": {"sqlitePath": "meta.db"}})
+    name = fresh()
+    task = cdc.create(target, only(name))
+    collection = simple("source", name)
+    load = Load(collection)
+    try:
+        copy = wait_collection(name, "target")
+        wait_until(lambda: load.key > 10**6 + 300, 30, "the load runs")
+        with locked(cdc.path("meta.db")) if kind == "sqlite" else unreachable(proxy):
+            wait_until(lambda: "metastore" in waits_for(cdc, task), 60, "the task says what it waits for")
+            assert cdc.get(task)["state"] == "Running"
+            goal = load.key + 300
+            wait_until(lambda: load.key > goal, 30, "the source is written meanwhile")
+            cdc.kill()
+        cdc.start()
+    finally:
+        load.stop()
+    wait_equal(collection, copy, timeout=90)
+    wait_until(lambda: "metastore" not in waits_for(cdc, task), 60, "it is in order again")
+    rig.remove(proxy)
