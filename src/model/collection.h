@@ -28,7 +28,8 @@ struct database {
 	char *name;
 	/* field 5; nanoseconds of a TSO for the default database: a hint only */
 	uint64_t create_ts;
-	struct slice properties; /* raw repeated KeyValuePair fields (tag 6) as they stand, owned */
+	struct slice properties; /* raw repeated KeyValuePair fields, tag 3 as CreateDatabaseRequest
+	                          * wants them, owned */
 	enum object_state state;
 };
 

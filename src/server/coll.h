@@ -84,7 +84,8 @@ struct coll_former {
 struct coll_follow {
 	bool known;                         /* properties is what the target was given */
 	struct kv_list properties, aliases; /* an alias is a key */
-	char *next_db, *next_name;          /* target names that a rename is going to; or NULL */
+	struct kv_list fields;     /* names of the target's fields, as keys; empty: not yet noted */
+	char *next_db, *next_name; /* target names that a rename is going to; or NULL */
 	int refused;
 };
 
@@ -200,7 +201,7 @@ void coll_notes_cancel(struct coll *c);
 
 /* Makes name, properties and aliases equal to what the source's etcd says; a step of Running. */
 NODISCARD enum err_code coll_follow(struct coll *c, struct err *e);
-/* It was created on the target with these properties. */
+/* It was created on the target with these properties, and with all fields it has now. */
 void coll_follow_created(struct coll *c, struct slice properties);
 /* A rename that was on its way when the last run ended is done: the target has our collection under
  * its next name. */

@@ -1,5 +1,5 @@
 /* What the source's etcd tells of a collection that is replicated already, and no message does: its
- * name and database, its properties, its aliases. Compared with what this task has done on the
+ * name and database, its fields, its properties, its aliases. Compared with what this task has done on the
  * target (coll->follow, kept in the record) and made equal, a step at a time.
  *
  * A collection is followed by its id: one that is renamed stays with the task under the name that
@@ -22,7 +22,9 @@
 enum { FINAL_TRIES = 8, FLUSH_MS = 10000, PROPERTIES_OF_CREATE = 7 };
 /* Fields of the requests. */
 enum { F_BASE = 1, F_DB = 2, F_COLLECTION = 3, F_ALIAS = 4, F_PROPERTIES = 5, F_DELETE_KEYS = 6 };
-enum { F_NEW_NAME = 4, F_NEW_DB = 5, F_DROPPED_ALIAS = 3 };
+enum { F_NEW_NAME = 4, F_NEW_DB = 5, F_DROPPED_ALIAS = 3, F_FIELD = 5 };
+/* Of a CollectionSchema and a FieldSchema. */
+enum { SCHEMA_FIELDS = 4, FIELD_ID = 1, FIELD_NAME = 2 };
 
 /* MsgBase{msg_type, timestamp, replicateInfo{isReplicate, msgTimestamp}}: etcd does not say when it
  * happened, so it is now. */
@@ -79,12 +81,40 @@ static bool settled(struct coll *c, const char *what, struct err *e)
 	return true;
 }
 
+/* The name of a schema's field, heap; NULL for other parts of the schema. */
+static char *field_name(const struct wire_field *part)
+{
+	struct wire w = wire_open(part->data);
+	struct wire_field f;
+
+	if (part->num != SCHEMA_FIELDS || part->type != WIRE_LEN)
+		return NULL;
+	while (wire_next(&w, &f))
+		if (f.num == FIELD_NAME && f.type == WIRE_LEN)
+			return xasprintf("%.*s", (int)f.data.n, (const char *)f.data.p);
+	return NULL;
+}
+
 /* ---- properties ---- */
+
+static void note_fields(struct coll *c)
+{
+	struct wire w = wire_open(c->src->schema);
+	struct wire_field f;
+
+	while (wire_next(&w, &f)) {
+		CLEANUP(freep) char *name = field_name(&f);
+		if (name)
+			kv_put(&c->follow.fields, name, "");
+	}
+}
 
 void coll_follow_created(struct coll *c, struct slice properties)
 {
 	kv_done(&c->follow.properties);
 	c->follow.known = kv_read(&c->follow.properties, properties, PROPERTIES_OF_CREATE);
+	kv_done(&c->follow.fields);
+	note_fields(c);
 }
 
 static enum err_code follow_properties(struct coll *c, struct err *e)
@@ -108,6 +138,51 @@ static enum err_code follow_properties(struct coll *c, struct err *e)
 		return e->code;
 	kv_copy(&c->follow.properties, &now);
 	coll_record_put(c);
+	return ERR_OK;
+}
+
+/* ---- fields ---- */
+
+/* Without the source's id of the field: the target gives its own. */
+static enum err_code add_field(struct coll *c, struct slice schema, struct err *e)
+{
+	CLEANUP(buf_done) struct buf body = BUF_INIT(LIMIT_RECORD);
+	CLEANUP(buf_done) struct buf field = BUF_INIT(LIMIT_RECORD);
+	struct wire w = wire_open(schema);
+	struct wire_field f;
+
+	while (wire_next(&w, &f))
+		if (f.num != FIELD_ID)
+			buf_put(&field, f.raw.p, f.raw.n);
+	begin(&body, c, MSG_ADD_COLLECTION_FIELD);
+	wire_put_str(&body, F_COLLECTION, c->target_name);
+	wire_put_bytes(&body, F_FIELD, buf_slice(&field));
+	if (call(c, "AddCollectionField", c->target_db, &body, e) == ERR_EXISTS)
+		err_clear(e); /* its operation came through the replicate channel */
+	return e->code;
+}
+
+/* What was added since (2.6 and later can). A field can be neither renamed nor dropped there. */
+static enum err_code follow_fields(struct coll *c, struct err *e)
+{
+	struct wire w = wire_open(c->src->schema);
+	struct wire_field f;
+
+	if (!c->follow.fields.n) { /* adopted, or recorded by an earlier version */
+		note_fields(c);
+		coll_record_put(c);
+	}
+	while (wire_next(&w, &f)) {
+		CLEANUP(freep) char *name = field_name(&f);
+		if (!name || kv_get(&c->follow.fields, name))
+			continue;
+		if (add_field(c, f.data, e))
+			err_ctx(e, "field %s", name);
+		if (!settled(c, "AddCollectionField", e))
+			return e->code;
+		kv_put(&c->follow.fields, name, "");
+		coll_record_put(c);
+	}
 	return ERR_OK;
 }
 
@@ -327,7 +402,7 @@ enum err_code coll_follow(struct coll *c, struct err *e)
 {
 	if (!c->src || c->src->state != OBJECT_CREATED)
 		return ERR_OK;
-	if (follow_name(c, e) || follow_properties(c, e))
+	if (follow_name(c, e) || follow_fields(c, e) || follow_properties(c, e))
 		return e->code;
 	return follow_aliases(c, e);
 }
@@ -336,6 +411,7 @@ void coll_follow_done(struct coll *c)
 {
 	kv_done(&c->follow.properties);
 	kv_done(&c->follow.aliases);
+	kv_done(&c->follow.fields);
 	set_next(c, NULL, NULL);
 	for (size_t i = 0; i < c->n_former; i++) {
 		free(c->former[i].db);

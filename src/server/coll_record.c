@@ -102,6 +102,8 @@ static void put_follow(json_t *o, const struct coll *c)
 		json_object_set_new(o, "properties", kv_json(&c->follow.properties));
 	if (c->follow.aliases.n)
 		json_object_set_new(o, "aliases", kv_json(&c->follow.aliases));
+	if (c->follow.fields.n)
+		json_object_set_new(o, "fields", kv_json(&c->follow.fields));
 	if (c->n_former) {
 		json_object_set_new(o, "former", former_json(c));
 		put_id(o, "named_ts", c->named_ts);
@@ -207,6 +209,7 @@ static void read_follow(struct coll *c, const json_t *o)
 	c->follow.known = json_is_object(json_object_get(o, "properties"));
 	read_kv(&c->follow.properties, json_object_get(o, "properties"));
 	read_kv(&c->follow.aliases, json_object_get(o, "aliases"));
+	read_kv(&c->follow.fields, json_object_get(o, "fields"));
 	c->named_ts = (uint64_t)get_id(o, "named_ts");
 	c->n_former = MIN(json_array_size(former), (size_t)COLL_FORMER_MAX);
 	c->former = xcalloc(c->n_former + 1, sizeof(*c->former));

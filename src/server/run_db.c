@@ -5,17 +5,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/wire.h"
+#include "model/ts.h"
 #include "server/config.h"
 #include "server/run_priv.h"
 #include "source/catalog.h"
 #include "store/keys.h"
 #include "store/writer.h"
 
-enum { FIRST_MS = 200, MOST_MS = 10000, EMPTY_MS = 200 };
+enum { FIRST_MS = 200, MOST_MS = 10000, EMPTY_MS = 200, FINAL_TRIES = 8 };
+enum { PROPERTIES = 3 /* of CreateDatabaseRequest */ };
 
 static const char default_db[] = "default";
+
+static json_t *kv_json(const struct kv_list *l)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < l->n; i++)
+		json_object_set_new(o, l->v[i].key, json_string(l->v[i].value));
+	return o;
+}
 
 static void record_put(struct run_db *d)
 {
@@ -24,6 +37,8 @@ static void record_put(struct run_db *d)
 	json_object_set_new(o, "database", json_string(d->name));
 	json_object_set_new(o, "target", json_string(d->target_name));
 	json_object_set_new(o, "dropped", json_boolean(d->dropped));
+	if (d->done_known)
+		json_object_set_new(o, "properties", kv_json(&d->done));
 	CLEANUP(freep) char *text = json_dumps(o, JSON_COMPACT);
 	CLEANUP(freep) char *rest = xasprintf("db-%" PRId64, d->id);
 	CLEANUP(freep) char *key = keys_ext_task("object", d->run->task->id, rest);
@@ -64,14 +79,36 @@ static enum err_code exists(struct run_db *d, bool *ret, struct err *e)
 	return code;
 }
 
+/* What the source has now; heap. */
+static struct slice properties_now(struct run_db *d)
+{
+	mutex_lock(&d->run->mtx);
+	struct slice now = slice_of(
+		xmemdup(d->properties ? d->properties : "", d->properties_n), d->properties_n);
+	mutex_unlock(&d->run->mtx);
+	return now;
+}
+
+/* The target has these. */
+static void note_done(struct run_db *d, struct slice properties)
+{
+	kv_done(&d->done);
+	d->done_known = kv_read(&d->done, properties, PROPERTIES);
+}
+
 static enum err_code change(struct run_db *d, enum sink_change_kind kind, struct err *e)
 {
 	struct sink *k = target_sink(d->run->target);
 	struct sink_change c = {.kind = kind, .db = d->target_name, .source_id = d->id};
+	struct slice properties = properties_now(d);
 
 	if (kind == SINK_CREATE_DATABASE)
-		c.properties = slice_of(d->properties, d->properties_n);
-	return k->ops->change(k, &c, &d->run->stop, e);
+		c.properties = properties;
+	enum err_code code = k->ops->change(k, &c, &d->run->stop, e);
+	if (!code && kind == SINK_CREATE_DATABASE)
+		note_done(d, properties);
+	free((void *)(uintptr_t)properties.p);
+	return code;
 }
 
 static void done(struct run_db *d, bool created, bool dropped)
@@ -148,6 +185,64 @@ static int64_t step_drop(struct run_db *d)
 	return JOB_IDLE;
 }
 
+/* ---- properties that change later ---- */
+
+static enum err_code alter(struct run_db *d, const struct kv_list *now, struct err *e)
+{
+	enum { NAME = 2, SET = 4, DELETE = 5 }; /* of AlterDatabaseRequest */
+	CLEANUP(buf_done) struct buf body = BUF_INIT(LIMIT_RECORD);
+	struct sink *k = target_sink(d->run->target);
+	struct iov v = {0};
+	struct sink_call c = {
+		.method = "AlterDatabase", .db = "", .body = &v, .ts = ts_from_ms(time_wall_ms())};
+
+	wire_put_str(&body, NAME, d->target_name);
+	kv_put_changes(&body, &d->done, now, SET, DELETE);
+	iov_put(&v, buf_slice(&body));
+	enum err_code code = k->ops->call(k, &c, &d->run->stop, e);
+	iov_done(&v);
+	return code;
+}
+
+/* Refused for good: listed as an operation that can't be replicated. */
+static bool is_refused(struct run_db *d, const struct err *e)
+{
+	return e->code == ERR_UNSUPPORTED ||
+	       (!retry_may(e->code, true) && e->code != ERR_CANCELLED &&
+		       ++d->refused >= FINAL_TRIES);
+}
+
+static int64_t step_follow(struct run_db *d)
+{
+	CLEANUP(kv_done) struct kv_list now = {0};
+	struct slice raw = properties_now(d);
+	struct err e = ERR_INIT;
+	int64_t delay = JOB_IDLE;
+
+	bool good = kv_read(&now, raw, PROPERTIES);
+	if (good && !d->done_known) { /* there before: what it has is its owner's wish */
+		note_done(d, raw);
+		record_put(d);
+	} else if (good && !kv_equal(&now, &d->done)) {
+		bool failed = alter(d, &now, &e) != ERR_OK, refused = failed && is_refused(d, &e);
+		if (failed && !refused) {
+			delay = error(d, "alter database", &e);
+		} else {
+			if (refused)
+				run_skip_op(d->run, "AlterDatabase", "AlterDatabase of %.80s: %s",
+					d->name, e.text);
+			else
+				log_info(&d->run->log, "database %s altered on the target",
+					d->target_name);
+			d->refused = 0;
+			note_done(d, raw);
+			done(d, true, false);
+		}
+	}
+	free((void *)(uintptr_t)raw.p);
+	return delay;
+}
+
 static int64_t step(void *arg)
 {
 	struct run_db *d = arg;
@@ -165,7 +260,9 @@ static int64_t step(void *arg)
 		mutex_unlock(&d->run->mtx);
 		return JOB_IDLE;
 	}
-	return created || gone ? JOB_IDLE : step_create(d);
+	if (!created && !gone)
+		return step_create(d);
+	return created && !gone && d->whole ? step_follow(d) : JOB_IDLE;
 }
 
 static struct run_db *db_new(struct run *r, int64_t id, const char *name)
@@ -178,8 +275,8 @@ static struct run_db *db_new(struct run *r, int64_t id, const char *name)
 	d->name = xstrdup(name);
 	task_map_name(r->task, name, NULL, target, NULL, sizeof(target));
 	d->target_name = xstrdup(target);
-	d->managed = strcmp(target, default_db) != 0 && strcmp(name, default_db) != 0 &&
-		     task_selects(r->task, name, RUN_ANY_COLLECTION, NULL);
+	d->whole = task_selects(r->task, name, RUN_ANY_COLLECTION, NULL);
+	d->managed = d->whole && strcmp(target, default_db) != 0 && strcmp(name, default_db) != 0;
 	d->created = strcmp(target, default_db) == 0;
 	d->backoff = retry_policy(
 		r->sv.config->retry_first_ms, r->sv.config->retry_most_ms, FIRST_MS, MOST_MS);
@@ -196,6 +293,11 @@ struct run_db *run_db_from_record(struct run *r, int64_t id, const char *json)
 	if (d) {
 		d->recorded = true;
 		d->dropped = json_is_true(json_object_get(o, "dropped"));
+		d->done_known = json_is_object(json_object_get(o, "properties"));
+		const char *key;
+		json_t *v;
+		json_object_foreach(json_object_get(o, "properties"), key, v) if (json_is_string(v))
+			kv_put(&d->done, key, json_string_value(v));
 		d->gone = true; /* until the catalog shows it */
 	}
 	json_decref(o);
@@ -207,6 +309,7 @@ void run_db_free(struct run_db *d)
 	free(d->name);
 	free(d->target_name);
 	free(d->properties);
+	kv_done(&d->done);
 	free(d);
 }
 
@@ -218,13 +321,21 @@ static struct run_db *db_of(struct run *r, const struct database *src)
 	if (d || src->state == OBJECT_GONE || !task_covers_db(r->task, src->name))
 		return d;
 	d = db_new(r, src->id, src->name);
-	d->properties = xmemdup(
-		src->properties.p ? src->properties.p : (const uint8_t *)"", src->properties.n);
-	d->properties_n = src->properties.n;
 	mutex_lock(&r->mtx);
 	umap_put(&r->dbs, (uint64_t)src->id, d);
 	mutex_unlock(&r->mtx);
 	return d;
+}
+
+/* True if they are others than before. */
+static bool take_properties(struct run_db *d, struct slice now)
+{
+	if (d->properties && slice_eq(slice_of(d->properties, d->properties_n), now))
+		return false;
+	free(d->properties);
+	d->properties = xmemdup(now.n ? now.p : (const uint8_t *)"", now.n);
+	d->properties_n = now.n;
+	return true;
 }
 
 void run_db_sync(struct run *r)
@@ -239,7 +350,8 @@ void run_db_sync(struct run *r)
 		bool is_gone = list[i].state == OBJECT_GONE || list[i].state == OBJECT_DROPPED;
 		mutex_lock(&r->mtx);
 		d->gone = is_gone;
-		bool work = !d->dropped && (is_gone || (d->managed && !d->created));
+		bool altered = !is_gone && take_properties(d, list[i].properties) && d->whole;
+		bool work = !d->dropped && (is_gone || altered || (d->managed && !d->created));
 		mutex_unlock(&r->mtx);
 		if (work)
 			job_wake(&d->job, 0);

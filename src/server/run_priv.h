@@ -21,13 +21,17 @@ struct run_db {
 	struct run *run;
 	int64_t id;
 	char *name, *target_name;
-	bool managed; /* the task covers the whole database: its drop is ours too */
+	bool whole;   /* the task covers the whole database */
+	bool managed; /* and it is not the default one: its drop is ours too */
 	bool created; /* exists on the target */
 	bool recorded;
 	bool gone;        /* dropped at the source */
 	bool dropped;     /* dropped on the target, or never to be created */
-	char *properties; /* raw bytes */
+	char *properties; /* raw bytes, of the source */
 	size_t properties_n;
+	struct kv_list done; /* what of them the target has; job only */
+	bool done_known;
+	int refused;
 	struct job job;
 	struct retry backoff;
 	char reason[COLL_REASON_BYTES];

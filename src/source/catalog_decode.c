@@ -8,7 +8,7 @@
 #include "base/wire.h"
 #include "model/channel.h"
 
-enum { PROPERTIES_OF_CREATE = 7, VARINT_SLACK = 32 };
+enum { PROPERTIES_OF_CREATE = 7, PROPERTIES_OF_CREATE_DB = 3, VARINT_SLACK = 32 };
 
 enum { DB_NAME = 2, DB_ID, DB_STATE, DB_CREATED, DB_PROPERTIES };
 enum { PART_ID = 1, PART_NAME, PART_CREATED, PART_COLLECTION, PART_STATE };
@@ -156,7 +156,7 @@ static bool read_database(struct slice value, struct database *db, struct buf *p
 		else if (f.num == DB_CREATED && f.type == WIRE_VARINT)
 			db->create_ts = f.value;
 		else if (f.num == DB_PROPERTIES && f.type == WIRE_LEN)
-			buf_put(properties, f.raw.p, f.raw.n);
+			wire_put_bytes(properties, PROPERTIES_OF_CREATE_DB, f.data);
 	}
 	return ok && !w.bad && db->name && *db->name;
 }

@@ -54,7 +54,7 @@ static enum stream_partition any_partition(
 	return STREAM_PARTITION_OK;
 }
 
-static const struct stream_ops ops = {any_partition, NULL, NULL};
+static const struct stream_ops ops = {.partition = any_partition};
 
 static void setup(struct fixture *f, const struct bound_record *stored)
 {
