@@ -41,6 +41,7 @@ struct config {
 	char *store_root_path;
 	char *sqlite_path; /* metaStoreConfig.sqlitePath; relative: see place_sqlite */
 	char *mysql_url;
+	char *store_key_file; /* "" = stored credentials are not encrypted */
 	struct config_etcd store_etcd;
 	struct config_etcd source_etcd;
 	char *default_partition; /* _default */

@@ -17,6 +17,7 @@
 #include "server/access.h"
 #include "server/address.h"
 #include "store/mysql_dsn.h"
+#include "store/vault.h"
 
 enum { PATH_BYTES = 128, LEAST_CALL_BYTES = 64 << 10, REPLICATE_ID_BYTES = 256 };
 
@@ -197,6 +198,25 @@ static void check_mysql(struct config_load *l)
 	if (unknown.n)
 		config_warning(l, config_line(l, path), path, NULL,
 			"settings behind the ? that have no effect here: %s", buf_cstr(&unknown));
+}
+
+static void check_keys(struct config_load *l)
+{
+	static const char path[] = "metaStoreConfig.encryptionKeyFile";
+	const char *file = l->c->store_key_file;
+	struct vault *v = NULL;
+	struct err e = ERR_INIT;
+	struct stat st;
+
+	if (!*file)
+		return;
+	if (vault_open(file, &v, &e))
+		config_problem(l, config_line(l, path), path, file, "%s", e.text);
+	else if (stat(file, &st) == 0 && (st.st_mode & (S_IRWXO | S_IWGRP)))
+		config_warning(l, config_line(l, path), path, file,
+			"the permissions of the key file are wide (%04o); chmod 640 or less",
+			(unsigned)st.st_mode & 07777);
+	vault_free(v);
 }
 
 static void check_store(struct config_load *l)
@@ -385,6 +405,7 @@ void config_check(struct config_load *l)
 	check_address(l);
 	check_api(l);
 	check_store(l);
+	check_keys(l);
 	check_source(l);
 	check_queue(l);
 	check_modes(l);

@@ -131,6 +131,10 @@ const struct config_row config_rows[] = {
 		"`unix(/path)` for tcp; `tls` is false, true, skip-verify or preferred"),
 	TEXT(META "rootPath", NULL, store_root_path, CONFIG_ACTIVE, "", "cdc",
 		"prefix of our keys; services that share a store use different ones"),
+	TEXT(META "encryptionKeyFile", NULL, store_key_file, CONFIG_FILE, "", "/certs/store.keys",
+		"keys that encrypt the credentials in task records, one a line (`openssl rand "
+		"-base64 32`); the first encrypts, all decrypt. Empty: they are stored as they "
+		"are"),
 
 	ETCD_LIST(SRC "etcd.address", SRC "etcdAddress", source_etcd, CONFIG_ACTIVE,
 		"127.0.0.1:2379", NULL, "members of the source Milvus' etcd"),

@@ -7,6 +7,7 @@
 #include "store/store_etcd.h"
 #include "store/store_mysql.h"
 #include "store/store_sqlite.h"
+#include "store/vault.h"
 
 enum err_code connect_etcd(
 	struct grpc *g, const struct config_etcd *c, struct etcd **ret_etcd, struct err *e)
@@ -33,7 +34,7 @@ static enum err_code open_mysql(const struct config *c, struct store **ret_store
 	return ERR_OK;
 }
 
-enum err_code connect_store(const struct config *c, struct grpc *g, struct etcd **ret_etcd,
+static enum err_code open_store(const struct config *c, struct grpc *g, struct etcd **ret_etcd,
 	struct store **ret_store, struct err *e)
 {
 	switch (c->store_kind) {
@@ -49,13 +50,37 @@ enum err_code connect_store(const struct config *c, struct grpc *g, struct etcd 
 	return open_mysql(c, ret_store, e);
 }
 
+/* Closes the store on failure. */
+static enum err_code add_vault(const struct config *c, struct store **ret_store, struct err *e)
+{
+	struct vault *v = NULL;
+
+	if (!*c->store_key_file)
+		return ERR_OK;
+	if (vault_open(c->store_key_file, &v, e)) {
+		store_close(TAKE(*ret_store));
+		return err_ctx(e, "metaStoreConfig.encryptionKeyFile");
+	}
+	store_use_vault(*ret_store, v);
+	return ERR_OK;
+}
+
+enum err_code connect_store(const struct config *c, struct grpc *g, struct etcd **ret_etcd,
+	struct store **ret_store, struct err *e)
+{
+	enum err_code code = open_store(c, g, ret_etcd, ret_store, e);
+	return code ? code : add_vault(c, ret_store, e);
+}
+
 /* Stores of a server by itself keep no file of ours locked, and reading changes nothing there. */
 enum err_code connect_store_read(const struct config *c, struct grpc *g, struct etcd **ret_etcd,
 	struct store **ret_store, struct err *e)
 {
-	if (c->store_kind == CONFIG_STORE_SQLITE)
-		return store_sqlite_open_read(c->sqlite_path, c->store_root_path, ret_store, e);
-	return connect_store(c, g, ret_etcd, ret_store, e);
+	if (c->store_kind != CONFIG_STORE_SQLITE)
+		return connect_store(c, g, ret_etcd, ret_store, e);
+	if (store_sqlite_open_read(c->sqlite_path, c->store_root_path, ret_store, e))
+		return e->code;
+	return add_vault(c, ret_store, e);
 }
 
 static enum err_code connect_kafka(const struct config *c, struct mq **ret_q, struct err *e)

@@ -74,9 +74,10 @@ static enum err_code load(void *arg, struct err *e)
 {
 	struct engine *en = arg;
 	struct task **list = NULL;
-	size_t n = 0;
+	size_t n = 0, sealed = 0;
 
-	if (store_read_tasks(en->sv.store, &en->stop, &list, &n, e)) {
+	if (store_reseal(en->sv.store, &en->stop, &sealed, e) ||
+		store_read_tasks(en->sv.store, &en->stop, &list, &n, e)) {
 		err_ctx(e, "load the stored tasks");
 		/* A missing database, a wrong password or a right not granted is mended at the
 		 * store, under our feet: asked again like one that is away. */
@@ -84,6 +85,11 @@ static enum err_code load(void *arg, struct err *e)
 			e->code = ERR_UNAVAILABLE;
 		return e->code;
 	}
+	if (sealed)
+		log_info(en->sv.log,
+			"the credentials of %zu tasks were encrypted with the first "
+			"key of metaStoreConfig.encryptionKeyFile",
+			sealed);
 	for (size_t i = 0; i < n; i++)
 		engine_add(en, list[i], false);
 	free(list);

@@ -217,6 +217,24 @@ static void say_who_may(const struct config *c)
 			c->address);
 }
 
+/* Whether our file's tasks can be read: a key that is missing is said at once. A store that is away is
+ * waited for, and says it then. */
+static enum err_code try_store(struct server *s, struct err *e)
+{
+	struct task **list = NULL;
+	struct stop none;
+	size_t n = 0;
+
+	if (s->config->store_kind != CONFIG_STORE_SQLITE)
+		return ERR_OK;
+	stop_init(&none, NULL);
+	enum err_code code = store_read_tasks(s->store, &none, &list, &n, e);
+	stop_done(&none);
+	if (!code)
+		store_tasks_free(list, n);
+	return code;
+}
+
 static enum err_code start(struct server *s, struct err *e)
 {
 	const struct config *c = s->config;
@@ -232,6 +250,7 @@ static enum err_code start(struct server *s, struct err *e)
 
 	if (grpc_new(&s->grpc, e) ||
 		connect_store(s->config, s->grpc, &s->store_etcd, &s->store, e) ||
+		try_store(s, e) ||
 		writer_new(s->store, s->config->checkpoint_interval_ms, &s->writer, e))
 		return e->code;
 	if (s->config->dry_run)

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "store/keys.h"
 #include "store/record.h"
+#include "store/seal.h"
 
 void store_positions_done(struct store_positions *p)
 {
@@ -66,7 +67,8 @@ static void add_task(void *arg, const struct store_row *row)
 	record_tasks_add(arg, row);
 }
 
-enum err_code store_read_tasks(
+/* As they are stored, still sealed. */
+static enum err_code read_tasks(
 	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e)
 {
 	CLEANUP(record_tasks_done)
@@ -79,6 +81,26 @@ enum err_code store_read_tasks(
 	*ret_n = out.n;
 	*ret_list = TAKE(out.v);
 	out.n = 0;
+	return ERR_OK;
+}
+
+enum err_code store_read_tasks(
+	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e)
+{
+	struct task **list = NULL;
+	size_t n = 0;
+
+	if (read_tasks(st, s, &list, &n, e))
+		return e->code;
+	for (size_t i = 0; i < n; i++)
+		if (unseal_task(st->vault, list[i], e))
+			break;
+	if (e->code) {
+		store_tasks_free(list, n);
+		return e->code;
+	}
+	*ret_list = list;
+	*ret_n = n;
 	return ERR_OK;
 }
 
@@ -169,10 +191,26 @@ enum err_code store_read_texts(struct store *st, struct stop *s, struct store_ex
 {
 	struct kv_list out = {.n = 0};
 	struct store_listing l = {.kind = STORE_TASKS, .below = "", .fn = add_text, .arg = &out};
-	enum err_code code = read_kvs(st, &l, s, ret_list, ret_n, e);
+	struct store_ext_kv *list = NULL;
+	size_t n = 0;
 
+	if (read_kvs(st, &l, s, &list, &n, e))
+		return e->code;
+	for (size_t i = 0; i < n && !e->code; i++) {
+		char *plain = NULL;
+		if (!unseal_text(st->vault, list[i].value, &plain, e)) {
+			free(list[i].value);
+			list[i].value = plain;
+		}
+	}
+	if (e->code) {
+		store_exts_free(list, n);
+		return e->code;
+	}
 	*ret_damaged = out.damaged;
-	return code;
+	*ret_list = list;
+	*ret_n = n;
+	return ERR_OK;
 }
 
 /* --- changes --- */
@@ -186,7 +224,7 @@ static bool has_ext(const struct store_batch *b, const char *prefix)
 	return false;
 }
 
-enum err_code store_write(
+static enum err_code write_out(
 	struct store *st, const struct store_batch *b, struct stop *s, struct err *e)
 {
 	if (FAILPOINTS_ON && b->task)
@@ -198,10 +236,78 @@ enum err_code store_write(
 	return FAILPOINTS("store.positions", st->ops->write(st, b, s, e));
 }
 
+static void sealed_free(struct store_ext *l, size_t n)
+{
+	for (size_t i = 0; l && i < n; i++)
+		free((char *)(uintptr_t)l[i].value);
+	free(l);
+}
+
+/* Keys stay b's, values are ours. */
+static enum err_code seal_texts(
+	const struct vault *v, const struct store_batch *b, struct store_ext **ret, struct err *e)
+{
+	struct store_ext *l = *ret = xcalloc(b->n_texts, sizeof(*l));
+
+	for (size_t i = 0; i < b->n_texts; i++) {
+		char *sealed = NULL;
+		if (seal_text(v, b->texts[i].value, &sealed, e))
+			return e->code;
+		l[i] = (struct store_ext){b->texts[i].key, sealed};
+	}
+	return ERR_OK;
+}
+
+enum err_code store_write(
+	struct store *st, const struct store_batch *b, struct stop *s, struct err *e)
+{
+	CLEANUP(task_freep) struct task *t = b->task ? task_copy(b->task) : NULL;
+	struct store_batch sealed = *b;
+	struct store_ext *texts = NULL;
+
+	if (t && seal_task(st->vault, t, e))
+		return e->code;
+	sealed.task = t;
+	enum err_code code = b->n_texts ? seal_texts(st->vault, b, &texts, e) : ERR_OK;
+	sealed.texts = texts;
+	if (!code)
+		code = write_out(st, &sealed, s, e);
+	sealed_free(texts, b->n_texts);
+	return code;
+}
+
 enum err_code store_put_task(struct store *st, const struct task *t, struct stop *s, struct err *e)
 {
 	struct store_batch b = {.task = t};
 	return store_write(st, &b, s, e);
+}
+
+void store_use_vault(struct store *st, struct vault *v)
+{
+	st->vault = v;
+}
+
+enum err_code store_reseal(struct store *st, struct stop *s, size_t *ret_n, struct err *e)
+{
+	struct task **stored = NULL, **list = NULL;
+	size_t n = 0, n_list = 0;
+
+	*ret_n = 0;
+	/* All are opened before the first is written. */
+	if (!st->vault || read_tasks(st, s, &stored, &n, e))
+		return e->code;
+	enum err_code code = store_read_tasks(st, s, &list, &n_list, e);
+	for (size_t i = 0; !code && i < MIN(n, n_list); i++) {
+		/* Damaged ones have no credentials, and nothing to write. */
+		if (seal_is_current(st->vault, stored[i]) ||
+			strcmp(stored[i]->id, list[i]->id) != 0)
+			continue;
+		code = store_put_task(st, list[i], s, e);
+		*ret_n += code == ERR_OK;
+	}
+	store_tasks_free(stored, n);
+	store_tasks_free(list, n_list);
+	return code;
 }
 
 enum err_code store_delete_task(struct store *st, const char *id, struct stop *s, struct err *e)
@@ -216,6 +322,9 @@ enum err_code store_no_task(const char *task_id, struct err *e)
 
 void store_close(struct store *st)
 {
+	struct vault *v = st ? st->vault : NULL;
+
 	if (st)
 		st->ops->close(st);
+	vault_free(v);
 }

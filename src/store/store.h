@@ -120,12 +120,22 @@ struct store_ops {
 
 struct store {
 	const struct store_ops *ops;
+	struct vault *vault; /* NULL: credentials are stored as they are. Owned */
 };
+
+/* From now on credentials of tasks are encrypted before they are written; what is read is decrypted in
+ * any case. Takes v; once, before the store is used. */
+void store_use_vault(struct store *st, struct vault *v);
+/* Writes the tasks again whose credentials are not encrypted with the first key; *ret_n of them. To
+ * be called before others write tasks. INVALID if a key is missing: nothing is changed then. */
+NODISCARD enum err_code store_reseal(
+	struct store *st, struct stop *s, size_t *ret_n, struct err *e);
 
 /* How the reason of a task begins whose record can't be read. */
 #define STORE_DAMAGED "stored record damaged"
 
-/* One damaged record hides no other: it comes as a task with its id, Paused, and the reason
+/* INVALID if credentials are encrypted and the key is not there: to go on without would lose them.
+ * One damaged record hides no other: it comes as a task with its id, Paused, and the reason
  * STORE_DAMAGED ": <why>". *ret_list is freed by store_tasks_free. */
 NODISCARD enum err_code store_read_tasks(
 	struct store *st, struct stop *s, struct task ***ret_list, size_t *ret_n, struct err *e);

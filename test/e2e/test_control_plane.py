@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 from pathlib import Path
@@ -36,7 +37,7 @@ class Server:
         self.config = folder / "cdc.yaml"
         self.config.write_text(json.dumps({"address": f"127.0.0.1:{self.port}", "sourceConfig": SOURCE, **config}))
         self.config.chmod(0o600)
-        self.log_path = folder / "log"
+        self.log_path = folder / f"log-{self.port}"
         self.log = self.log_path.open("ab")
         self.process = subprocess.Popen([default_binary(), "server", "--config", self.config],
                                         stderr=self.log, env=os.environ | (env or {}))
@@ -81,9 +82,9 @@ class Server:
 def serve(tmp_path):
     servers = []
 
-    def start(config: dict, env: dict | None = None) -> Server:
-        folder = tmp_path / f"server-{len(servers)}"
-        folder.mkdir()
+    def start(config: dict, env: dict | None = None, folder: Path | None = None) -> Server:
+        folder = folder or tmp_path / f"server-{len(servers)}"
+        folder.mkdir(exist_ok=True)
         servers.append(Server(folder, config, env))
         return servers[-1]
 
@@ -189,3 +190,67 @@ def test_certificates_that_do_not_fit(serve, certs):
     assert started.process.wait(60) == 1
     log = started.log_path.read_text()
     assert "the server can't start" in log and str(client_pair.key) in log and not FINDINGS.search(log)
+
+
+TOKEN = "root:an-old-password"
+
+
+def plant_task(folder: Path) -> None:
+    """A paused task as a server without a key stores it."""
+    record = {"TaskID": "t1", "MilvusConnectParam": {"uri": "http://10.0.0.1:19530", "token": TOKEN}, "State": 2,
+              "Reason": "manually pause through http interface", "Newer": 1,
+              "DBCollections": {"*": [{"name": "*"}]}}
+    with contextlib.closing(sqlite3.connect(folder / "milvus-cdc.db")) as db, db:
+        db.execute("INSERT INTO task_info VALUES(?, ?, ?)", ("cdc/task_info/t1", "t1", json.dumps(record)))
+
+
+def stored_token(folder: Path) -> str:
+    with contextlib.closing(sqlite3.connect(folder / "milvus-cdc.db")) as db:
+        record = json.loads(db.execute("SELECT task_info_value FROM task_info").fetchone()[0])
+    assert record["Newer"] == 1
+    return record["MilvusConnectParam"]["token"]
+
+
+def new_key() -> str:
+    return base64.b64encode(os.urandom(32)).decode()
+
+
+def test_encrypted_credentials(serve, tmp_path):
+    """Switched on, a key replaced, the key missing: the token is never lost, and no byte of it stays in the file."""
+    folder, keys = tmp_path / "one", tmp_path / "keys"
+    plain = {"metaStoreConfig": {"rootPath": "cdc"}}
+    config = {"metaStoreConfig": {"rootPath": "cdc", "encryptionKeyFile": str(keys)}}
+    serve(plain, folder=folder).wait().stop()
+    plant_task(folder)
+
+    def run(text: str) -> str:
+        keys.write_text(text)
+        keys.chmod(0o600)
+        server = serve(config, folder=folder).wait()
+        wait_until(lambda: "stored tasks loaded" in server.log_path.read_text(), 60, "the tasks are loaded")
+        answer = server.ask({"request_type": "get", "request_data": {"task_id": "t1"}})[2]
+        assert json.loads(answer)["data"]["task"]["task_id"] == "t1" and TOKEN not in answer
+        return server.stop()
+
+    old, new = new_key(), new_key()
+    assert "the credentials of 1 tasks were encrypted" in run(old)
+    first = stored_token(folder)
+    assert first.startswith("$cdc-sealed1$")
+    for file in folder.glob("milvus-cdc.db*"):
+        assert TOKEN.encode() not in file.read_bytes(), file
+    assert "were encrypted" in run(f"{new}\n{old}\n")
+    second = stored_token(folder)
+    assert second != first
+    assert "were encrypted" not in run(new)
+    keys.write_text(old)
+    for more in (config, plain):
+        server = serve(more, folder=folder)
+        assert server.process.wait(60) == 1
+        log = server.log_path.read_text()
+        assert "the token of task t1: encrypted with key" in log and "encryptionKeyFile" in log
+    assert stored_token(folder) == second
+    keys.write_text("no key\n")
+    wrong = serve(config, folder=folder)
+    assert wrong.process.wait(60) == 1
+    log = wrong.log_path.read_text()
+    assert "keys:1: not a key" in log and "no key\n" not in log

@@ -104,6 +104,31 @@ def records(part, root: str) -> dict:
             if not k.endswith("ext_owner") and "/deleted/" not in k}
 
 
+def test_copies_with_other_keys(stores, tmp_path):
+    """Encrypted on the way in, with another key on the way on, in the clear on the way back; without the key nothing."""
+    plain = stores.part("etcd")
+    plant(plain, "open")
+    keys = []
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.keys"
+        path.write_text(subprocess.run(["openssl", "rand", "-base64", "32"], check=True, capture_output=True,
+                                       text=True).stdout)
+        path.chmod(0o600)
+        keys.append({"encryptionKeyFile": str(path)})
+    closed = etcd(plain, "closed")
+    migrate(tmp_path, etcd(plain, "open"), closed | keys[0])
+    stored = records(plain, "closed")[f"/task_info/{TASK}"]
+    assert stored["MilvusConnectParam"]["token"].startswith("$cdc-sealed1$")
+    assert stored["Newer"] == {"field": [1, None]}
+    other = mysql(stores.part("mariadb"), "sealed")
+    migrate(tmp_path, closed | keys[0], other | keys[1])
+    for wrong in (other, other | keys[0]):
+        assert "encryptionKeyFile" in migrate(tmp_path, wrong, etcd(plain, "nowhere"), code=1)
+    migrate(tmp_path, other | keys[1], etcd(plain, "back"))
+    task = f"/task_info/{TASK}"
+    assert records(plain, "back")[task] == records(plain, "open")[task]
+
+
 def test_copies_between_all_kinds(stores, tmp_path):
     """etcd, SQLite, MySQL, etcd with users and TLS, etcd: at the end what it was at the beginning."""
     plain = stores.part("etcd")
