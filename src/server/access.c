@@ -16,13 +16,12 @@ static void digest(struct slice token, uint8_t out[ACCESS_DIGEST_BYTES])
 
 void access_init(struct access_rules *a, const char *read_token, const char *write_token)
 {
-	bool has_write = write_token && *write_token;
+	bool has_read = read_token && *read_token, has_write = write_token && *write_token;
 
-	*a = (struct access_rules){.has_read = read_token && *read_token};
-	a->any = !has_write && !a->has_read;
+	*a = (struct access_rules){.has_read = has_read, .any = !has_write && !has_read};
 	if (has_write)
 		digest(slice_str(write_token), a->write);
-	if (a->has_read)
+	if (has_read)
 		digest(slice_str(read_token), a->read);
 }
 

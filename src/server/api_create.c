@@ -155,7 +155,7 @@ static enum err_code hand_over(struct api_call *call, struct err *e)
 	CLEANUP(freep)
 	char *findings = en->findings(en->arg, id);
 	put_answer(call->ret, id, &warnings, findings);
-	return code;
+	return ERR_OK;
 }
 
 static enum err_code create_gated(struct api_call *call, struct err *e)

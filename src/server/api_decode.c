@@ -90,7 +90,8 @@ static void go_print_object(struct buf *b, const json_t *j, int depth)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(iterable(j), key, v) keys[i++] = key;
+	json_object_foreach (iterable(j), key, v)
+		keys[i++] = key;
 	qsort(keys, n, sizeof(*keys), by_text);
 	buf_put_str(b, "map[");
 	for (i = 0; i < n; i++) {
@@ -234,8 +235,7 @@ static struct task_pair *decode_strings(struct decoding *d, const struct api_fie
 	json_t *v;
 
 	*ret_n = 0;
-	json_object_foreach(iterable(j), key, v)
-	{
+	json_object_foreach (iterable(j), key, v) {
 		CLEANUP(freep)
 		char *sub = xasprintf("%s[%s]", path, key);
 		const char *text = json_is_null(v) ? "" : json_string_value(v);
@@ -255,8 +255,7 @@ static struct task_db *decode_lists(struct decoding *d, const struct api_field *
 	json_t *v;
 
 	*ret_n = 0;
-	json_object_foreach(iterable(j), key, v)
-	{
+	json_object_foreach (iterable(j), key, v) {
 		CLEANUP(freep)
 		char *sub = xasprintf("%s[%s]", path, key);
 		struct task_db *db = &list[(*ret_n)++];
@@ -332,10 +331,9 @@ const json_t *api_member(const json_t *object, const char *name)
 
 	if (exact)
 		return json_is_null(exact) ? NULL : exact;
-	json_object_foreach(
-		iterable(object), key, v) if (strcasecmp(key, name) == 0) return json_is_null(v)
-		? NULL
-		: v;
+	json_object_foreach (iterable(object), key, v)
+		if (strcasecmp(key, name) == 0)
+			return json_is_null(v) ? NULL : v;
 	return NULL;
 }
 

@@ -181,19 +181,20 @@ static const struct api_struct maintenance = STRUCT(maintenance_fields, sizeof(s
 static const struct api_struct nothing = {.size = sizeof(struct api_args)};
 
 const struct api_request_row api_requests[API_REQUEST_COUNT] = {
-	[API_CREATE] = {"create", &create, "Makes a task and starts it."},
-	[API_DELETE] = {"delete", &delete, "Stops a task and forgets it and its positions."},
-	[API_PAUSE] = {"pause", &by_id, "Stops a task; it stays stopped over a restart."},
-	[API_RESUME] = {"resume", &by_id, "Starts a stopped task where it was."},
+	[API_CREATE] = {"create", &create, "Makes a task and starts it.", false},
+	[API_DELETE] = {"delete", &delete, "Stops a task and forgets it and its positions.", false},
+	[API_PAUSE] = {"pause", &by_id, "Stops a task; it stays stopped over a restart.", false},
+	[API_RESUME] = {"resume", &by_id, "Starts a stopped task where it was.", false},
 	[API_GET] = {"get", &by_id, "Shows a task.", true},
 	[API_POSITION] = {"position", &by_id,
 		"Shows positions of a task, or of all with an empty id.", true},
 	[API_LIST_TASKS] = {"list", &nothing, "Shows all tasks.", true},
-	[API_MAINTENANCE] = {"maintenance", &maintenance,
-		"Changes log levels and the message log."},
+	[API_MAINTENANCE] = {"maintenance", &maintenance, "Changes log levels and the message log.",
+		false},
 	[API_DOCTOR] = {"doctor", &create,
 		"Looks at the source, the metastore, this machine and the tasks, and says what is "
 		"wrong ([doctor.md](doctor.md)). Without data: all tasks; with `task_id`: that "
 		"one; with "
-		"the data of a create: the task that it would make."},
+		"the data of a create: the task that it would make.",
+		false},
 };

@@ -48,8 +48,7 @@ static void read_late(const json_t *o, struct bound_record *b)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)o, key, v)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)o, key, v) {
 		uint64_t ts = get_ts(v);
 		if (ts && b->n_late < LIMIT_BOUND_LATE)
 			bound_record_add(b, key, ts);

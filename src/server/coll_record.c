@@ -198,8 +198,9 @@ static void read_kv(struct kv_list *to, const json_t *o)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)o, key, v) if (json_is_string(v))
-		kv_put(to, key, json_string_value(v));
+	json_object_foreach ((json_t *)(uintptr_t)o, key, v)
+		if (json_is_string(v))
+			kv_put(to, key, json_string_value(v));
 }
 
 static void read_follow(struct coll *c, const json_t *o)

@@ -296,8 +296,9 @@ struct run_db *run_db_from_record(struct run *r, int64_t id, const char *json)
 		d->done_known = json_is_object(json_object_get(o, "properties"));
 		const char *key;
 		json_t *v;
-		json_object_foreach(json_object_get(o, "properties"), key, v) if (json_is_string(v))
-			kv_put(&d->done, key, json_string_value(v));
+		json_object_foreach (json_object_get(o, "properties"), key, v)
+			if (json_is_string(v))
+				kv_put(&d->done, key, json_string_value(v));
 		d->gone = true; /* until the catalog shows it */
 	}
 	json_decref(o);

@@ -116,8 +116,7 @@ static void put_peer(struct buf *out, const char *title, json_t *o)
 	if (!json_object_size(o))
 		return;
 	buf_putf(out, "<p>%s: ", title);
-	json_object_foreach(o, key, v)
-	{
+	json_object_foreach (o, key, v) {
 		buf_put_str(out, any ? ", " : "");
 		put_value(out, v);
 		any = true;

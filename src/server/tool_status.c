@@ -71,8 +71,7 @@ static void put_list(FILE *out, const char *head, const json_t *list)
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach(list, i, one)
-	{
+	json_array_foreach (list, i, one) {
 		CLEANUP(freep)
 		char *text = json_is_string(one) ? xstrdup(json_string_value(one))
 						 : json_dumps(one, JSON_COMPACT);
@@ -85,9 +84,11 @@ static void put_findings(FILE *out, const json_t *list)
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach(list, i, one) fprintf(out, "%-18s %s %s: %s\n%-18s fix: %s\n",
-		i ? "" : "findings", tool_text(one, "code"), tool_text(one, "subject"),
-		tool_text(one, "seen"), "", tool_text(one, "fix"));
+	json_array_foreach (list, i, one) {
+		fprintf(out, "%-18s %s %s: %s\n%-18s fix: %s\n", i ? "" : "findings",
+			tool_text(one, "code"), tool_text(one, "subject"), tool_text(one, "seen"),
+			"", tool_text(one, "fix"));
+	}
 }
 
 void tool_status_task(const json_t *task, FILE *out)
@@ -107,8 +108,9 @@ void tool_status_task(const json_t *task, FILE *out)
 	fprintf(out, "%-18s %" PRId64 "\n", "rows written", tool_number(detail, "rows_written"));
 	fprintf(out, "%-18s %" PRId64, "collections", tool_number(detail, "collections"));
 	/* jansson's macro takes no const */
-	json_object_foreach((json_t *)(uintptr_t)states, key, n)
+	json_object_foreach ((json_t *)(uintptr_t)states, key, n) {
 		fprintf(out, ", %s %" PRId64, key, (int64_t)json_integer_value(n));
+	}
 	fprintf(out, "\n");
 	if (*tool_text(detail, "waits_for"))
 		fprintf(out, "%-18s %s\n", "waits for", tool_text(detail, "waits_for"));
@@ -125,9 +127,10 @@ static int64_t rows_of(const json_t *tasks, const char *id)
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach(tasks, i, one) if (strcmp(tool_text(one, "task_id"), id) ==
-					      0) return tool_number(json_object_get(one, "detail"),
-		"rows_written");
+	json_array_foreach (tasks, i, one) {
+		if (strcmp(tool_text(one, "task_id"), id) == 0)
+			return tool_number(json_object_get(one, "detail"), "rows_written");
+	}
 	return -1;
 }
 
@@ -167,7 +170,9 @@ void tool_status_table(const json_t *tasks, const json_t *before, int64_t ms, FI
 		fputs("no tasks\n", out);
 		return;
 	}
-	json_array_foreach(tasks, i, one) put_task(&t, one, before, ms);
+	json_array_foreach (tasks, i, one) {
+		put_task(&t, one, before, ms);
+	}
 	tool_table_print(&t, out);
 }
 

@@ -34,8 +34,8 @@ void tool_table_print(const struct tool_table *t, FILE *out)
 
 	for (size_t i = 0; i < t->n_columns; i++)
 		widths[i] = strlen(t->heads[i]);
-	for (size_t i = 0; i < t->n; i++)
-		widths[i % t->n_columns] = MAX(widths[i % t->n_columns], strlen(t->cells[i]));
+	for (size_t i = 0, at = 0; i < t->n; i++, at = at + 1 < t->n_columns ? at + 1 : 0)
+		widths[at] = MAX(widths[at], strlen(t->cells[i]));
 	print_row(t, t->heads, widths, out);
 	for (size_t i = 0; i + t->n_columns <= t->n; i += t->n_columns)
 		print_row(t, (const char *const *)t->cells + i, widths, out);

@@ -119,11 +119,14 @@ static void say_created(const json_t *data)
 	size_t i;
 
 	printf("%s\n", tool_text(data, "task_id"));
-	json_array_foreach(json_object_get(data, "warnings"), i, one)
+	json_array_foreach (json_object_get(data, "warnings"), i, one) {
 		fprintf(stderr, "warning: %s\n", json_string_value(one));
-	json_array_foreach(json_object_get(data, "findings"), i, one) fprintf(stderr,
-		"%s: %s %s: %s\n  fix: %s\n", tool_text(one, "severity"), tool_text(one, "code"),
-		tool_text(one, "subject"), tool_text(one, "seen"), tool_text(one, "fix"));
+	}
+	json_array_foreach (json_object_get(data, "findings"), i, one) {
+		fprintf(stderr, "%s: %s %s: %s\n  fix: %s\n", tool_text(one, "severity"),
+			tool_text(one, "code"), tool_text(one, "subject"), tool_text(one, "seen"),
+			tool_text(one, "fix"));
+	}
 }
 
 /* ---- position ---- */
@@ -144,8 +147,7 @@ static void say_positions(const json_t *data)
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach(json_object_get(data, "positions"), i, one)
-	{
+	json_array_foreach (json_object_get(data, "positions"), i, one) {
 		char when[TIME_BYTES];
 		time_text(tool_number(one, "time"), when);
 		tool_table_put(&t, "%s", tool_text(one, "channel_name"));

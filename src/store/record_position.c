@@ -166,8 +166,7 @@ static void read_map(struct rjson *io, json_t *o, struct store_position **ret_l,
 	if (!json_object_size(o))
 		return;
 	*ret_l = xcalloc(json_object_size(o), sizeof(**ret_l));
-	json_object_foreach(o, channel, v)
-	{
+	json_object_foreach (o, channel, v) {
 		if (json_is_object(v))
 			read_entry(io, channel, v, &(*ret_l)[n++]);
 		else if (!json_is_null(v))

@@ -232,8 +232,7 @@ static void read_pairs(struct rjson *io, json_t *o, struct task_pair **ret_l, si
 	if (!o)
 		return;
 	struct task_pair *l = *ret_l = xcalloc(json_object_size(o), sizeof(*l));
-	json_object_foreach(o, key, v)
-	{
+	json_object_foreach (o, key, v) {
 		if (!json_is_string(v)) {
 			rjson_fail(io, "the value of %s is not a string", key);
 			return;
@@ -272,8 +271,7 @@ static void read_dbs(struct rjson *io, json_t *o, struct task *t)
 		return;
 	t->has_dbs = true;
 	t->dbs = xcalloc(json_object_size(o), sizeof(*t->dbs));
-	json_object_foreach(o, key, v)
-	{
+	json_object_foreach (o, key, v) {
 		struct task_db *d = &t->dbs[t->n_dbs++];
 		d->db = xstrdup(key);
 		if (json_is_array(v))
@@ -447,10 +445,10 @@ static void apply(json_t *stored, json_t *base, json_t *now)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(base, key, v) if (!json_object_get(now, key))
-		json_object_del(stored, key);
-	json_object_foreach(now, key, v)
-	{
+	json_object_foreach (base, key, v)
+		if (!json_object_get(now, key))
+			json_object_del(stored, key);
+	json_object_foreach (now, key, v) {
 		json_t *b = json_object_get(base, key), *s = json_object_get(stored, key);
 		if (b && json_equal(b, v))
 			continue;

@@ -74,8 +74,9 @@ static enum err_code read_json(struct pulsar_auth *a, const char *params, struct
 		return err_set(e, ERR_INVALID,
 			"authParams is no JSON object: write "
 			"{\"token\":\"...\"} or token:...");
-	json_object_foreach(j, key, value) if (json_is_string(value))
-		set_param(a, key, json_string_value(value));
+	json_object_foreach (j, key, value)
+		if (json_is_string(value))
+			set_param(a, key, json_string_value(value));
 	return ERR_OK;
 }
 
