@@ -1,5 +1,5 @@
 # One-line forwards; the work is in tools/ and CMakePresets.json.
-.PHONY: build run demo test check asan tsan fuzz bench chaos lint fmt docs image deb clean install
+.PHONY: build run demo test check asan tsan fuzz bench chaos lint fmt docs image deb package-test clean install
 
 build: ; @tools/install build && cmake --preset release >/dev/null && ninja -C build/release && ln -sf build/release/milvus-cdc milvus-cdc
 run: build ; @./milvus-cdc server
@@ -15,5 +15,6 @@ fmt: ; @tools/fmt
 docs: ; @tools/docs
 image: ; @./build_image.sh
 deb: build ; @tools/deb
+package-test: build ; @tools/package_test
 clean: ; @rm -rf build milvus-cdc
 install: ; @tools/install all

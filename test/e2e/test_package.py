@@ -76,6 +76,7 @@ def test_contents(package, unpacked):
     listing = run("dpkg-deb", "-c", package)
     assert re.search(r"^-rw-r----- root/root .* \./etc/milvus-cdc/cdc\.yaml$", listing, re.M)
     assert re.search(r"^-rwxr-xr-x root/root .* \./usr/bin/milvus-cdc$", listing, re.M)
+    assert "man1/milvus-cdc.1.gz" in listing and "bash-completion/completions/milvus-cdc" in listing
     assert "var/lib" not in listing  # the user's data is never the package's
     assert (unpacked / "etc/milvus-cdc/cdc.yaml").read_text() == (REPOSITORY / "configs/cdc.yaml").read_text()
     assert run("dpkg-deb", "-I", package, "conffiles").split() == ["/etc/milvus-cdc/cdc.yaml"]
