@@ -22,8 +22,25 @@
 	X(center_tt, "milvus_cdc_center_tt", GAUGE, "channel_name",                                \
 		"Last time tick sent to a target channel, ms since the epoch")                     \
 	X(lag_ms, "milvus_cdc_lag_milliseconds", GAUGE, "task_id",                                 \
-		"Age of the source time up to which the task's target is equal; grows during an "  \
-		"outage")                                                                          \
+		"Age of the source time up to which the task's target is equal; 0 when the "       \
+		"source is "                                                                       \
+		"still and all of it is there; grows during an outage and a pause")                \
+	X(catch_up, "milvus_cdc_catch_up_seconds", GAUGE, "task_id",                               \
+		"Until the task has caught up, at the pace of the last minute; 0 it keeps up, -1 " \
+		"the lag "                                                                         \
+		"does not shrink")                                                                 \
+	X(log_expires, "milvus_cdc_source_log_expires_seconds", GAUGE, "task_id",                  \
+		"Until the source's queue deletes what the task reads next, if it stood still "    \
+		"from now "                                                                        \
+		"on; missing where the queue does not tell its retention")                         \
+	X(rows_behind, "milvus_cdc_rows_behind", GAUGE, "task_id",                                 \
+		"Rows read from the source and not written yet")                                   \
+	X(bytes_behind, "milvus_cdc_bytes_behind", GAUGE, "task_id",                               \
+		"Bytes read from the source and not written yet")                                  \
+	X(task_waits, "milvus_cdc_task_waits", GAUGE, "task_id",                                   \
+		"1: the task waits for something, which its waits_for names")                      \
+	X(collections, "milvus_cdc_collections", GAUGE, "task_id,collection_state",                \
+		"Collections of a task by state")                                                  \
 	X(late_rows, "milvus_cdc_late_rows_total", COUNTER, "task_id",                             \
 		"Rows that got a new timestamp because their stream was late")                     \
 	X(skipped_ops, "milvus_cdc_skipped_operations_total", COUNTER, "task_id,api_type",         \

@@ -85,14 +85,14 @@ static const char envelope[] =
 	"converted: a\n"
 	"number where text is expected is an error; a fraction given for an integer is cut.\n\n"
 	"`GET /` is a status page, `GET /cdc/status.json` its data, `GET /cdc/metrics` and\n"
-	"`GET /cdc/metrics_default` are for Prometheus, `GET /healthz` for probes. Without\n"
+	"`GET /cdc/metrics_default` are for Prometheus, `GET /healthz` and `/readyz` for probes. Without\n"
 	"`api.writeToken` in the configuration everybody who reaches the port may do "
 	"everything.\n\n"
 	"With it, requests carry `Authorization: Bearer TOKEN`, or the token as the password of "
 	"any user\n"
 	"(`Basic`, for browsers). `api.readToken` is enough for get, list, position and every "
 	"GET;\n"
-	"`/healthz` needs none.\n\n";
+	"`/healthz` and `/readyz` need none.\n\n";
 
 static const char create_rules[] =
 	"### Rules of create\n\n"

@@ -123,6 +123,7 @@ struct coll {
 	enum coll_state state;
 	char reason[COLL_REASON_BYTES]; /* why Failed, or what it waits for */
 	struct umap parts;              /* source id -> struct part */
+	int64_t base_rows, base_bytes;  /* read but for ever unwritten; see run_status.c */
 	bool drop_pending;              /* a drop was seen and is not done: positions stand still */
 	char failure[COLL_REASON_BYTES]; /* set by a stream that can't go on */
 	bool doubted;                    /* the target refuses its rows: is it still there? */

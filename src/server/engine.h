@@ -24,6 +24,10 @@ NODISCARD enum err_code engine_start(struct engine *en, struct err *e);
 void engine_stop(struct engine *en, int64_t patience_ms);
 void engine_free(struct engine *en);
 
+/* Are the stored tasks loaded, and is the metastore in order? What is missing goes to why, a line
+ * each. @thread any */
+bool engine_ready(struct engine *en, struct buf *why);
+
 /* The vtable for api_new. */
 struct api_engine engine_api(struct engine *en);
 

@@ -58,16 +58,15 @@ char *engine_findings(struct engine *en, const char *id)
 	return text;
 }
 
-void engine_add_findings(struct engine *en, const char *id, char **extra)
+void engine_add_own(struct engine *en, const char *id, char **extra)
 {
 	CLEANUP(freep) char *found = engine_findings(en, id);
+	CLEANUP(freep) char *measures = engine_measures(en, id);
 	size_t n = strlen(*extra);
 
-	if (!*found)
-		return;
 	/* into the object, behind its last member */
-	char *more =
-		n > 2 ? xasprintf("%.*s,%s}", (int)n - 1, *extra, found) : xasprintf("{%s}", found);
+	char *more = xasprintf("%.*s%s%s%s%s}", n > 2 ? (int)n - 1 : 1, n > 2 ? *extra : "{",
+		n > 2 ? "," : "", measures, *found ? "," : "", found);
 	free(*extra);
 	*extra = more;
 }

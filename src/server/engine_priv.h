@@ -2,6 +2,7 @@
  *   engine.c            the list of tasks, their runs, start and stop of the whole
  *   engine_load.c       the stored tasks at the start
  *   engine_requests.c   what the API asks for
+ *   engine_watch.c      lag, time to catch up, expiry of the source's log, once a second
  *   engine_doctor.c     what the doctor finds
  *   engine_status.c     status page and gauges */
 #pragma once
@@ -9,13 +10,23 @@
 #include "base/mutex.h"
 #include "base/stop.h"
 #include "base/thread.h"
+#include "server/catchup.h"
 #include "server/engine.h"
+#include "server/jobs.h"
 #include "server/msglog.h"
 
 enum { ENGINE_STOP_MS = 5000 };
 
 /* The reference's text; a task stored as Paused with it stays so over a restart. */
 #define ENGINE_MANUAL_PAUSE "manually pause through http interface"
+
+/* What the thread "watch" saw last; under engine->mtx. */
+struct etask_watch {
+	struct catchup history;
+	int64_t lag_ms, catch_up_s;
+	int64_t expires_ms; /* until the queue deletes what is read next; -1 = unknown */
+	bool told;          /* that it is soon */
+};
 
 struct etask {
 	struct task *task; /* changed only by who holds busy, and under engine->mtx */
@@ -25,13 +36,16 @@ struct etask {
 	int readers;     /* use run: it is not stopped before they are gone */
 	bool busy;       /* a request works on it */
 	bool hidden;     /* being created: get and list do not show it */
-	char *findings;  /* of the doctor: "findings":[...], "" or NULL = none */
+	struct etask_watch watch;
+	int64_t stored_ms; /* while paused: the oldest stored position, ms since the epoch; 0 unknown */
+	char *findings; /* of the doctor: "findings":[...], "" or NULL = none */
 };
 
 struct engine {
 	struct services sv;
 	struct stop stop;
-	struct thread loader;
+	struct thread loader, watcher;
+	struct job ask;
 	int64_t started_mono_ms;
 	struct msglog msglog;
 
@@ -39,6 +53,7 @@ struct engine {
 	struct cond cond;
 	struct etask **tasks;
 	size_t n, cap;
+	int64_t retention_ms; /* of the source's queue; 0 = unknown */
 	bool loaded;
 	char loading[ERR_TEXT_BYTES]; /* what loading waits for */
 };
@@ -71,12 +86,20 @@ void engine_stop_run(struct engine *en, struct etask *t, int64_t patience_ms);
 struct run *engine_pin_locked(struct etask *t);
 void engine_unpin(struct engine *en, struct etask *t);
 
+/* engine_watch.c */
+NODISCARD enum err_code engine_watch_start(struct engine *en, struct err *e);
+void engine_watch_stop(struct engine *en);
+/* A task was made or stopped: what peers know of it is asked soon. */
+void engine_watch_kick(struct engine *en);
+/* JSON members for a task's own fields. Heap. */
+char *engine_measures(struct engine *en, const char *id);
+
 /* engine_doctor.c. A look at what is quick when t was created; it is kept with the task. */
 void engine_look_quick(struct engine *en, const struct task *t);
 /* What was found at the last look, as JSON members; "" if nothing was. Heap. */
 char *engine_findings(struct engine *en, const char *id);
-/* The same into a task's own fields, a JSON object or "". */
-void engine_add_findings(struct engine *en, const char *id, char **extra);
+/* Findings and measures into a task's own fields, a JSON object or "". */
+void engine_add_own(struct engine *en, const char *id, char **extra);
 /* The request doctor: see api.h. */
 NODISCARD enum err_code engine_doctor(
 	struct engine *en, const struct task *t, struct json_out *ret, struct err *e);

@@ -81,6 +81,7 @@ static enum err_code create(struct engine *en, struct task *t, const struct stor
 	}
 	engine_set_task(en, et, TASK_RUNNING, "");
 	engine_look_quick(en, et->task);
+	engine_watch_kick(en);
 	engine_release(en, et);
 	return ERR_OK;
 }
@@ -124,6 +125,7 @@ static enum err_code api_pause(void *arg, const char *id, struct err *e)
 	} else if (!engine_persist_state(en, t, TASK_PAUSED, ENGINE_MANUAL_PAUSE, true, e)) {
 		engine_stop_run(en, t, ENGINE_STOP_MS);
 		engine_set_task(en, t, TASK_PAUSED, ENGINE_MANUAL_PAUSE);
+		engine_watch_kick(en);
 	}
 	engine_release(en, t);
 	return e->code;
@@ -198,10 +200,10 @@ static enum err_code api_remove(void *arg, const char *id, struct err *e)
 	log_info(en->sv.log, "task %s is deleted", id);
 	CLEANUP(task_freep) struct task *gone = task_copy(t->task);
 	metrics_set(metrics_get(METRIC_task_state, id, NULL), -1);
-	metrics_drop("task_id", id);
 	if (t->target)
 		target_release_task(t->target);
 	engine_take_out(en, t);
+	metrics_drop("task_id", id); /* nobody counts for it any more */
 	tell_orphans(en, gone);
 	return ERR_OK;
 }
@@ -227,7 +229,7 @@ static enum err_code api_get(
 	*ret_extra = run ? run_status(run) : xstrdup("");
 	if (run)
 		engine_unpin(en, t);
-	engine_add_findings(en, id, ret_extra);
+	engine_add_own(en, id, ret_extra);
 	return ERR_OK;
 }
 

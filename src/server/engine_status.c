@@ -91,11 +91,7 @@ void engine_refresh_metrics(struct engine *en)
 
 	if (!api.list(api.arg, &tasks, &extras, &n, &e)) {
 		for (size_t i = 0; i < n; i++) {
-			json_t *o = json_loads(*extras[i] ? extras[i] : "{}", 0, NULL);
 			count_task(tasks[i], counts);
-			metrics_set(metrics_get(METRIC_lag_ms, tasks[i]->id, NULL),
-				json_integer_value(json_object_get(o, "lag_ms")));
-			json_decref(o);
 			free(extras[i]);
 		}
 		free(extras);

@@ -11,6 +11,8 @@
 
 struct run;
 
+enum { RUN_STATES = 8 };
+
 /* Starts a run of a copy of t. positions: what the store holds for the task (borrowed during the
  * call). */
 NODISCARD enum err_code run_start(const struct services *sv, const struct task *t,
@@ -34,6 +36,16 @@ NODISCARD enum err_code run_resolve_start(const struct services *sv, const struc
 
 /* Positions as of now, heap list (store_positions_free). */
 void run_positions(struct run *r, struct store_positions **ret_list, size_t *ret_n);
+/* How far a run is behind. */
+struct run_measure {
+	int64_t lag_ms;   /* 0: the source is still and everything is there */
+	int64_t acked_ms; /* source time up to which all is there, ms since the epoch; 0 = unknown */
+	int64_t rows, bytes;       /* read and not written */
+	bool waits;                /* for something */
+	size_t states[RUN_STATES]; /* collections by enum coll_state */
+};
+
+void run_measure(struct run *r, struct run_measure *ret);
 /* A JSON object text with what the task waits for, its lag, its collections and skipped operations.
  * Heap. */
 char *run_status(struct run *r);

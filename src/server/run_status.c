@@ -18,6 +18,7 @@ enum { WAITS_KEPT = 20, WAITS_BYTES = 32 << 10 };
 struct summary {
 	size_t states[COLL_STATE_COUNT];
 	uint64_t least_acked;
+	int64_t lag_ms, rows_behind, bytes_behind;
 	int64_t rows;
 	struct buf waits; /* joined by "; " */
 	size_t n_waits;
@@ -30,6 +31,61 @@ static void add_wait(struct summary *s, const char *text)
 	if (s->waits.n)
 		buf_put_str(&s->waits, "; ");
 	buf_put_str(&s->waits, text);
+}
+
+/* Age of the oldest source time that is not acknowledged; grows by itself while nothing is. A source
+ * that is still has nothing to be behind of. */
+static int64_t lag_of(struct coll *c, bool *ret_caught_up)
+{
+	int64_t lag_ms = 0;
+
+	*ret_caught_up = true;
+	for (int i = 0; i < c->n_shards; i++) {
+		uint64_t acked = tchan_position(&c->shards[i].stream).ts, end = UINT64_MAX;
+		bool quiet = hub_quiet(c->run->sv.hub, c->shards[i].pchannel, &end);
+		if (quiet && acked >= end)
+			continue;
+		lag_ms = MAX(lag_ms, time_wall_ms() - ts_ms(acked));
+		*ret_caught_up = false;
+	}
+	return lag_ms;
+}
+
+/* Rows that are skipped are read and never written, replayed ones are written twice: what is left
+ * when all is there counts as 0 from then on. */
+static void add_behind(struct summary *s, struct coll *c, bool caught_up)
+{
+	int64_t rows = 0, bytes = 0;
+
+	for (int i = 0; i < c->n_shards; i++) {
+		const struct coll_shard *sh = &c->shards[i];
+		const struct stream_metrics *w = &sh->stream.metrics;
+		bytes += metrics_value(sh->read_bytes_insert) +
+			 metrics_value(sh->read_bytes_delete) - metrics_value(w->bytes_insert) -
+			 metrics_value(w->bytes_delete);
+		if (!i) /* one series a collection */
+			rows = metrics_value(sh->read_rows_insert) +
+			       metrics_value(sh->read_rows_delete) - metrics_value(w->rows_insert) -
+			       metrics_value(w->rows_delete);
+	}
+	mutex_lock(&c->mtx);
+	if (caught_up || rows < c->base_rows)
+		c->base_rows = rows;
+	if (caught_up || bytes < c->base_bytes)
+		c->base_bytes = bytes;
+	s->rows_behind += rows - c->base_rows;
+	s->bytes_behind += bytes - c->base_bytes;
+	mutex_unlock(&c->mtx);
+}
+
+static void add_lag(struct summary *s, struct coll *c)
+{
+	bool caught_up;
+	int64_t lag_ms = lag_of(c, &caught_up);
+
+	s->lag_ms = MAX(s->lag_ms, lag_ms);
+	s->least_acked = MIN(s->least_acked, coll_acked_ts(c));
+	add_behind(s, c, caught_up);
 }
 
 static void add_coll(struct summary *s, struct coll *c)
@@ -48,8 +104,8 @@ static void add_coll(struct summary *s, struct coll *c)
 		add_wait(s, text);
 	}
 	s->rows += coll_rows(c);
-	if (st == COLL_RUNNING || st == COLL_DROPPING)
-		s->least_acked = MIN(s->least_acked, coll_acked_ts(c));
+	if (c->started && (st == COLL_RUNNING || st == COLL_DROPPING))
+		add_lag(s, c);
 }
 
 static void add_colls(struct run *r, struct summary *s)
@@ -127,12 +183,20 @@ static json_t *waiting(struct run *r)
 	return l;
 }
 
-/* Age of the oldest acknowledged source time; grows by itself while nothing is acknowledged. */
-static int64_t lag_ms(const struct summary *s)
+void run_measure(struct run *r, struct run_measure *ret)
 {
-	if (s->least_acked == UINT64_MAX)
-		return 0;
-	return MAX(time_wall_ms() - ts_ms(s->least_acked), (int64_t)0);
+	struct summary s = {.least_acked = UINT64_MAX, .waits = BUF_INIT(WAITS_BYTES)};
+
+	_Static_assert((int)RUN_STATES >= (int)COLL_STATE_COUNT, "states");
+	add_services(r, &s);
+	add_colls(r, &s);
+	*ret = (struct run_measure){.lag_ms = s.lag_ms,
+		.acked_ms = s.least_acked == UINT64_MAX ? 0 : ts_ms(s.least_acked),
+		.rows = s.rows_behind,
+		.bytes = s.bytes_behind,
+		.waits = s.waits.n > 0};
+	memcpy(ret->states, s.states, sizeof(s.states));
+	buf_done(&s.waits);
 }
 
 char *run_status(struct run *r)
@@ -150,7 +214,9 @@ char *run_status(struct run *r)
 			json_object_set_new(colls, coll_state_name((enum coll_state)i),
 				json_integer((json_int_t)s.states[i]));
 	}
-	json_object_set_new(o, "lag_ms", json_integer(lag_ms(&s)));
+	json_object_set_new(o, "lag_ms", json_integer(s.lag_ms));
+	json_object_set_new(o, "rows_behind", json_integer(s.rows_behind));
+	json_object_set_new(o, "bytes_behind", json_integer(s.bytes_behind));
 	json_object_set_new(o, "collections", json_integer((json_int_t)total));
 	json_object_set_new(o, "collection_states", colls);
 	json_object_set_new(o, "rows_written", json_integer(s.rows));

@@ -174,6 +174,11 @@ static unsigned get_page(void *arg, const char *path, struct buf *ret, const cha
 		status_page_write(ret, buf_cstr(&status));
 	} else if (strcmp(path, "/healthz") == 0) {
 		return put_health(ret);
+	} else if (strcmp(path, "/readyz") == 0) {
+		bool ready = engine_ready(s->engine, ret);
+		if (ready)
+			buf_put_str(ret, "OK\n");
+		return ready ? 200 : 503;
 	} else {
 		return 0;
 	}

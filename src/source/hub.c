@@ -187,6 +187,23 @@ size_t hub_held_bytes(struct hub *h)
 	return budget_held(h->budget);
 }
 
+bool hub_quiet(struct hub *h, const char *pchannel, uint64_t *ret_ts)
+{
+	struct channel *ch = channel_get(h, pchannel, false);
+	bool quiet = false;
+
+	if (!ch)
+		return false;
+	mutex_lock(&ch->mtx);
+	const struct reader *r = ch->main;
+	if (r && r->quiet_mono_ms && !r->trouble[0]) {
+		quiet = time_mono_ms() - r->quiet_mono_ms < HUB_QUIET_MS;
+		*ret_ts = r->at.ts;
+	}
+	mutex_unlock(&ch->mtx);
+	return quiet;
+}
+
 int hub_readers(struct hub *h)
 {
 	size_t pos = 0;

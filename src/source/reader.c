@@ -38,6 +38,11 @@ static void clear_trouble(struct reader *r)
 	hub_note_back(r->hub);
 }
 
+static bool id_equal(const struct mq_id *a, const struct mq_id *b)
+{
+	return slice_eq(mq_id_slice(a), mq_id_slice(b));
+}
+
 static struct mq_id first_id_locked(UNUSED struct channel *ch, struct reader *r) REQUIRES(ch->mtx)
 {
 	struct mq_id min = {.n = 0};
@@ -279,6 +284,15 @@ static void on_error(struct reader *r, enum err_code code, struct err *e)
 		fail_all(r, e);
 }
 
+/* Nothing is left to read, and what was read is cut: the source is still. */
+static void note_quiet(struct reader *r)
+{
+	mutex_lock(&r->ch->mtx);
+	bool cut_all = r->at.ts && r->last.n && id_equal(&r->last, &r->at.id);
+	r->quiet_mono_ms = cut_all ? time_mono_ms() : 0;
+	mutex_unlock(&r->ch->mtx);
+}
+
 /* One message. "waited" shows that the topic held nothing more. */
 static void step(struct reader *r)
 {
@@ -297,8 +311,10 @@ static void step(struct reader *r)
 		return;
 	}
 	clear_trouble(r);
-	if (code)
+	if (code) {
+		note_quiet(r);
 		return;
+	}
 	FAILPOINT("queue.message.after");
 	on_message(r, m, waited);
 }

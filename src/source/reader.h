@@ -86,6 +86,9 @@ void hub_subscribe(struct hub *h, struct sub *s);
  * repeated without s. @thread any but readers  @locks none that a push takes */
 void hub_unsubscribe(struct hub *h, struct sub *s);
 
+/* Is the source still on this pchannel: was the queue asked within the last seconds, and nothing
+ * stands behind what was read? Then everything up to *ret_ts, a TSO, is all there is. */
+bool hub_quiet(struct hub *h, const char *pchannel, uint64_t *ret_ts);
 /* Bytes held now; number of open readers; "" or what a pchannel's readers wait for. */
 size_t hub_held_bytes(struct hub *h);
 int hub_readers(struct hub *h);
