@@ -183,7 +183,7 @@ struct http_verdict http_guard_check(
 	const char *header = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
 	bool basic;
 
-	if (strcmp(path, "/healthz") == 0)
+	if (strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0)
 		return (struct http_verdict){.access = ACCESS_WRITE};
 	if (!may_come(g, c))
 		return no(429, "too many requests from this address; api.rateLimit is the limit");
