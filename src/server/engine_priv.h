@@ -45,6 +45,7 @@ struct engine {
 	struct services sv;
 	struct stop stop;
 	struct thread loader, watcher;
+	struct jobs *asking; /* its pool: one thread */
 	struct job ask;
 	int64_t started_mono_ms;
 	struct msglog msglog;

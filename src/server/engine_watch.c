@@ -226,9 +226,9 @@ static void watch(void *arg)
 
 enum err_code engine_watch_start(struct engine *en, struct err *e)
 {
-	if (thread_start(&en->watcher, "watch", watch, en, e))
+	if (jobs_new(1, &en->asking, e) || thread_start(&en->watcher, "watch", watch, en, e))
 		return e->code;
-	job_init(&en->ask, en->sv.jobs, ask_peers, en);
+	job_init(&en->ask, en->asking, ask_peers, en);
 	job_wake(&en->ask, WATCH_MS);
 	return ERR_OK;
 }
@@ -243,6 +243,9 @@ void engine_watch_stop(struct engine *en)
 	thread_join(&en->watcher);
 	if (en->ask.pool)
 		job_stop(&en->ask);
+	if (en->asking)
+		jobs_free(en->asking);
+	en->asking = NULL;
 }
 
 /* ---- for people ---- */
