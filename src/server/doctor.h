@@ -105,7 +105,7 @@ void doctor_queue(struct doctor_env *env, struct doctor *d);
 void doctor_store(struct doctor_env *env, struct doctor *d);
 void doctor_host(struct doctor_env *env, struct doctor *d);
 /* Our own port: is it free, or do we run there already? Only outside of the server. */
-void doctor_port(const struct config *c, struct stop *s, struct doctor *d);
+void doctor_port(const struct config *c, struct doctor *d);
 
 /* A task, stored or not. */
 void doctor_catalog(const struct doctor_env *env, const struct task *t, struct doctor *d);

@@ -9,16 +9,15 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "client/http/http.h"
 #include "net/tls_expiry.h"
 #include "server/config.h"
 #include "server/doctor.h"
-#include "server/address.h"
+#include "server/health.h"
 #include "server/http_listen.h"
 #include "source/catalog.h"
 
 enum { SUBJECT_BYTES = 400, SOON_DAYS = 30, DAY_S = 24 * 3600, TIME_BYTES = 32 };
-enum { FILES_BASE = 256, ASK_MS = 3000, URL_BYTES = 64, ANSWER_BYTES = 4096 };
+enum { FILES_BASE = 256, ASK_MS = 3000 };
 
 #define KAFKA_CA "ssl.ca.location"
 #define KAFKA_CERT "ssl.certificate.location"
@@ -146,23 +145,10 @@ void doctor_host(struct doctor_env *env, struct doctor *d)
 
 /* ---- the port ---- */
 
-static bool is_ours(int port, struct stop *s)
-{
-	CLEANUP(buf_done) struct buf body = BUF_INIT(ANSWER_BYTES);
-	char url[URL_BYTES];
-	struct err e = ERR_INIT;
-	int status;
-
-	snprintf(url, sizeof(url), "http://127.0.0.1:%d/healthz", port);
-	struct http_ask q = {.url = url, .method = "GET", .timeout_ms = ASK_MS};
-	return !http_ask(&q, s, &status, &body, &e) && strstr(buf_cstr(&body), "OK");
-}
-
-void doctor_port(const struct config *c, struct stop *s, struct doctor *d)
+void doctor_port(const struct config *c, struct doctor *d)
 {
 	char subject[SUBJECT_BYTES];
-	struct err e = ERR_INIT;
-	char host[ADDRESS_HOST_BYTES];
+	struct err e = ERR_INIT, none = ERR_INIT;
 	int fd = -1, port = 0;
 
 	snprintf(subject, sizeof(subject), "address %.200s", c->address);
@@ -171,7 +157,7 @@ void doctor_port(const struct config *c, struct stop *s, struct doctor *d)
 		doctor_fact(d, subject, "free");
 		return;
 	}
-	if (e.origin == EADDRINUSE && address_split(c->address, host, &port) && is_ours(port, s))
+	if (e.origin == EADDRINUSE && !health_ask(c, ASK_MS, &none))
 		doctor_note(d, DOCTOR_CODE_PORT_OURS, subject, "in use by a milvus-cdc server");
 	else
 		doctor_note(d, DOCTOR_CODE_PORT_TAKEN, subject, "%s", e.text);

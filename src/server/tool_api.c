@@ -20,7 +20,7 @@ enum { TOKEN_BYTES = 4096, STATUS_OK = 200, STATUS_LOGIN = 401, STATUS_RIGHTS = 
 /* ---- where ---- */
 
 /* "0.0.0.0:8444" and ":8444" are listened on; we go there by loopback. */
-static char *of_address(const char *address)
+static char *of_address(const char *address, bool tls)
 {
 	char host[ADDRESS_HOST_BYTES];
 	int port;
@@ -29,8 +29,8 @@ static char *of_address(const char *address)
 		return xstrdup(DEFAULT_SERVER);
 	bool any = !*host || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 	bool v6 = !any && strchr(host, ':');
-	return xasprintf(
-		"http://%s%s%s:%d", v6 ? "[" : "", any ? "127.0.0.1" : host, v6 ? "]" : "", port);
+	return xasprintf("%s://%s%s%s:%d", tls ? "https" : "http", v6 ? "[" : "",
+		any ? "127.0.0.1" : host, v6 ? "]" : "", port);
 }
 
 /* A configuration that can't be used is no matter here. */
@@ -41,7 +41,7 @@ static char *of_config(const char *path)
 
 	if (access(path, R_OK) || tool_config(path, &conf, &e))
 		return xstrdup(DEFAULT_SERVER);
-	char *url = of_address(conf->address);
+	char *url = of_address(conf->address, *conf->api_tls_cert);
 	config_free(conf);
 	return url;
 }

@@ -224,7 +224,7 @@ static enum err_code look(struct visit *v, const struct cli *c, struct doctor *d
 	open_store(v, d);
 	if (pick_tasks(v, c, e))
 		return e->code;
-	doctor_port(v->config, &v->stop, d);
+	doctor_port(v->config, d);
 	open_source(v, d);
 	doctor_all(&v->env, v->tasks, v->n, d);
 	return ERR_OK;

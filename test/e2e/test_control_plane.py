@@ -174,6 +174,12 @@ def test_tls_and_client_certificates(serve, certs):
     server = serve({"api": api}).wait()  # /healthz needs no certificate
     asked = subprocess.run([default_binary(), "health", "--config", server.config], capture_output=True, text=True)
     assert (asked.stdout, asked.returncode) == ("OK\n", 0), asked.stderr
+    ours = certs.pair("client")
+    listed = subprocess.run([default_binary(), "task", "list", "--config", server.config, "--ca", certs.ca,
+                             "--cert", ours.cert, "--key", ours.key], capture_output=True, text=True)
+    assert (listed.stdout, listed.returncode) == ("no tasks\n", 0), listed.stderr
+    seen = subprocess.run([default_binary(), "doctor", "--config", server.config, "--json"], capture_output=True, text=True)
+    assert '"DOC-PORT-OURS"' in seen.stdout and '"DOC-PORT-TAKEN"' not in seen.stdout, seen.stderr
     assert server.ask(LIST, tls=client(certs, "client"))[0] == 200
     for wrong in (None, "other-client"):
         status, _, text = server.ask(LIST, tls=client(certs, wrong))
