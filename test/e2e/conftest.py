@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections import defaultdict
 
 import pytest
+from pymilvus import MilvusException, db, utility
 
 from queues import queue_of
 from rig import Rig, together
 
 QUEUES = ("kafka", "pulsar")
 
-# What the tests of a file take, to share them out; all that run on Pulsar stand together.
-SECONDS = {"pulsar": 600}
-USUAL_SECONDS = 60
+# What the tests of a file take with Kafka, to share them out among the lanes.
+SECONDS = {"test_chaos": 360, "test_facts": 200, "test_kafka_target": 200, "test_replication": 180, "test_crash": 150,
+           "test_secure": 150, "test_operations": 120, "test_stores": 120, "test_takeover": 100, "test_tasks": 100}
+USUAL_SECONDS = 40
 
 
 def pytest_addoption(parser):
@@ -38,17 +41,19 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(items):
-    """Two lanes for two workers (tools/test): one rig each, all of Pulsar in one of them."""
-    shares = defaultdict(list)
+    """Three lanes for three workers (tools/test), with a rig each: all of Pulsar, and two with Kafka."""
+    files = defaultdict(list)
     for item in items:
-        on_pulsar = hasattr(item, "callspec") and item.callspec.params.get("queue") == "pulsar"
-        shares["pulsar" if on_pulsar else item.path.stem].append(item)
-    loads = {"lane-1": 0.0, "lane-2": 0.0}
-    weigh = {name: SECONDS.get(name, USUAL_SECONDS) for name in shares}
-    for name in sorted(shares, key=lambda name: (-weigh[name], name)):
-        lane = min(loads, key=loads.get)
-        loads[lane] += weigh[name]
-        for item in shares[name]:
+        if hasattr(item, "callspec") and item.callspec.params.get("queue") == "pulsar":
+            item.add_marker(pytest.mark.xdist_group("pulsar"))
+        else:
+            files[item.path.stem].append(item)
+    lanes = {"kafka-1": 0, "kafka-2": 0}
+    weights = {name: SECONDS.get(name, USUAL_SECONDS) for name in files}
+    for name in sorted(files, key=lambda name: (-weights[name], name)):
+        lane = min(lanes, key=lanes.get)
+        lanes[lane] += weights[name]
+        for item in files[name]:
             item.add_marker(pytest.mark.xdist_group(lane))
 
 
@@ -132,6 +137,27 @@ def new_cdc(rig, source, request):
 def cdc(new_cdc):
     """The usual server under test."""
     return new_cdc()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    """A file leaves nothing on the source for the next one's tests: each collection costs time. A target
+    keeps what there is: a drop that no replication brings leaves it worse (test_facts.py, Replica.drop)."""
+    rig = getattr(item, "funcargs", {}).get("rig")
+    yield
+    if rig and nextitem and nextitem.path != item.path and rig.part("source").alive():
+        empty(rig.part("source"))
+
+
+def empty(milvus) -> None:
+    """Drops the collections and databases of a Milvus; what it refuses to drop stays."""
+    for name in db.list_database(using=milvus.connect()):
+        alias = milvus.connect(db=name)
+        with contextlib.suppress(MilvusException):
+            for collection in utility.list_collections(using=alias):
+                utility.drop_collection(collection, using=alias, timeout=20)
+            if name != "default":
+                db.drop_database(name, using=milvus.connect())
 
 
 @pytest.hookimpl(hookwrapper=True)

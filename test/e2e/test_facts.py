@@ -12,6 +12,15 @@ from helpers import wait_until
 from replicate import Replica, offset, refused, replicated, send, stamp, tick
 
 
+@pytest.fixture(scope="module")
+def target(rig):
+    """A target of its own: what others left on a channel that nobody ticks keeps flushes and loads waiting."""
+    milvus = rig.milvus("facts", target=True)
+    milvus.connect()
+    yield milvus
+    rig.remove(milvus)
+
+
 @pytest.fixture
 def replica(target):
     """A maker of loaded collections on the target, dropped at the end."""
