@@ -43,6 +43,7 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("queue", names, indirect=True, scope="session")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
     """Three lanes for three workers (tools/test), with a rig each: all of Pulsar, and two with Kafka."""
     items.sort(key=lambda item: item.path.stem in LAST)
