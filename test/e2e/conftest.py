@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections import defaultdict
 
 import pytest
 from pymilvus import MilvusException, db, utility
@@ -14,6 +13,7 @@ from queues import queue_of
 from rig import Rig, together
 
 QUEUES = ("kafka", "pulsar")
+LANES = ("kafka-1", "kafka-2", "pulsar")
 
 # What the tests of a file take with Kafka, to share them out among the lanes.
 SECONDS = {"test_chaos": 360, "test_facts": 200, "test_kafka_target": 200, "test_replication": 180, "test_crash": 150,
@@ -27,6 +27,7 @@ LAST = ("test_chaos", "test_crash", "test_doctor")
 def pytest_addoption(parser):
     parser.addoption("--queue", default=os.environ.get("MILVUS_CDC_QUEUE"), choices=QUEUES,
                      help="the queue of the source in every test; without it Kafka, and both in those marked both_queues")
+    parser.addoption("--lane", choices=LANES, help="only that share of the tests; tools/test runs all three side by side")
     parser.addoption("--rig", help="use the rig in this folder and leave it running; for one queue only")
 
 
@@ -43,23 +44,33 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("queue", names, indirect=True, scope="session")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items):
-    """Three lanes for three workers (tools/test), with a rig each: all of Pulsar, and two with Kafka."""
+def pytest_collection_modifyitems(config, items):
+    """What leaves a mess runs last; with --lane only the share of that one."""
     items.sort(key=lambda item: item.path.stem in LAST)
-    files = defaultdict(list)
-    for item in items:
-        if hasattr(item, "callspec") and item.callspec.params.get("queue") == "pulsar":
-            item.add_marker(pytest.mark.xdist_group("pulsar"))
-        else:
-            files[item.path.stem].append(item)
-    lanes = {"kafka-1": 0, "kafka-2": 0}
+    lane = config.getoption("--lane")
+    if not lane:
+        return
+    shares = share_out(items)
+    config.hook.pytest_deselected(items=[item for name, share in shares.items() if name != lane for item in share])
+    items[:] = shares[lane]
+
+
+def share_out(items) -> dict:
+    """All of Pulsar is one lane; the files with Kafka are two of about the same length."""
+    files = {item.path.stem for item in items if not on_pulsar(item)}
     weights = {name: SECONDS.get(name, USUAL_SECONDS) for name in files}
+    lane_of, loads = {}, {"kafka-1": 0, "kafka-2": 0}
     for name in sorted(files, key=lambda name: (-weights[name], name)):
-        lane = min(lanes, key=lanes.get)
-        lanes[lane] += weights[name]
-        for item in files[name]:
-            item.add_marker(pytest.mark.xdist_group(lane))
+        lane_of[name] = min(loads, key=loads.get)
+        loads[lane_of[name]] += weights[name]
+    shares = {lane: [] for lane in LANES}
+    for item in items:
+        shares["pulsar" if on_pulsar(item) else lane_of[item.path.stem]].append(item)
+    return shares
+
+
+def on_pulsar(item) -> bool:
+    return hasattr(item, "callspec") and item.callspec.params.get("queue") == "pulsar"
 
 
 @pytest.fixture(scope="session")
