@@ -14,6 +14,7 @@
 #include "pipeline/worker.h"
 #include "support/dml_make.h"
 #include "support/model_target.h"
+#include "support/stream_fakes.h"
 
 enum { GOOD, BAD, STREAMS };
 enum { PACKS = 30, POISON_AT = 12, BIG_ROWS = 300, BIG_BYTES = 2000, Q_MSGS = 5, WAIT_MS = 30000 };
@@ -91,29 +92,6 @@ static int64_t fake_id(void *arg)
 	return __atomic_fetch_add(&f->next_id, 1, __ATOMIC_RELAXED);
 }
 
-static void fake_waiting(void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms)
-{
-	(void)arg;
-	(void)c;
-	(void)e;
-	(void)delay_ms;
-}
-
-static enum stream_partition any_partition(
-	struct stream *st, int64_t source_id, struct slice name, int64_t *ret)
-{
-	(void)st;
-	(void)name;
-	*ret = source_id + 1000;
-	return STREAM_PARTITION_OK;
-}
-
-static void note_drop(struct stream *st, const struct dml *d)
-{
-	(void)st;
-	(void)d;
-}
-
 static void note_failed(struct stream *st, const struct err *e)
 {
 	struct fixture *f = st->owner;
@@ -134,8 +112,8 @@ static void note_doubted(struct stream *st)
 	mutex_unlock(&f->mtx);
 }
 
-static const struct stream_ops ops = {.partition = any_partition,
-	.drop = note_drop,
+static const struct stream_ops ops = {.partition = stream_fake_partition,
+	.drop = stream_fake_drop,
 	.failed = note_failed,
 	.doubted = note_doubted};
 
@@ -150,7 +128,7 @@ static void setup(struct fixture *f)
 	struct chan_sink sink = {.arg = f,
 		.send = fake_send,
 		.fresh_id = fake_id,
-		.waiting = fake_waiting,
+		.waiting = stream_fake_waiting,
 		.retry_first_ms = 1,
 		.retry_most_ms = 2};
 	struct worker_metrics none = {0};

@@ -16,6 +16,7 @@
 #include "pipeline/worker.h"
 #include "support/dml_make.h"
 #include "support/model_target.h"
+#include "support/stream_fakes.h"
 
 enum { STREAMS = 4, PACKS = 120, TICK_MS = 200 };
 
@@ -86,29 +87,14 @@ static void fake_waiting(void *arg, const struct tchan *c, const struct err *e, 
 	f->waits += delay_ms >= 0;
 }
 
-static enum stream_partition any_partition(
-	struct stream *st, int64_t source_id, struct slice name, int64_t *ret)
-{
-	(void)st;
-	(void)name;
-	*ret = source_id + 1000;
-	return STREAM_PARTITION_OK;
-}
-
 static void note_drop(struct stream *st, const struct dml *d)
 {
 	(void)d;
 	(*(int *)st->owner)++;
 }
 
-static void fail_test(struct stream *st, const struct err *e)
-{
-	print_error("stream %s failed: %s\n", st->shard, e->text);
-	abort();
-}
-
 static const struct stream_ops ops = {
-	.partition = any_partition, .drop = note_drop, .failed = fail_test};
+	.partition = stream_fake_partition, .drop = note_drop, .failed = stream_fake_failed};
 
 static void setup(struct fixture *f, unsigned seed, int fault_percent)
 {

@@ -17,6 +17,7 @@
 #include "pipeline/worker.h"
 #include "support/dml_make.h"
 #include "support/model_target.h"
+#include "support/stream_fakes.h"
 
 enum {
 	STREAMS = 4,
@@ -149,23 +150,6 @@ static int64_t fake_id(void *arg)
 	return __atomic_fetch_add(&f->next_id, 1, __ATOMIC_RELAXED);
 }
 
-static void fake_waiting(void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms)
-{
-	(void)arg;
-	(void)c;
-	(void)e;
-	(void)delay_ms;
-}
-
-static enum stream_partition any_partition(
-	struct stream *st, int64_t source_id, struct slice name, int64_t *ret)
-{
-	(void)st;
-	(void)name;
-	*ret = source_id + 1000;
-	return STREAM_PARTITION_OK;
-}
-
 static void no_drop(struct stream *st, const struct dml *d)
 {
 	(void)st;
@@ -173,14 +157,8 @@ static void no_drop(struct stream *st, const struct dml *d)
 	abort();
 }
 
-static void fail_test(struct stream *st, const struct err *e)
-{
-	print_error("stream %s failed: %s\n", st->shard, e->text);
-	abort();
-}
-
 static const struct stream_ops ops = {
-	.partition = any_partition, .drop = no_drop, .failed = fail_test};
+	.partition = stream_fake_partition, .drop = no_drop, .failed = stream_fake_failed};
 
 static void open_channel(struct fixture *f, bool first)
 {
@@ -199,7 +177,7 @@ static void open_channel(struct fixture *f, bool first)
 	struct chan_sink sink = {.arg = f,
 		.send = fake_send,
 		.fresh_id = fake_id,
-		.waiting = fake_waiting,
+		.waiting = stream_fake_waiting,
 		.grace_ms = 2};
 	struct worker_metrics none = {0};
 

@@ -18,6 +18,7 @@
 #include "pipeline/worker.h"
 #include "support/dml_make.h"
 #include "support/model_target.h"
+#include "support/stream_fakes.h"
 
 enum {
 	LANES = 2,
@@ -103,37 +104,8 @@ static int64_t fake_id(void *arg)
 	return __atomic_fetch_add(&f->next_id, 1, __ATOMIC_RELAXED);
 }
 
-static void fake_waiting(void *arg, const struct tchan *c, const struct err *e, int64_t delay_ms)
-{
-	(void)arg;
-	(void)c;
-	(void)e;
-	(void)delay_ms;
-}
-
-static enum stream_partition any_partition(
-	struct stream *st, int64_t source_id, struct slice name, int64_t *ret)
-{
-	(void)st;
-	(void)name;
-	*ret = source_id + 1000;
-	return STREAM_PARTITION_OK;
-}
-
-static void no_drop(struct stream *st, const struct dml *d)
-{
-	(void)st;
-	(void)d;
-}
-
-static void fail_test(struct stream *st, const struct err *e)
-{
-	print_error("stream %s failed: %s\n", st->shard, e->text);
-	abort();
-}
-
 static const struct stream_ops ops = {
-	.partition = any_partition, .drop = no_drop, .failed = fail_test};
+	.partition = stream_fake_partition, .drop = stream_fake_drop, .failed = stream_fake_failed};
 
 static void setup(struct fixture *f, unsigned seed)
 {
@@ -150,7 +122,7 @@ static void setup(struct fixture *f, unsigned seed)
 		.clock = clock_now,
 		.clock_arg = f};
 	struct chan_sink sink = {
-		.arg = f, .send = fake_send, .fresh_id = fake_id, .waiting = fake_waiting};
+		.arg = f, .send = fake_send, .fresh_id = fake_id, .waiting = stream_fake_waiting};
 	assert_int_equal(tchan_new(&o, &f->chan, &e), ERR_OK);
 	assert_int_equal(worker_start(f->chan, &sink, &none, &f->stop, &f->worker, &e), ERR_OK);
 }
