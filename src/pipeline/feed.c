@@ -166,6 +166,7 @@ static enum err_code put_all(struct feed *f, struct stop *s, struct err *e)
 			*e = mine;
 			return code;
 		}
+		y->confirmed = y->confirmed || !y->ticket; /* the log is not told of it */
 		if (f->single && y->ticket)
 			break;
 	}

@@ -30,8 +30,8 @@ struct feed_item {
 };
 
 struct feed_ops {
-	/* Hands it over; *ret_ticket stays the caller's until drop. Waits while the log takes no
-	 * more. MALFORMED, UNSUPPORTED, LIMIT: this message can never go. */
+	/* Hands it over; *ret_ticket stays the caller's until drop, and NULL if the log is told
+	 * nothing of it. Waits while the log takes no more. MALFORMED, UNSUPPORTED, LIMIT: this message can never go. */
 	enum err_code (*put)(void *arg, const struct feed_item *it, struct stop *s,
 		void **ret_ticket, struct err *e);
 	/* ERR_OK: it is in the log. TIMEOUT: not yet known at d, wait again; the text says what it

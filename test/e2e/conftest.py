@@ -27,7 +27,7 @@ LAST = ("test_chaos", "test_crash", "test_doctor")
 def pytest_addoption(parser):
     parser.addoption("--queue", default=os.environ.get("MILVUS_CDC_QUEUE"), choices=QUEUES,
                      help="the queue of the source in every test; without it Kafka, and both in those marked both_queues")
-    parser.addoption("--lane", choices=LANES, help="only that share of the tests; tools/test runs all three side by side")
+    parser.addoption("--lane", choices=LANES, help="only that share of the tests; tools/test runs all three side by side on a machine with processors to spare")
     parser.addoption("--rig", help="use the rig in this folder and leave it running; for one queue only")
 
 
