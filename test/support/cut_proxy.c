@@ -6,6 +6,8 @@
 
 #include "support/cut_proxy.h"
 
+#include "support/whole.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -49,18 +51,6 @@ static void pair_close(struct pair *c)
 	*c = (struct pair){.client = -1, .peer = -1};
 }
 
-static bool send_all(int fd, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t w = send(fd, p, n, MSG_NOSIGNAL);
-		if (w <= 0)
-			return false;
-		p += w;
-		n -= (size_t)w;
-	}
-	return true;
-}
-
 /* Whether this request is to be cut. */
 static bool fires(struct cut_proxy *p, const char *bytes, size_t n, enum cut_how *how)
 {
@@ -90,7 +80,7 @@ static bool from_client(struct cut_proxy *p, struct pair *c)
 			return false;
 		c->cut_answer = true;
 	}
-	return send_all(c->peer, bytes, (size_t)n);
+	return whole_send(c->peer, slice_of(bytes, (size_t)n));
 }
 
 static bool from_peer(struct pair *c)
@@ -98,7 +88,7 @@ static bool from_peer(struct pair *c)
 	static char bytes[CHUNK];
 	ssize_t n = recv(c->peer, bytes, sizeof(bytes), 0);
 
-	return n > 0 && !c->cut_answer && send_all(c->client, bytes, (size_t)n);
+	return n > 0 && !c->cut_answer && whole_send(c->client, slice_of(bytes, (size_t)n));
 }
 
 static void take_client(struct cut_proxy *p, struct pair *c)

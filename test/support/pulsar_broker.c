@@ -6,6 +6,8 @@
 
 #include "support/pulsar_broker.h"
 
+#include "support/whole.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,12 +61,7 @@ struct pulsar_broker {
 
 void broker_send(struct broker_conn *c, struct slice s)
 {
-	while (s.n) {
-		ssize_t n = send(c->fd, s.p, s.n, MSG_NOSIGNAL);
-		if (n <= 0)
-			return;
-		s = slice_of(s.p + n, s.n - (size_t)n);
-	}
+	(void)whole_send(c->fd, s);
 }
 
 void broker_cut(struct broker_conn *c)
@@ -328,18 +325,6 @@ static struct broker_request read_request(struct slice command)
 	return r;
 }
 
-static bool read_all(int fd, uint8_t *p, size_t n)
-{
-	while (n) {
-		ssize_t r = recv(fd, p, n, 0);
-		if (r <= 0)
-			return false;
-		p += r;
-		n -= (size_t)r;
-	}
-	return true;
-}
-
 static void on_command(struct broker_conn *c, struct slice command)
 {
 	struct pulsar_broker *b = c->b;
@@ -357,9 +342,9 @@ static void conn_main(void *arg)
 	struct broker_conn *c = arg;
 	uint8_t head[HEAD], *body = xmalloc(ROOM);
 
-	while (read_all(c->fd, head, sizeof(head))) {
+	while (whole_recv(c->fd, head, sizeof(head))) {
 		size_t n = ((size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3]) - 4;
-		if (n > ROOM || !read_all(c->fd, body, n))
+		if (n > ROOM || !whole_recv(c->fd, body, n))
 			break;
 		on_command(c, slice_of(body, n));
 	}

@@ -1,4 +1,5 @@
 #include "support/pulsar_peer.h"
+#include "support/whole.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -41,40 +42,17 @@ static int dial(const char *address)
 	return fd;
 }
 
-static bool write_all(int fd, struct slice s)
-{
-	while (s.n) {
-		ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
-		if (n <= 0)
-			return false;
-		s = slice_of(s.p + n, s.n - (size_t)n);
-	}
-	return true;
-}
-
-static bool read_all(int fd, uint8_t *p, size_t n)
-{
-	while (n) {
-		ssize_t r = recv(fd, p, n, 0);
-		if (r <= 0)
-			return false;
-		p += r;
-		n -= (size_t)r;
-	}
-	return true;
-}
-
 /* The body of the next command of this type; PINGs are answered, others skipped. */
 static bool expect(struct pulsar_peer *p, int type, struct slice *ret_body)
 {
 	for (;;) {
 		uint8_t head[8];
-		if (!read_all(p->fd, head, sizeof(head)))
+		if (!whole_recv(p->fd, head, sizeof(head)))
 			return false;
 		size_t n = ((size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3]) - 4;
 		buf_reset(&p->in);
 		uint8_t *to = buf_reserve(&p->in, n);
-		if (!to || !read_all(p->fd, to, n))
+		if (!to || !whole_recv(p->fd, to, n))
 			return false;
 		p->in.n = n;
 		struct wire w = wire_open(buf_slice(&p->in));
@@ -88,7 +66,7 @@ static bool expect(struct pulsar_peer *p, int type, struct slice *ret_body)
 		}
 		CLEANUP(buf_done) struct buf pong = BUF_INIT(ROOM);
 		pulsar_put_pong(&pong);
-		if (is == PULSAR_PING && !write_all(p->fd, buf_slice(&pong)))
+		if (is == PULSAR_PING && !whole_send(p->fd, buf_slice(&pong)))
 			return false;
 		if ((int)is == type)
 			return true;
@@ -104,7 +82,7 @@ static bool greet(struct pulsar_peer *p, const char *topic)
 	struct slice body;
 
 	pulsar_put_connect(&b, &(const struct pulsar_hello){.version = "test"});
-	if (!write_all(p->fd, buf_slice(&b)) || !expect(p, PULSAR_CONNECTED, &body))
+	if (!whole_send(p->fd, buf_slice(&b)) || !expect(p, PULSAR_CONNECTED, &body))
 		return false;
 	buf_reset(&b);
 	/* The lookup makes the broker take the topic. */
@@ -112,11 +90,11 @@ static bool greet(struct pulsar_peer *p, const char *topic)
 	wire_put_str(&c, 1, topic);
 	wire_put_u64(&c, 2, 1);
 	wire_put_u64(&c, 3, 2);
-	if (!write_all(p->fd, buf_slice(&b)) || !expect(p, PULSAR_LOOKUP_ANSWER, &body))
+	if (!whole_send(p->fd, buf_slice(&b)) || !expect(p, PULSAR_LOOKUP_ANSWER, &body))
 		return false;
 	buf_reset(&b);
 	pulsar_make_frame(&b, PRODUCER, buf_slice(&c), slice_of(NULL, 0));
-	return write_all(p->fd, buf_slice(&b)) && expect(p, READY, &body);
+	return whole_send(p->fd, buf_slice(&b)) && expect(p, READY, &body);
 }
 
 struct pulsar_peer *pulsar_peer_open(const char *address, const char *topic)
@@ -177,7 +155,7 @@ struct pulsar_id pulsar_peer_send(
 	made.sequence = p->sequence;
 	pulsar_make_payload(&part, &made, body);
 	put_send(&b, p->sequence++, m, buf_slice(&part));
-	bool ok = write_all(p->fd, buf_slice(&b)) && expect(p, RECEIPT, &receipt);
+	bool ok = whole_send(p->fd, buf_slice(&b)) && expect(p, RECEIPT, &receipt);
 	assert(ok);
 	for (struct wire w = wire_open(receipt); wire_next(&w, &f);)
 		if (f.num == 3 && pulsar_id_read(&id, f.data, NULL))
@@ -201,7 +179,7 @@ int pulsar_admin(const char *method, const char *path, const char *body)
 				  "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
 		method, path, web, strlen(body), body);
 	ssize_t n =
-		write_all(fd, slice_str(request)) ? recv(fd, answer, sizeof(answer) - 1, 0) : -1;
+		whole_send(fd, slice_str(request)) ? recv(fd, answer, sizeof(answer) - 1, 0) : -1;
 	close(fd);
 	if (n <= 0)
 		return 0;
