@@ -173,6 +173,9 @@ class Kafka(Part):
 class Pulsar(Part):
     """Broker, bookie and metadata store in one process.
 
+    Not to be used any more after a kill(): the bookie of a standalone (3.0.7) keeps entries out of its journal whatever its configuration says,
+    so after a SIGKILL acknowledged messages are gone and topics can't be opened. stop() closes every ledger.
+
     options: tls (server: a second port with TLS; mutual: one that asks for a certificate of ours;
     cert: the server's certificate, default "server"), token (secret or pair: every connection must
     show a token of the rig; roles other than ROLES may do nothing), through (address of a proxy in front
