@@ -211,6 +211,8 @@ void coll_follow_done(struct coll *c);
 
 /* Puts the record into the write-behind store. */
 void coll_record_put(struct coll *c);
+/* The same, and waits until it is durable. */
+NODISCARD enum err_code coll_record_flush(struct coll *c, struct err *e);
 /* The record's JSON, heap. */
 char *coll_record_json(struct coll *c);
 /* Fills c from a record; false if it can't be read. */

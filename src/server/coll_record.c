@@ -12,6 +12,8 @@
 #include "store/keys.h"
 #include "store/writer.h"
 
+enum { FLUSH_MS = 10000 };
+
 /* Ids and times are decimal strings: they must survive tools that read numbers as doubles. */
 static void put_id(json_t *o, const char *key, uint64_t v)
 {
@@ -142,12 +144,24 @@ char *coll_record_json(struct coll *c)
 	return text;
 }
 
+static char *record_key(const struct coll *c)
+{
+	CLEANUP(freep) char *id = xasprintf("%" PRId64, c->id);
+	return keys_ext_task("object", c->run->task->id, id);
+}
+
 void coll_record_put(struct coll *c)
 {
 	CLEANUP(freep) char *text = coll_record_json(c);
-	CLEANUP(freep) char *id = xasprintf("%" PRId64, c->id);
-	CLEANUP(freep) char *key = keys_ext_task("object", c->run->task->id, id);
+	CLEANUP(freep) char *key = record_key(c);
 	writer_put_ext(c->run->sv.writer, key, text);
+}
+
+enum err_code coll_record_flush(struct coll *c, struct err *e)
+{
+	CLEANUP(freep) char *key = record_key(c);
+	coll_record_put(c);
+	return writer_flush_ext(c->run->sv.writer, key, deadline_in(FLUSH_MS), &c->run->stop, e);
 }
 
 static bool read_shards(struct coll *c, const json_t *l)

@@ -98,6 +98,19 @@ static int64_t step_waiting(struct coll *c)
 	return 0;
 }
 
+/* Durable before the call: whatever names change while we are down, the next run knows what it may
+ * have made and for which source id. */
+static enum err_code announce(struct coll *c, struct err *e)
+{
+	if (c->recorded)
+		return ERR_OK;
+	coll_follow_created(c, c->src->properties);
+	if (coll_record_flush(c, e))
+		return err_ctx(e, "store what is about to be created");
+	c->recorded = true;
+	return ERR_OK;
+}
+
 static enum err_code create(struct coll *c, struct err *e)
 {
 	struct partition *parts = NULL;
@@ -113,7 +126,10 @@ static enum err_code create(struct coll *c, struct err *e)
 		.num_partitions = c->src->has_partition_key ? (int64_t)n : 0,
 		.ts = c->create_ts};
 
-	enum err_code code = coll_change(c, &req, e);
+	enum err_code code = announce(c, e);
+	if (code)
+		return code;
+	code = coll_change(c, &req, e);
 	if (code == ERR_OK) {
 		coll_follow_created(c, c->src->properties);
 		metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id,
@@ -184,7 +200,7 @@ static bool acceptable(struct coll *c, const struct sink_collection *m)
 			c->target_db, c->target_name, m->shards_num, c->n_shards);
 		return false;
 	}
-	if (!c->recorded && c->src &&
+	if (!c->target_id && c->src &&
 		!compare_schema(c->src->schema, m->schema, diff, sizeof(diff))) {
 		coll_fail(c, "the target's %s.%s has another schema: %s", c->target_db,
 			c->target_name, diff);
@@ -213,6 +229,31 @@ static enum err_code finish_rename(struct coll *c, struct err *e)
 	return e->code;
 }
 
+/* An earlier run was about to create it, and the source has dropped it since. If the target's is that
+ * one, nothing was written into it yet. */
+static int64_t undo_create(struct coll *c, const struct sink_collection *m)
+{
+	if (c->recorded && m->created_ts == c->create_ts && m->shards_num == c->n_shards) {
+		take_shards(c, m);
+		coll_set_state(c, COLL_DROP_READY, "created, and dropped at the source at once");
+	} else {
+		coll_set_state(c, COLL_DROPPED, "dropped at the source; the target's is not ours");
+	}
+	coll_record_put(c);
+	return 0;
+}
+
+/* One that we did not make keeps the properties that its owner gave it. A create carries the time of
+ * the source's, which Milvus (2.3.5) shows as the time of creation. */
+static void forget_announced(struct coll *c, const struct sink_collection *m)
+{
+	if (c->target_id || c->announced || m->created_ts == c->create_ts)
+		return;
+	kv_done(&c->follow.properties);
+	kv_done(&c->follow.fields);
+	c->follow.known = false;
+}
+
 static int64_t step_creating(struct coll *c)
 {
 	struct sink_collection m = {.id = 0};
@@ -239,10 +280,16 @@ static int64_t step_creating(struct coll *c)
 	}
 	if (code)
 		return coll_error(c, "describe collection", &e);
+	if (!c->target_id && !c->announced && gone(c)) {
+		int64_t delay = undo_create(c, &m);
+		sink_collection_done(&m);
+		return delay;
+	}
 	if (!acceptable(c, &m)) {
 		sink_collection_done(&m);
 		return JOB_IDLE;
 	}
+	forget_announced(c, &m);
 	take_shards(c, &m);
 	c->recorded = true;
 	code = coll_parts_sync(c, &m, &e);

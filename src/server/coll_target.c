@@ -51,7 +51,7 @@ static void list_partitions(struct coll *c, struct sink_collection *m)
 
 static enum err_code describe_self(struct coll *c, struct sink_collection *m, struct err *e)
 {
-	if (!c->recorded && !c->announced)
+	if (!c->target_id && !c->announced)
 		return err_set(e, ERR_NOT_FOUND, "%s.%s was not announced yet", c->target_db,
 			c->target_name);
 	m->id = c->id;

@@ -332,10 +332,11 @@ static void main_loop(void *arg)
 			target_sink(r->target)->ops->replicate
 				? " with deletes of their keys in front"
 				: ", marked as possible repeats");
-	if (oplog_start(r, &r->oplog, &e))
-		log_error(&r->log, "replicate channel: %s", e.text);
+	/* Before the operations: whose they are is told by the collections. */
 	sync_catalog(r, 0);
 	wake_recorded(r);
+	if (oplog_start(r, &r->oplog, &e))
+		log_error(&r->log, "replicate channel: %s", e.text);
 	run_watch_start(r);
 	while (!stop_is_set(&r->stop)) {
 		int64_t next = r->saved_mono_ms + save_interval_ms(r) - time_mono_ms();

@@ -16,6 +16,11 @@ static const uint64_t clocks_differ = (uint64_t)2000 << TS_LOGICAL_BITS;
 static bool is_called(
 	const struct coll *c, const char *db, const char *name, uint64_t ts, bool exactly)
 {
+	enum catalog_called then = catalog_was_called(
+		c->run->sv.catalog, c->id, db, name, ts, exactly ? 0 : clocks_differ);
+
+	if (then == CATALOG_CALLED_YES || (then == CATALOG_CALLED_NO && exactly))
+		return then == CATALOG_CALLED_YES;
 	if (!strcmp(c->db, db) && !strcmp(c->name, name) && (!exactly || ts >= c->named_ts))
 		return true;
 	for (size_t i = 0; i < c->n_former; i++) {

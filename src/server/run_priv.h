@@ -93,9 +93,6 @@ bool run_has_coll(struct run *r, int64_t id);
 /* Is the target name also that of an older collection of the source, of this task or another one to
  * the target? Then it says which. */
 bool run_name_meets(struct run *r, const struct coll *c, char *ret_why, size_t cap);
-/* Is the target name also that of an older collection of the source, of this task or another one to
- * the target? Then it says which. */
-bool run_name_meets(struct run *r, const struct coll *c, char *ret_why, size_t cap);
 /* True when no earlier generation of c's target name is left. */
 bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap);
 /* Wakes the collections that wait for their turn under c's target name, or for the database. */

@@ -30,6 +30,7 @@ static void make_paths(struct catalog *c, const struct catalog_opts *o)
 	c->clock_key = xasprintf("%skv/gid/timestamp", buf_cstr(&b));
 	add_path(&b, o->meta_sub_path);
 	c->base = xasprintf("%sroot-coord/", buf_cstr(&b));
+	c->versions = xasprintf("%ssnapshots/root-coord/database/collection-info/", buf_cstr(&b));
 	c->log_fields = xasprintf("source=%s", c->base);
 	buf_done(&b);
 }
@@ -89,6 +90,7 @@ static void free_state(struct catalog *c)
 	smap_done(&c->aliases);
 	smap_done(&c->bad);
 	smap_done(&c->bad_logged);
+	catalog_names_done(c);
 	free(c->order);
 }
 
@@ -105,6 +107,7 @@ void catalog_free(struct catalog *c)
 	mutex_done(&c->mtx);
 	stop_done(&c->stop);
 	free(c->base);
+	free(c->versions);
 	free(c->clock_key);
 	free(c->log_fields);
 	free(c);

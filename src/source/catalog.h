@@ -61,6 +61,13 @@ bool catalog_database_name(struct catalog *c, int64_t db_id, char *name, size_t 
 size_t catalog_aliases(struct catalog *c, int64_t collection_id, char ***ret_names);
 /* The collection behind an alias; 0 if there is none. */
 int64_t catalog_alias(struct catalog *c, int64_t db_id, const char *name);
+/* Was a collection called so at source time ts? UNKNOWN for one that never had another name, and for
+ * times before the first name we know. Times of names are exact after a listing of a Milvus that
+ * keeps versions (up to 2.5), else those at which we learned of them: slack widens each on both
+ * sides. */
+enum catalog_called { CATALOG_CALLED_UNKNOWN, CATALOG_CALLED_YES, CATALOG_CALLED_NO };
+enum catalog_called catalog_was_called(struct catalog *c, int64_t id, const char *db,
+	const char *name, uint64_t ts, uint64_t slack);
 /* The caller has finished with a gone collection: it may leave the lists, with its partitions.
  * Nothing happens to one that is not GONE or DROPPED, or of which somebody still holds a
  * reference. */

@@ -137,6 +137,9 @@ static enum err_code put_collection(struct catalog *c, const struct etcd_kv *kv,
 		collection_unref(col);
 		return err_set(e, ERR_MALFORMED, "the schema can't be read");
 	}
+	const struct collection *was = en->next ? en->next : en->cur;
+	if (was)
+		catalog_names_change(c, was, col);
 	en->forgotten = false;
 	en->stored = col->state;
 	col->revision = kv->mod_revision;

@@ -60,6 +60,7 @@ struct alias_slot {
 struct catalog {
 	struct etcd *etcd;
 	char *base;      /* "<root>/<meta>/root-coord/" */
+	char *versions;  /* "<root>/<meta>/snapshots/root-coord/database/collection-info/" */
 	char *clock_key; /* "<root>/kv/gid/timestamp" */
 	char *log_fields;
 	struct log_ctx log;
@@ -80,6 +81,7 @@ struct catalog {
 	size_t n_order, cap_order;
 	struct umap databases;  /* under mtx; id -> database_slot */
 	struct smap aliases;    /* under mtx; key behind base -> alias_slot */
+	struct umap names;      /* under mtx; id -> history of names (catalog_names.c) */
 	struct smap bad;        /* under mtx; keys (behind base) whose value can't be read */
 	struct smap bad_logged; /* under mtx; during a listing: those of before, logged already */
 	struct list dirty;      /* under mtx */
@@ -129,9 +131,19 @@ void catalog_notes_write(struct catalog *c);
 void catalog_note(struct catalog *c, enum log_level level, const char *fmt, ...) PRINTF(3, 4)
 	REQUIRES(c->mtx);
 
+/* What a collection was called from ts on. */
+struct catalog_version {
+	int64_t id, db_id;
+	uint64_t ts;
+	char *name; /* owned by the listing */
+};
+
 /* catalog_snapshot.c */
 struct catalog_listing {
 	struct etcd_range databases, fields, functions, structs, collections, partitions, aliases;
+	struct catalog_version *versions; /* of collections that were altered; in order of a
+	                                   * collection's time */
+	size_t n_versions, cap_versions;
 	int64_t revision;
 };
 
@@ -143,6 +155,18 @@ NODISCARD enum err_code catalog_listing_read(
 /* The state becomes what was listed; what it no longer holds is GONE. */
 void catalog_listing_apply(struct catalog *c, const struct catalog_listing *l) REQUIRES(c->mtx);
 NODISCARD enum err_code catalog_read_clock(struct catalog *c, struct err *e);
+
+/* catalog_names.c */
+/* Reads the older versions of the collections that were listed. */
+NODISCARD enum err_code catalog_versions_read(
+	struct catalog *c, struct catalog_listing *l, struct err *e);
+void catalog_versions_done(struct catalog_listing *l);
+void catalog_versions_apply(struct catalog *c, const struct catalog_listing *l) REQUIRES(c->mtx);
+/* A collection has another name or database now; nothing if it has not. */
+void catalog_names_change(struct catalog *c, const struct collection *was,
+	const struct collection *is) REQUIRES(c->mtx);
+void catalog_names_forget(struct catalog *c, int64_t id) REQUIRES(c->mtx);
+void catalog_names_done(struct catalog *c);
 
 /* Forgets what has been gone for that long and nobody holds; at most once each interval. */
 void catalog_sweep(struct catalog *c, int64_t interval_ms, int64_t keep_ms);

@@ -15,6 +15,8 @@ void catalog_listing_init(struct catalog_listing *l)
 	etcd_range_init(&l->collections);
 	etcd_range_init(&l->partitions);
 	etcd_range_init(&l->aliases);
+	l->versions = NULL;
+	l->n_versions = l->cap_versions = 0;
 	l->revision = 0;
 }
 
@@ -27,6 +29,7 @@ void catalog_listing_done(struct catalog_listing *l)
 	etcd_range_done(&l->collections);
 	etcd_range_done(&l->partitions);
 	etcd_range_done(&l->aliases);
+	catalog_versions_done(l);
 }
 
 static enum err_code read_prefix(
@@ -49,7 +52,7 @@ enum err_code catalog_listing_read(struct catalog *c, struct catalog_listing *l,
 		read_prefix(c, "partitions/", l->revision, &l->partitions, e) ||
 		read_prefix(c, "database/aliases/", l->revision, &l->aliases, e))
 		return e->code;
-	return ERR_OK;
+	return catalog_versions_read(c, l, e);
 }
 
 /* Big endian nanoseconds: rootcoord's reserved time, a few seconds ahead of the source's clock. */
@@ -171,6 +174,7 @@ void catalog_listing_apply(struct catalog *c, const struct catalog_listing *l)
 	put_all(c, &l->collections);
 	put_all(c, &l->partitions);
 	put_all(c, &l->aliases);
+	catalog_versions_apply(c, l);
 	end(c);
 	catalog_publish(c, first);
 }

@@ -96,6 +96,8 @@ void catalog_entry_set_cur(struct catalog *c, struct entry *en, struct collectio
 
 	if (en->cur && moves)
 		order_remove(c, en);
+	if (!nw)
+		catalog_names_forget(c, en->id);
 	collection_unref(en->cur);
 	en->cur = nw;
 	if (nw && moves)

@@ -55,6 +55,10 @@ NODISCARD enum err_code etcd_first_from(
 NODISCARD enum err_code etcd_get_prefix(struct etcd *c, const char *prefix, int64_t revision,
 	struct stop *s, struct etcd_range *r, struct err *e);
 
+/* The same without their values, at a revision the caller chose (GONE if it was compacted). */
+NODISCARD enum err_code etcd_get_keys(struct etcd *c, const char *prefix, int64_t revision,
+	struct stop *s, struct etcd_range *r, struct err *e);
+
 enum etcd_op_kind { ETCD_PUT, ETCD_DELETE, ETCD_DELETE_PREFIX };
 
 struct etcd_op {

@@ -106,13 +106,14 @@ static struct slice next_start(const struct etcd_range *r)
 	return slice_of(last->key, last->key_n + 1);
 }
 
-static enum err_code read_pages(struct etcd *c, struct slice prefix, int64_t revision,
+/* q says all but the keys. */
+static enum err_code read_pages(struct etcd *c, struct slice prefix, struct etcd_range_req q,
 	struct stop *s, struct etcd_range *r, struct err *e)
 {
 	CLEANUP(buf_done) struct buf end = BUF_INIT(LIMIT_RECORD);
-	struct etcd_range_req q = {.limit = PAGE_KEYS, .revision = revision};
 	bool more = true;
 
+	q.limit = PAGE_KEYS;
 	etcd_prefix_end(&end, prefix);
 	q.key = prefix.n ? prefix : slice_of("", 1);
 	q.end = buf_slice(&end);
@@ -136,8 +137,10 @@ static enum err_code read_pages(struct etcd *c, struct slice prefix, int64_t rev
 enum err_code etcd_get_prefix(struct etcd *c, const char *prefix, int64_t revision, struct stop *s,
 	struct etcd_range *r, struct err *e)
 {
+	const struct etcd_range_req q = {.revision = revision};
+
 	for (int start = 1;; start++) {
-		enum err_code code = read_pages(c, slice_str(prefix), revision, s, r, e);
+		enum err_code code = read_pages(c, slice_str(prefix), q, s, r, e);
 		/* A compaction between pages concerns the caller only if it chose the revision. */
 		if (code != ERR_GONE || revision)
 			return code;
@@ -147,6 +150,14 @@ enum err_code etcd_get_prefix(struct etcd *c, const char *prefix, int64_t revisi
 		}
 		err_clear(e);
 	}
+}
+
+enum err_code etcd_get_keys(struct etcd *c, const char *prefix, int64_t revision, struct stop *s,
+	struct etcd_range *r, struct err *e)
+{
+	const struct etcd_range_req q = {.revision = revision, .keys_only = true};
+
+	return read_pages(c, slice_str(prefix), q, s, r, e);
 }
 
 /* Writing */

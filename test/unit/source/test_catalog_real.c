@@ -253,6 +253,24 @@ static void open_catalog(void)
 	assert_true(catalog_wait(cat, 0, deadline_in(WAIT_MS), &stop) > 0);
 }
 
+/* A version of a collection's key, as Milvus up to 2.5 keeps it; name NULL: of its end. */
+static void put_version(int64_t id, uint64_t ts, const char *name)
+{
+	struct writes w = {.n = 0};
+	struct slice t = CV_TOMBSTONE;
+	struct buf *b = put(&w, "");
+
+	snprintf(w.keys[0], sizeof(w.keys[0]),
+		"by-dev/meta/snapshots/root-coord/database/collection-info/1/%lld_ts%llu",
+		(long long)id, (unsigned long long)ts);
+	if (name)
+		cv_collection(b,
+			&(struct cv_collection){.id = id, .name = name, .create_ts = (uint64_t)id});
+	else
+		buf_put(b, t.p, t.n);
+	commit(&w);
+}
+
 /* In the order they run: each goes on with what the one before left. */
 
 static void test_snapshot_then_watch(void **state UNUSED)
@@ -265,7 +283,19 @@ static void test_snapshot_then_watch(void **state UNUSED)
 	drop(1, 15, "was dropped before");
 	assert_int_equal(
 		etcd_put(writer, "by-dev/kv/gid/timestamp", slice_of(clock, 8), &stop, &e), ERR_OK);
+	put_version(10, 10, "before that");
+	put_version(10, 110, "before");
+	put_version(15, 15, "was dropped before");
+	put_version(15, 115, NULL);
 	open_catalog();
+	assert_int_equal(
+		catalog_was_called(cat, 10, "default", "before that", 109, 0), CATALOG_CALLED_YES);
+	assert_int_equal(
+		catalog_was_called(cat, 10, "default", "before", 109, 0), CATALOG_CALLED_NO);
+	assert_int_equal(
+		catalog_was_called(cat, 10, "default", "before", 110, 0), CATALOG_CALLED_YES);
+	assert_int_equal(catalog_was_called(cat, 15, "default", "was dropped before", 100, 0),
+		CATALOG_CALLED_UNKNOWN);
 	assert_true(is_created(10));
 	assert_null(catalog_collection(cat, 15));
 	assert_int_equal(catalog_clock(cat), ts_from_ms(1795381805515));

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/wire.h"
+#include "model/ts.h"
 #include "source/catalog_priv.h"
 #include "support/catalog_values.h"
 
@@ -370,6 +371,57 @@ static void test_move_to_another_database(void **state UNUSED)
 	end();
 	assert_int_equal(state_of(10), OBJECT_CREATED);
 	assert_int_equal(n_collections(), 1);
+}
+
+static enum catalog_called called(const char *db, const char *name, uint64_t ts)
+{
+	return catalog_was_called(cat, 10, db, name, ts, 0);
+}
+
+/* A rename that we see is noted with our clock, one in a listing has its own time. */
+static void test_former_names(void **state UNUSED)
+{
+	struct cv_collection c = {.id = 10, .name = "b", .create_ts = 10};
+	uint64_t now = ts_from_ms(time_wall_ms());
+	struct catalog_listing l;
+
+	first_listing();
+	create(1, 10, "a");
+	assert_int_equal(called("default", "a", 20), CATALOG_CALLED_UNKNOWN);
+	begin();
+	put_collection(1, &c);
+	end();
+	assert_int_equal(called("default", "a", 9), CATALOG_CALLED_UNKNOWN);
+	assert_int_equal(called("default", "a", 20), CATALOG_CALLED_YES);
+	assert_int_equal(called("other", "a", 20), CATALOG_CALLED_NO);
+	assert_int_equal(called("default", "b", 20), CATALOG_CALLED_NO);
+	assert_int_equal(called("default", "b", UINT64_MAX / 2), CATALOG_CALLED_YES);
+	assert_int_equal(called("default", "a", UINT64_MAX / 2), CATALOG_CALLED_NO);
+	/* With slack both are right at the time of the change. */
+	assert_int_equal(
+		catalog_was_called(cat, 10, "default", "b", now - 1, 1 << 20), CATALOG_CALLED_YES);
+	catalog_listing_init(&l);
+	l.versions = xcalloc(3, sizeof(*l.versions));
+	l.versions[l.n_versions++] =
+		(struct catalog_version){.id = 10, .db_id = 1, .ts = 10, .name = xstrdup("a")};
+	l.versions[l.n_versions++] =
+		(struct catalog_version){.id = 10, .db_id = 1, .ts = 50, .name = xstrdup("a")};
+	l.versions[l.n_versions++] =
+		(struct catalog_version){.id = 10, .db_id = 1, .ts = 70, .name = xstrdup("b")};
+	mutex_lock(&cat->mtx);
+	catalog_versions_apply(cat, &l);
+	mutex_unlock(&cat->mtx);
+	catalog_listing_done(&l);
+	assert_int_equal(called("default", "a", 69), CATALOG_CALLED_YES);
+	assert_int_equal(called("default", "b", 70), CATALOG_CALLED_YES);
+	assert_int_equal(called("default", "a", 70), CATALOG_CALLED_NO);
+	for (uint64_t i = 0; i < 40; i++) { /* only the newest are kept */
+		begin();
+		c.name = i % 2 ? "even" : "odd";
+		put_collection(1, &c);
+		end();
+	}
+	assert_int_equal(called("default", "a", 69), CATALOG_CALLED_UNKNOWN);
 }
 
 static void test_unreadable_values(void **state UNUSED)
@@ -810,6 +862,7 @@ int main(void)
 		TEST(test_created_without_fields_waits),
 		TEST(test_alter_is_a_new_snapshot_of_the_same_id),
 		TEST(test_move_to_another_database),
+		TEST(test_former_names),
 		TEST(test_unreadable_values),
 		TEST(test_never_seen_is_not_listed),
 		TEST(test_relist_finds_the_difference),
