@@ -73,6 +73,7 @@ struct task {
 	/* Ours, additional JSON fields: what the user wants, apart from what is. */
 	bool user_paused;
 	bool at_least_once;   /* a window is sent again without deletes of its keys */
+	bool no_keep_alive;   /* its target gets no ticks while nothing is replicated */
 	char *on_unsupported; /* "hold", else skip: operations that can't be replicated */
 };
 

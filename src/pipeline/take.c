@@ -20,6 +20,7 @@ enum {
 	STALL_CHECK_MS = 50,
 	LATE_SHARE_PERCENT = 25,
 	UNTIMED_WAIT_MS = 60000,
+	UNWANTED_MS = 1000,
 	WINDOW_MS = 3000, /* the longest time without a tick that a window may take */
 	HEAD_MS = 1000,   /* a lane so close to the target's clock is at the head of the source */
 };
@@ -276,6 +277,15 @@ static uint64_t clock_tick_locked(const struct tchan *c, uint64_t now)
 	return now > margin && now - margin > c->last_tick ? now - margin : 0;
 }
 
+/* Did nothing move for so long that the target's readers must be told the time? */
+static bool silent_locked(const struct tchan *c, int64_t now_ms)
+{
+	const struct tchan_opts *o = &c->opts;
+
+	return o->keepalive_ms && now_ms - c->last_tick_mono_ms >= o->keepalive_ms &&
+	       (!o->keep_alive || o->keep_alive(o->clock_arg));
+}
+
 /* A late pack of which a part has left: a tick before the rest would part its equal times. */
 static bool parted_locked(struct tchan *c)
 {
@@ -354,8 +364,7 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 		if (t->n_msgs)
 			t->tick = clock_tick_locked(c, now);
 	}
-	bool silent = now_ms - c->last_tick_mono_ms >= c->opts.keepalive_ms;
-	if (!t->tick && silent) {
+	if (!t->tick && silent_locked(c, now_ms)) {
 		t->tick = clock_tick_locked(c, now);
 		t->keepalive = t->tick && !t->n_msgs;
 	}
@@ -374,6 +383,9 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 static int64_t wait_ms_locked(const struct tchan *c, int64_t now_ms)
 {
 	int64_t ms = c->opts.keepalive_ms - (now_ms - c->last_tick_mono_ms);
+	/* keep-alive ticks that nobody wants may be wanted later */
+	if (ms <= 0 && !silent_locked(c, now_ms))
+		ms = UNWANTED_MS;
 	ms = c->opts.untimed ? UNTIMED_WAIT_MS : MAX(ms, STALL_CHECK_MS);
 	list_foreach (it, &c->lanes)
 		if (!list_empty(&LIST_ITEM(it, struct lane, link)->packs))

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "model/ts.h"
 #include "pipeline/tchan_priv.h"
 
 enum { MARGIN_MS = 1000, MARGIN_MOST_MS = 60000, MARGIN_EXTRA_MS = 300 };
@@ -238,6 +239,25 @@ struct position tchan_position(struct stream *st)
 	struct position p = st->acked;
 	mutex_unlock(&c->mtx);
 	return p;
+}
+
+/* A lane counts as late for a moment after each tick, until its next pack is there; what is told here
+ * is behind by more than the bound. */
+int64_t tchan_late_ms(const struct stream *st)
+{
+	struct tchan *c = st->chan;
+	int64_t ms = 0;
+
+	if (!c || c->opts.untimed)
+		return 0;
+	mutex_lock(&c->mtx);
+	uint64_t most = c->last_tick;
+	list_foreach (it, &c->lanes)
+		most = MAX(most, LIST_ITEM(it, const struct lane, link)->eff_ts);
+	if (st->lane && st->lane->late && st->lane->eff_ts && most > st->lane->eff_ts)
+		ms = ts_ms(most) - ts_ms(st->lane->eff_ts);
+	mutex_unlock(&c->mtx);
+	return ms > c->opts.late_bound_ms ? ms : 0;
 }
 
 void tchan_rename(struct stream *st, const char *db, const char *collection)

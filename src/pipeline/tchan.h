@@ -26,7 +26,9 @@ struct tchan_opts {
 	const struct log_ctx *log;
 	uint64_t floor_ts; /* no row or tick at or below it */
 	int64_t late_bound_ms;
-	int64_t keepalive_ms;
+	int64_t keepalive_ms; /* a tick after so much silence; 0 = never */
+	/* With clock_arg: is that wanted now? NULL = yes. Must not block. */
+	bool (*keep_alive)(void *arg);
 	size_t call_bytes; /* most bytes of one call (one message may be more); 0: LIMIT_CALL_BYTES */
 	const char *replicate_id; /* data migration: see translate.h; NULL = no */
 	/* The target has no clock (a log): every pack leaves as soon as it is there, ordered by
@@ -73,6 +75,9 @@ void tchan_detach(struct stream *st, int64_t patience_ms);
 /* Rows of an attached stream bear these names from now on. They and the old ones must stay until st
  * is detached. */
 void tchan_rename(struct stream *st, const char *db, const char *collection);
+/* How far st is behind what its channel has let through, in ms, when it is late: its rows get new
+ * times; 0 while it is in time, and where nothing is. @locks none */
+int64_t tchan_late_ms(const struct stream *st);
 /* The acknowledged position of st. @locks none */
 struct position tchan_position(struct stream *st);
 

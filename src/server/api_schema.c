@@ -130,6 +130,10 @@ static const struct api_field extra_fields[] = {
 		"after a crash rows are sent again without deleting copies of their keys first: "
 		"for "
 		"collections that hold one key several times"),
+	FIELD("no_keep_alive", API_BOOL, struct task, no_keep_alive,
+		"the target gets no ticks while the task is paused or its source is away: queries "
+		"there wait until it goes on, and rows keep the source's times over the pause. "
+		"Counts when all tasks to the target ask for it"),
 };
 static const struct api_struct extra = STRUCT(extra_fields, 0);
 

@@ -102,8 +102,9 @@ const struct config_row config_rows[] = {
 		"MiB of messages held between broker and acknowledgement"),
 	NUMBER("checkpointInterval", checkpoint_interval_ms, 0, "1000", 50, 60000, 1,
 		"ms between two writes of positions"),
-	NUMBER("keepaliveTick", keepalive_tick_ms, 0, "2000", 200, 10000, 1,
-		"ms after which a target channel whose sources stand still gets a tick"),
+	NUMBER("keepaliveTick", keepalive_tick_ms, 0, "2000", 0, 10000, 1,
+		"ms after which a target channel whose sources stand still, or whose tasks are "
+		"paused, gets a tick, so that the target goes on answering; 0: never"),
 	NUMBER("lateBound", late_bound_ms, 0, "1000", 100, 60000, 1,
 		"ms that one lagging collection may hold its channel back"),
 

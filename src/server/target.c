@@ -137,6 +137,18 @@ static struct access *find_access(struct session *s, const char *settings)
 
 /* ---- handles ---- */
 
+/* A tick is for all who read a channel: one task that wants them is enough. */
+static void judge_keep_alive_locked(struct session *s) REQUIRES(s->set->mtx)
+{
+	bool none = !list_empty(&s->handles);
+
+	list_foreach (it, &s->handles)
+		none = none && LIST_ITEM(it, struct target, link)->task->no_keep_alive;
+	mutex_lock(&s->mtx);
+	s->no_keep_alive = none;
+	mutex_unlock(&s->mtx);
+}
+
 enum err_code target_get(
 	struct targets *set, const struct task *task, struct target **ret_t, struct err *e)
 {
@@ -157,6 +169,7 @@ enum err_code target_get(
 	}
 	t->task = task_copy(task);
 	list_push(&t->session->handles, &t->link);
+	judge_keep_alive_locked(t->session);
 	t->access = find_access(t->session, made->settings);
 	bool join = !t->access;
 	if (join)
@@ -207,6 +220,7 @@ void target_put(struct target *t, int64_t patience_ms)
 	struct targets *set = s->set;
 	mutex_lock(&set->mtx);
 	list_del(&t->link);
+	judge_keep_alive_locked(s);
 	s->closing = --s->users == 0;
 	bool last = s->closing;
 	bool unused = --t->access->users == 0;

@@ -30,6 +30,15 @@ uint64_t session_clock(void *session)
 	return ts ? ts + ts_from_ms(time_mono_ms() - at) : 0;
 }
 
+bool session_keep_alive(void *session)
+{
+	struct session *s = session;
+	mutex_lock(&s->mtx);
+	bool wanted = !s->no_keep_alive;
+	mutex_unlock(&s->mtx);
+	return wanted;
+}
+
 static int64_t fresh_id(void *arg)
 {
 	struct session *s = arg;
@@ -81,6 +90,7 @@ static enum err_code chan_start(struct session *s, const char *pchannel, uint64_
 		.floor_ts = floor,
 		.late_bound_ms = s->set->opts.late_bound_ms,
 		.keepalive_ms = s->set->opts.keepalive_ms,
+		.keep_alive = session_keep_alive,
 		.call_bytes = s->set->opts.call_bytes,
 		.replicate_id = s->set->opts.replicate_id,
 		.untimed = s->untimed,

@@ -73,6 +73,7 @@ struct session {
 	char call_error[TARGET_STATUS_BYTES];
 	char bound_error[TARGET_STATUS_BYTES]; /* rows wait for a durable bound */
 	bool bounds_wanted;                    /* by a worker; signals bounds_cond */
+	bool no_keep_alive;                    /* all its tasks want it so */
 	bool reopened;                         /* the channels of earlier runs */
 	bool making;                           /* a channel; signalled when over */
 	struct cond cond;
@@ -128,6 +129,8 @@ void session_reopen(struct session *s);
 /* Stops all workers, which get so long to finish their calls, and frees the channels. */
 void session_close_channels(struct session *s, int64_t patience_ms);
 uint64_t session_clock(void *session);
+/* Are ticks wanted that no source made? */
+bool session_keep_alive(void *session);
 
 /* target_bound.c */
 /* The thread; nothing if it runs already. One caller at a time. */

@@ -189,6 +189,8 @@ static json_t *task_json(struct rjson *io, const struct task *t)
 		rjson_set_bool(io, o, "UserPaused", true);
 	if (t->at_least_once)
 		rjson_set_bool(io, o, "AtLeastOnce", true);
+	if (t->no_keep_alive)
+		rjson_set_bool(io, o, "NoKeepAlive", true);
 	if (*t->on_unsupported)
 		rjson_set_str(io, o, "OnUnsupportedOperation", t->on_unsupported);
 	return o;
@@ -361,6 +363,7 @@ static void read_state(struct rjson *io, const json_t *o, struct task *t)
 	set_str(&t->reason, rjson_get_str(io, o, "Reason"));
 	t->disable_auto_start = rjson_get_bool(io, o, "DisableAutoStart");
 	t->at_least_once = rjson_get_bool(io, o, "AtLeastOnce");
+	t->no_keep_alive = rjson_get_bool(io, o, "NoKeepAlive");
 	set_str(&t->on_unsupported, rjson_get_str(io, o, "OnUnsupportedOperation"));
 	t->user_paused = rjson_get_bool(io, o, "UserPaused") ||
 			 (t->state == TASK_PAUSED && strcmp(t->reason, manual_pause) == 0);

@@ -111,7 +111,7 @@ static void test_create_fields(void **state)
 		"\"ignore_partition\":true,\"connect_timeout\":3,\"dial_config\":{\"server_name\":"
 		"\"n\","
 		"\"client_key_path\":\"k\"},\"unknown\":1},\"extra_info\":{\"enable_user_role\":"
-		"true,\"at_least_once\":true},"
+		"true,\"at_least_once\":true,\"no_keep_alive\":true},"
 		"\"buffer_config\":{\"period\":1,\"size\":2},\"disable_auto_start\":true,"
 		"\"positions\":{},"
 		"\"collection_infos\":[{\"name\":\"foo\",\"use_start_position\":true}],"
@@ -130,6 +130,7 @@ static void test_create_fields(void **state)
 	assert_string_equal(t->milvus.client_key_path, "k");
 	assert_string_equal(t->milvus.password, "p");
 	assert_true(t->enable_user_role && t->disable_auto_start && t->at_least_once);
+	assert_true(t->no_keep_alive);
 	assert_int_equal(t->cache_size, 2);
 	assert_true(t->has_collection_infos);
 	assert_false(t->has_dbs);

@@ -155,12 +155,14 @@ static void test_the_policy_for_operations_is_kept(void **state)
 	(void)state;
 	CLEANUP(task_freep)
 	struct task *t = decode_task(
-		"{\"TaskID\":\"a\",\"OnUnsupportedOperation\":\"hold\",\"AtLeastOnce\":true}");
+		"{\"TaskID\":\"a\",\"OnUnsupportedOperation\":\"hold\",\"AtLeastOnce\":true,"
+		"\"NoKeepAlive\":true}");
 	assert_true(task_holds_operations(t));
 	CLEANUP(freep)
 	char *text = encode_task(t);
 	assert_non_null(strstr(text, "\"OnUnsupportedOperation\":\"hold\""));
 	assert_true(t->at_least_once && strstr(text, "\"AtLeastOnce\":true"));
+	assert_true(t->no_keep_alive && strstr(text, "\"NoKeepAlive\":true"));
 	CLEANUP(task_freep)
 	struct task *old = decode_task("{\"TaskID\":\"a\"}");
 	assert_false(task_holds_operations(old));
