@@ -54,6 +54,16 @@ bool address_split(const char *text, char host[ADDRESS_HOST_BYTES], int *ret_por
 	return true;
 }
 
+bool address_is_local(const char *address)
+{
+	char host[ADDRESS_HOST_BYTES];
+	int port;
+
+	return address_split(address, host, &port) &&
+	       (str_starts(host, "127.") || strcmp(host, "::1") == 0 ||
+		       strcmp(host, "localhost") == 0);
+}
+
 void address_of_target(const char *uri, char out[ADDRESS_TARGET_BYTES])
 {
 	static const char local[] = "localhost:";

@@ -10,6 +10,9 @@ enum { ADDRESS_HOST_BYTES = 256 };
  * has blanks. */
 bool address_split(const char *text, char host[ADDRESS_HOST_BYTES], int *ret_port);
 
+/* Whether a listener there is reached from this machine only. */
+bool address_is_local(const char *address);
+
 enum { ADDRESS_TARGET_BYTES = 256 };
 
 /* The one spelling of a Milvus target's address: host:port in lower case, without scheme, slash at

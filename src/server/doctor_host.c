@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "net/tls_expiry.h"
+#include "server/address.h"
 #include "server/config.h"
 #include "server/doctor.h"
 #include "server/health.h"
@@ -89,6 +90,33 @@ static void look_at_certificates(const struct config *c, struct doctor *d)
 		look_at_kafka_files(c->kafka_extra, d);
 }
 
+/* The listener reads its files once, at the start. */
+static void look_at_our_files(const struct config *c, struct doctor *d)
+{
+	size_t before = d->n;
+
+	look_at_file("api.tlsCertPath", c->api_tls_cert, false, d);
+	look_at_file("api.tlsClientCAPath", c->api_tls_client_ca, true, d);
+	if (d->n > before)
+		doctor_fix(d, "put a valid certificate in its place and restart the server: it "
+			      "reads this file at its start only");
+}
+
+static void look_at_who_may(const struct config *c, struct doctor *d)
+{
+	char subject[SUBJECT_BYTES];
+
+	snprintf(subject, sizeof(subject), "address %.200s", c->address);
+	if (address_is_local(c->address))
+		return;
+	if (!*c->api_write_token && !*c->api_tls_client_ca)
+		doctor_note(d, DOCTOR_CODE_API_OPEN, subject,
+			"reached from other machines, and asks for neither a token nor a client "
+			"certificate");
+	else
+		doctor_fact(d, subject, "asks who comes");
+}
+
 void doctor_task_files(const struct task *t, struct doctor *d)
 {
 	look_at_file("dial_config.server_pem_path", t->milvus.server_pem_path, true, d);
@@ -140,6 +168,8 @@ static void look_at_limits(const struct doctor_env *env, struct doctor *d)
 void doctor_host(struct doctor_env *env, struct doctor *d)
 {
 	look_at_certificates(env->config, d);
+	look_at_our_files(env->config, d);
+	look_at_who_may(env->config, d);
 	look_at_limits(env, d);
 }
 

@@ -127,6 +127,9 @@
 	X(CERT_SOON, "DOC-CERT-SOON", WARNING, \
 		"when it expires, new connections fail", \
 		"put a new certificate in its place; it is read again at the next connection, without a restart") \
+	X(API_OPEN, "DOC-API-OPEN", WARNING, \
+		"everybody who reaches our address may create, pause and delete tasks", \
+		"set api.writeToken (or api.tlsClientCAPath), or set address to 127.0.0.1:8444") \
 	X(PORT_TAKEN, "DOC-PORT-TAKEN", ERROR, \
 		"our API can't listen there", \
 		"stop the other program, or set address to another port") \

@@ -145,6 +145,19 @@ def test_etcd_away_and_certificates(look, rig):
                              "CERT-UNREADABLE")
 
 
+def test_the_api_itself(look, rig):
+    certs, keys = rig.certs, {}
+    with dead_port() as nobody:
+        away = {"sourceConfig": {"etcd": {"address": [nobody]}}}
+        found = look({"address": "0.0.0.0:0", **away})
+        assert "0.0.0.0:0" in seen(found, "API-OPEN") and "api.writeToken" in found["API-OPEN"][0]["fix"]
+        for pair, code in (("client", "CERT-SOON"), ("expired", "CERT-EXPIRED")):
+            keys = {"tlsCertPath": str(certs.pair(pair).cert), "tlsKeyPath": str(certs.pair(pair).key)}
+            found = look({"address": "0.0.0.0:0", "api": {"writeToken": "a-token-that-may-write", **keys}, **away})
+            assert "api.tlsCertPath" in seen(found, code) and "restart the server" in found[code][0]["fix"]
+            assert "API-OPEN" not in found and "a-token" not in str(found)
+
+
 def test_etcd_login(look, rig):
     locked = rig.etcd("locked", auth=True)
     try:
@@ -248,10 +261,10 @@ def test_each_code_has_a_test():
     """Its mistake is made here, or by a fake in the unit test where no real peer can be made to."""
     table = (REPOSITORY / "src/server/doctor_table.h").read_text()
     here = Path(__file__).read_text()
-    fakes = (REPOSITORY / "test/unit/server/test_doctor.c").read_text()
+    fakes = "".join((REPOSITORY / f"test/unit/server/{name}.c").read_text() for name in ("test_doctor", "test_doctor_catalog"))
     rows = re.findall(r'X\((\w+), "DOC-([A-Z-]+)"', table)
     assert len(rows) > 30
-    assert not [code for name, code in rows if f"{code}\"" not in here and f"DOCTOR_CODE_{name}" not in fakes]
+    assert not [code for name, code in rows if f"{code}\"" not in here and f"DOCTOR_CODE_{name})" not in fakes]
 
 
 def test_beside_and_inside_a_server(new_cdc, rig, source, target):

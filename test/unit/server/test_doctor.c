@@ -1,5 +1,5 @@
-/* What no real peer of the rig can be made to do: old releases, wrong clocks, refusals, a queue that
- * does not tell its retention. And how findings are shown. The rest is test/e2e/test_doctor.py. */
+/* What no real peer of the rig can be made to do: old releases, wrong clocks, refusals. And how
+ * findings are shown. The rest is test_doctor_catalog.c and test/e2e/test_doctor.py. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -165,19 +165,6 @@ static void test_clocks(void **state)
 	expect(b, DOCTOR_CODE_COUNT);
 }
 
-static void test_target_channel(void **state)
-{
-	struct bed *b = *state;
-
-	/* The text of a 2.3.5 target that never got an operation; its channels' prefix is known. */
-	doctor_note(&b->d, DOCTOR_CODE_TARGET_CHANNEL, "target x", "Unknown partition");
-	doctor_note(&b->d, DOCTOR_CODE_TARGET_LEFT, "target x", "3 of 203");
-	doctor_note(&b->d, DOCTOR_CODE_QUEUE_RETENTION_UNKNOWN, "pulsar", "not told");
-	assert_int_equal(doctor_exit(&b->d), 0);
-	doctor_drop_notes(&b->d);
-	assert_int_equal(b->d.n, 0);
-}
-
 static void test_shown(void **state)
 {
 	struct bed *b = *state;
@@ -257,7 +244,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_login, make, drop),
 		cmocka_unit_test_setup_teardown(test_version, make, drop),
 		cmocka_unit_test_setup_teardown(test_clocks, make, drop),
-		cmocka_unit_test_setup_teardown(test_target_channel, make, drop),
 		cmocka_unit_test_setup_teardown(test_shown, make, drop),
 		cmocka_unit_test_setup_teardown(test_many, make, drop),
 		cmocka_unit_test(test_table),
