@@ -84,7 +84,7 @@ static const char envelope[] =
 	"same in upper and lower case, unknown ones are ignored, null is absent. Nothing is "
 	"converted: a\n"
 	"number where text is expected is an error; a fraction given for an integer is cut.\n\n"
-	"`GET /` is a status page, `GET /cdc/status.json` its data, `GET /cdc/metrics` and\n"
+	"`GET /` is the status page, `GET /cdc/status.json` its data, `GET /cdc/metrics` and\n"
 	"`GET /cdc/metrics_default` are for Prometheus, `GET /healthz` and `/readyz` for probes. "
 	"Without\n"
 	"`api.writeToken` in the configuration everybody who reaches the port may do "
@@ -93,7 +93,8 @@ static const char envelope[] =
 	"any user\n"
 	"(`Basic`, for browsers). `api.readToken` is enough for get, list, position and every "
 	"GET;\n"
-	"`/healthz` and `/readyz` need none.\n\n";
+	"`/healthz`, `/readyz` and `/` need none: the page holds no data and asks for the token.\n"
+	"It keeps it in the browser's tab (sessionStorage) and nowhere else.\n\n";
 
 static const char create_rules[] =
 	"### Rules of create\n\n"
@@ -275,4 +276,5 @@ void api_doc_write(struct buf *out)
 			buf_put_str(out, create_rules);
 	}
 	buf_put_str(out, answers);
+	api_detail_write_doc(out);
 }

@@ -118,6 +118,25 @@ static const char head[] = "paths:\n"
 			   "            schema:\n"
 			   "              oneOf:\n";
 
+static const char status[] = "  /cdc/status.json:\n"
+			     "    get:\n"
+			     "      operationId: status\n"
+			     "      responses:\n"
+			     "        '200':\n"
+			     "          description: 'all tasks, for the status page'\n"
+			     "          content:\n"
+			     "            application/json:\n"
+			     "              schema:\n"
+			     "                type: object\n"
+			     "                required: [version, tasks]\n"
+			     "                properties:\n"
+			     "                  version:\n"
+			     "                    type: string\n"
+			     "                  tasks:\n"
+			     "                    type: array\n"
+			     "                    items:\n"
+			     "                      $ref: '#/components/schemas/Task'\n";
+
 static const char answer[] = "      responses:\n"
 			     "        '200':\n"
 			     "          description: 'every outcome; code tells which'\n"
@@ -126,23 +145,24 @@ static const char answer[] = "      responses:\n"
 			     "              schema:\n"
 			     "                $ref: '#/components/schemas/Answer'\n"
 			     "        '413':\n"
-			     "          description: 'the body is larger than 4 MiB'\n"
-			     "components:\n"
-			     "  schemas:\n"
-			     "    Answer:\n"
-			     "      type: object\n"
-			     "      required: [code]\n"
-			     "      properties:\n"
-			     "        code:\n"
-			     "          description: '200 done, 400 the request is at fault, 500 "
-			     "something else failed'\n"
-			     "          type: integer\n"
-			     "          enum: [200, 400, 405, 413, 500]\n"
-			     "        message:\n"
-			     "          description: 'what is wrong; absent when nothing is'\n"
-			     "          type: string\n"
-			     "        data:\n"
-			     "          type: object\n";
+			     "          description: 'the body is larger than 4 MiB'\n";
+
+static const char schemas[] = "components:\n"
+			      "  schemas:\n"
+			      "    Answer:\n"
+			      "      type: object\n"
+			      "      required: [code]\n"
+			      "      properties:\n"
+			      "        code:\n"
+			      "          description: '200 done, 400 the request is at fault, 500 "
+			      "something else failed'\n"
+			      "          type: integer\n"
+			      "          enum: [200, 400, 405, 413, 500]\n"
+			      "        message:\n"
+			      "          description: 'what is wrong; absent when nothing is'\n"
+			      "          type: string\n"
+			      "        data:\n"
+			      "          type: object\n";
 
 void api_openapi_write(struct buf *out)
 {
@@ -158,6 +178,9 @@ void api_openapi_write(struct buf *out)
 		buf_putf(out, "                - $ref: '#/components/schemas/%s'\n",
 			api_requests[i].name);
 	buf_put_str(out, answer);
+	buf_put_str(out, status);
+	buf_put_str(out, schemas);
 	for (size_t i = 0; i < API_REQUEST_COUNT; i++)
 		put_request(out, &api_requests[i]);
+	api_detail_write_schema(out);
 }

@@ -65,6 +65,9 @@ void engine_status(struct engine *en, struct buf *ret)
 	json_object_set_new(
 		o, "uptime_s", json_integer((time_mono_ms() - en->started_mono_ms) / 1000));
 	json_object_set_new(o, "dry_run", json_boolean(en->sv.config->dry_run));
+	json_object_set_new(o, "time_ms", json_integer(time_wall_ms()));
+	json_object_set_new(o, "held_bytes", json_integer((json_int_t)hub_held_bytes(en->sv.hub)));
+	json_object_set_new(o, "memory_budget_bytes", json_integer(c->memory_budget_bytes));
 	json_object_set_new(o, "source", source);
 	json_object_set_new(o, "store", store);
 	json_object_set_new(o, "tasks", tasks_json(en));

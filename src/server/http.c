@@ -48,19 +48,29 @@ struct request {
 	struct http_verdict verdict;
 };
 
-/* What keeps a browser from asking again and again, and tells all others what is wanted. */
-static void add_hints(struct MHD_Response *r, unsigned status)
+/* No other answer than the status page is for showing. */
+#define NO_PAGE "default-src 'none'; frame-ancestors 'none'"
+
+/* Does the status page's script ask? It asks for a token itself; a browser that sees `Basic` would put
+ * its own question before it. */
+static bool from_page(struct MHD_Connection *c)
 {
-	if (status == MHD_HTTP_UNAUTHORIZED) {
+	return MHD_lookup_connection_value(c, MHD_HEADER_KIND, "X-Requested-With") != NULL;
+}
+
+/* What keeps a browser from asking again and again, and tells all others what is wanted. */
+static void add_hints(struct MHD_Connection *c, struct MHD_Response *r, unsigned status)
+{
+	if (status == MHD_HTTP_UNAUTHORIZED)
 		MHD_add_response_header(r, "WWW-Authenticate", "Bearer realm=\"milvus-cdc\"");
+	if (status == MHD_HTTP_UNAUTHORIZED && !from_page(c))
 		MHD_add_response_header(r, "WWW-Authenticate", "Basic realm=\"milvus-cdc\"");
-	}
 	if (status == MHD_HTTP_TOO_MANY_REQUESTS)
 		MHD_add_response_header(r, "Retry-After", "1");
 }
 
-static enum MHD_Result answer(
-	struct MHD_Connection *c, unsigned status, const char *type, struct buf *body)
+static enum MHD_Result answer_with(struct MHD_Connection *c, unsigned status, const char *type,
+	const char *policy, struct buf *body)
 {
 	size_t n = body->n;
 	char *text = buf_take(body);
@@ -73,10 +83,18 @@ static enum MHD_Result answer(
 	MHD_add_response_header(r, "Content-Type", type);
 	MHD_add_response_header(r, "Cache-Control", "no-store");
 	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-	add_hints(r, status);
+	MHD_add_response_header(r, "Content-Security-Policy", policy);
+	MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+	add_hints(c, r, status);
 	enum MHD_Result ok = MHD_queue_response(c, status, r);
 	MHD_destroy_response(r);
 	return ok;
+}
+
+static enum MHD_Result answer(
+	struct MHD_Connection *c, unsigned status, const char *type, struct buf *body)
+{
+	return answer_with(c, status, type, NO_PAGE, body);
 }
 
 static enum MHD_Result answer_text(struct MHD_Connection *c, unsigned status, const char *text)
@@ -104,8 +122,9 @@ static enum MHD_Result serve_page(
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
 		return answer_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, "405 method not allowed\n");
 	unsigned status = h->o.get ? h->o.get(h->o.get_arg, path, &b, &type) : 0;
+	bool page = str_starts(type, "text/html") && h->o.page_policy;
 	if (status)
-		return answer(c, status, type, &b);
+		return answer_with(c, status, type, page ? h->o.page_policy : NO_PAGE, &b);
 	buf_done(&b);
 	return answer_text(c, MHD_HTTP_NOT_FOUND, "404 page not found\n");
 }

@@ -1,4 +1,4 @@
-/* The HTTP listener: POST /cdc to the API, GET /cdc/metrics (and /cdc/metrics_default), GET / a
+/* The HTTP listener: POST /cdc to the API, GET /cdc/metrics (and /cdc/metrics_default), GET / the
  * status page, GET /healthz. libmicrohttpd, a thread a connection, LIMIT_HTTP_CONNECTIONS of
  * them. */
 #pragma once
@@ -17,6 +17,7 @@ struct http_opts {
 	unsigned (*get)(
 		void *arg, const char *path, struct buf *ret, const char **ret_content_type);
 	void *get_arg;
+	const char *page_policy;      /* Content-Security-Policy of answers in HTML; must stay */
 	struct http_guard_opts guard; /* all 0: open to everybody, plain text */
 	unsigned idle_s; /* a connection without a request is closed after it; 0 = 30 */
 };

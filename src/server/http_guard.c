@@ -190,6 +190,8 @@ struct http_verdict http_guard_check(
 	if (g->client_ca && !has_certificate(c))
 		return no(403, "a client certificate of the authority in api.tlsClientCAPath is "
 			       "needed");
+	if (strcmp(path, "/") == 0) /* it holds nothing, and asks for the token */
+		return (struct http_verdict){.access = ACCESS_READ};
 	enum access access = access_of(&g->access, header, &basic);
 	if (access == ACCESS_NONE)
 		return no(401, header ? "the token is not known"

@@ -114,6 +114,10 @@ const char *run_start_damaged(const struct run *r, int64_t collection_id);
 const struct store_position *run_start_position(
 	const struct run *r, int64_t collection_id, const char *pchannel);
 
+/* run_channels.c: adds "channels", "late_streams" and "bytes_written" to the JSON object status. */
+struct json_t;
+void run_channels(struct run *r, struct json_t *status);
+
 /* run_watch.c: asks from time to time whether the target still has what this task made there. Ended
  * by job_stop. */
 void run_watch_start(struct run *r);

@@ -221,12 +221,14 @@ char *run_status(struct run *r)
 	json_object_set_new(o, "collection_states", colls);
 	json_object_set_new(o, "rows_written", json_integer(s.rows));
 	json_object_set_new(o, "waits_for", json_string(buf_cstr(&s.waits)));
+	run_channels(r, o);
 	if (r->users) {
 		users_status(r->users, users, sizeof(users));
 		json_object_set_new(o, "user_role", json_string(users));
 	}
 	json_object_set_new(o, "waiting_operations", waiting(r));
 	json_object_set_new(o, "skipped_operations", skipped(r));
+	json_object_set_new(o, "skipped_operations_total", json_integer((json_int_t)r->n_skipped));
 	if (r->sv.config->dry_run)
 		json_object_set_new(o, "dry_run", json_true());
 	if (r->task->n_excludes)

@@ -30,7 +30,7 @@
 #include "store/writer.h"
 
 /* Calls that block a thread end by their own limits after a minute at most. */
-enum { STOP_MS = 5000, PROBLEM_BYTES = 1 << 20, STUCK_MS = 120000 };
+enum { STOP_MS = 5000, PROBLEM_BYTES = 1 << 20, POLICY_BYTES = 1024, STUCK_MS = 120000 };
 
 static const struct log_ctx log_server = {.comp = LOG_server, .fields = ""};
 
@@ -48,6 +48,7 @@ struct server {
 	struct engine *engine;
 	struct api *api;
 	struct http *http;
+	struct buf page_policy;
 };
 
 static void print_lines(FILE *to, const char *head, struct buf *lines)
@@ -168,10 +169,8 @@ static unsigned get_page(void *arg, const char *path, struct buf *ret, const cha
 		*ret_type = "application/json";
 		engine_status(s->engine, ret);
 	} else if (strcmp(path, "/") == 0) {
-		CLEANUP(buf_done) struct buf status = BUF_INIT(PROBLEM_BYTES);
 		*ret_type = "text/html; charset=utf-8";
-		engine_status(s->engine, &status);
-		status_page_write(ret, buf_cstr(&status));
+		buf_put_str(ret, status_page_text);
 	} else if (strcmp(path, "/healthz") == 0) {
 		return put_health(ret);
 	} else if (strcmp(path, "/readyz") == 0) {
@@ -195,20 +194,9 @@ static void say_modes(const struct config *c)
 				      "target and no position is stored");
 }
 
-/* Whether only this machine reaches the API. */
-static bool is_local(const char *address)
-{
-	char host[ADDRESS_HOST_BYTES];
-	int port;
-
-	return address_split(address, host, &port) &&
-	       (str_starts(host, "127.") || strcmp(host, "::1") == 0 ||
-		       strcmp(host, "localhost") == 0);
-}
-
 static void say_who_may(const struct config *c)
 {
-	if (is_local(c->address))
+	if (address_is_local(c->address))
 		return;
 	if (!*c->api_write_token && !*c->api_tls_client_ca)
 		log_warn(&log_server,
@@ -264,6 +252,8 @@ static enum err_code start(struct server *s, struct err *e)
 		return e->code;
 	/* The API listens before any task starts. */
 	ho.api = s->api;
+	status_page_policy(&s->page_policy);
+	ho.page_policy = buf_cstr(&s->page_policy);
 	if (http_start(&ho, &s->http, e))
 		return e->code;
 	return engine_start(s->engine, e);
@@ -294,12 +284,13 @@ static void take_down(struct server *s)
 	etcd_close(s->store_etcd);
 	grpc_free(s->grpc);
 	config_free(s->config);
+	buf_done(&s->page_policy);
 	metrics_done();
 }
 
 int server_main(const char *config_path, const char *version)
 {
-	struct server s = {.version = version};
+	struct server s = {.version = version, .page_policy = BUF_INIT(POLICY_BYTES)};
 	struct err e = ERR_INIT;
 
 	s.config = load(config_path, true);

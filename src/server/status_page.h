@@ -1,15 +1,13 @@
-/* The page for people: what each task does and what it waits for. One self-contained HTML text,
- * made from the engine's status, which is also served as /cdc/status.json:
- *
- *   {"version", "uptime_s", "source": {"address", "status"}, "store": {"kind", "status"},
- *    "tasks": [{"task_id", "target", "state", "reason", "waits_for", "lag_ms", "collections",
- *               "rows_written", "skipped_operations": [...]}]}
- *
- * Members may be missing; others of source and store are shown as they are. */
+/* The page for people: one self-contained text made of page/status.{html,css,js} by the build. It
+ * holds no data and no secret, so everybody may have it; its script asks for /cdc/status.json, with
+ * the token that it is given, and shows what it gets as text only. */
 #pragma once
 
 #include "base/buf.h"
 
-/* Appends the page. Everything that comes from outside is escaped. A status that is no JSON makes a
- * page that says so. @thread any */
-void status_page_write(struct buf *out, const char *status_json);
+/* The page, ending with a 0. Made by cmake/page.cmake. */
+extern const char status_page_text[];
+
+/* Appends the page's Content-Security-Policy: its own script and style by their digests, and nothing
+ * else. @thread any */
+void status_page_policy(struct buf *out);

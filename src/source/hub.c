@@ -187,21 +187,44 @@ size_t hub_held_bytes(struct hub *h)
 	return budget_held(h->budget);
 }
 
+static bool quiet_locked(const struct channel *ch, uint64_t *ret_ts)
+{
+	const struct reader *r = ch->main;
+
+	if (!r || !r->quiet_mono_ms || r->trouble[0])
+		return false;
+	*ret_ts = r->at.ts;
+	return time_mono_ms() - r->quiet_mono_ms < HUB_QUIET_MS;
+}
+
 bool hub_quiet(struct hub *h, const char *pchannel, uint64_t *ret_ts)
 {
 	struct channel *ch = channel_get(h, pchannel, false);
-	bool quiet = false;
 
 	if (!ch)
 		return false;
 	mutex_lock(&ch->mtx);
-	const struct reader *r = ch->main;
-	if (r && r->quiet_mono_ms && !r->trouble[0]) {
-		quiet = time_mono_ms() - r->quiet_mono_ms < HUB_QUIET_MS;
-		*ret_ts = r->at.ts;
-	}
+	bool quiet = quiet_locked(ch, ret_ts);
 	mutex_unlock(&ch->mtx);
 	return quiet;
+}
+
+void hub_marks(struct hub *h, const struct sub *s, struct hub_marks *ret)
+{
+	struct channel *ch = channel_get(h, s->pchannel, false);
+	uint64_t head_ts = 0;
+
+	*ret = (struct hub_marks){.head_ts = 0};
+	if (!ch)
+		return;
+	mutex_lock(&ch->mtx);
+	if (quiet_locked(ch, &head_ts))
+		ret->head_ts = head_ts;
+	if (s->reader) {
+		ret->read_ts = s->reader->at.ts;
+		ret->reads = !s->reader->trouble[0];
+	}
+	mutex_unlock(&ch->mtx);
 }
 
 int hub_readers(struct hub *h)

@@ -89,6 +89,13 @@ void hub_unsubscribe(struct hub *h, struct sub *s);
 /* Is the source still on this pchannel: was the queue asked within the last seconds, and nothing
  * stands behind what was read? Then everything up to *ret_ts, a TSO, is all there is. */
 bool hub_quiet(struct hub *h, const char *pchannel, uint64_t *ret_ts);
+/* How far the topic goes and how far it was read for s, as TSOs; 0 = not known. */
+struct hub_marks {
+	uint64_t head_ts; /* of its last message, when that was read */
+	uint64_t read_ts;
+	bool reads; /* a reader is at work on it: what is not read yet is not known */
+};
+void hub_marks(struct hub *h, const struct sub *s, struct hub_marks *ret);
 /* Bytes held now; number of open readers; "" or what a pchannel's readers wait for. */
 size_t hub_held_bytes(struct hub *h);
 int hub_readers(struct hub *h);

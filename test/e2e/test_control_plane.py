@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from browser import Browser
 from rig import wait_until
 from rig.certs import Certs
 from rig.ports import reserve
@@ -110,7 +111,11 @@ def test_tokens(serve, tmp_path):
     status, headers, text = server.ask(LIST)
     assert status == 401 and json.loads(text)["code"] == 401 and "Authorization: Bearer" in text
     assert "Bearer" in headers["WWW-Authenticate"]
-    for path in ("/", "/cdc/metrics", "/cdc/status.json"):
+    assert server.ask(path="/")[0] == 200  # the page itself holds nothing, and asks for the token
+    # its own question is enough: no "Basic", which would make the browser ask as well
+    status, headers, _ = server.ask(path="/cdc/status.json", headers={"X-Requested-With": "milvus-cdc"})
+    assert status == 401 and headers["WWW-Authenticate"].startswith("Bearer")
+    for path in ("/cdc/metrics", "/cdc/status.json"):
         assert server.ask(path=path)[0] == 401
         assert server.ask(path=path, headers=bearer(READ))[0] == 200
         assert server.ask(path=path, headers=basic(WRITE))[0] == 200
@@ -132,6 +137,43 @@ def test_tokens(serve, tmp_path):
     log = server.stop()
     for token in (WRITE, READ):
         assert token not in log and token not in seen
+
+
+def give(page: Browser, token: str) -> None:
+    page.run(f"document.getElementById('token').value = {json.dumps(token)}")
+    page.run("document.getElementById('login').requestSubmit()")
+
+
+def test_status_page_asks_for_the_token(serve, tmp_path):
+    """It is kept in the tab alone; a read token shows all and changes nothing."""
+    folder = tmp_path / "page"
+    store = {"metaStoreConfig": {"rootPath": "cdc"}}
+    serve(store, folder=folder).wait().stop()
+    plant_task(folder)
+    server = serve(store | {"api": {"writeToken": WRITE, "readToken": READ}}, folder=folder).wait()
+    page = Browser()
+    try:
+        page.open(f"http://127.0.0.1:{server.port}/")
+        shown = "document.getElementById('{}')?.hidden === false".format
+        page.wait(shown("login"), "it asks")
+        assert page.run("document.activeElement.id") == "token" and "t1" not in page.text()
+        give(page, "a-token-nobody-knows")
+        page.wait("document.getElementById('login-why').textContent.includes('not know this token')", "it says why")
+        give(page, READ)
+        page.wait("document.querySelectorAll('.task').length === 1", "the task is shown")
+        assert page.run("document.querySelector('.task').innerText.includes('t1') && document.getElementById('login').hidden")
+        page.run("document.querySelector('.task button').click(), document.getElementById('ask-yes').click()")
+        page.wait("document.getElementById('ask-why').textContent.includes('api.writeToken')", "it may only look")
+        kept = page.run("[Object.values(sessionStorage), Object.keys(localStorage), document.cookie, location.href]")
+        assert kept == [[READ], [], "", f"http://127.0.0.1:{server.port}/"]
+        page.run("document.getElementById('ask').close(), document.getElementById('forget').click()")
+        page.wait(shown("login"), "it asks again")
+        assert page.run("sessionStorage.length") == 0 and not page.run("document.getElementById('main').checkVisibility()")
+        # each 401 is a line in the console; nothing else is
+        assert all("401" in text or "403" in text for text in page.messages), page.messages
+    finally:
+        page.close()
+    assert READ not in server.stop()
 
 
 def test_rates(serve):
