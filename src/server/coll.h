@@ -169,7 +169,9 @@ int64_t coll_step(void *arg);
 /* Starts the streams; the target's shards are known. */
 NODISCARD enum err_code coll_start_streams(struct coll *c, struct err *e);
 void coll_stop_streams(struct coll *c, int64_t patience_ms);
-/* The first half of it, which does not wait: nothing more of its rows is sent. */
+/* Its streams never started here, and the run before was killed: that run's window is the next one's. */
+void coll_leave_window(struct coll *c);
+/* The first half of coll_stop_streams, which does not wait: nothing more of its rows is sent. */
 void coll_leave(struct coll *c);
 
 /* Maps and creates partitions the catalog holds and rows ask for; job only. */

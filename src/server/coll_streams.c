@@ -282,6 +282,14 @@ void coll_leave(struct coll *c)
 			tchan_leave(&c->shards[i].stream);
 }
 
+void coll_leave_window(struct coll *c)
+{
+	c->unclean = true;
+	/* It is from before the run that was killed, which may have sent more. */
+	for (int i = 0; i < c->n_shards; i++)
+		c->shards[i].sent = 0;
+}
+
 void coll_stop_streams(struct coll *c, int64_t patience_ms)
 {
 	coll_leave(c);

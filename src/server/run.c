@@ -405,9 +405,8 @@ static bool stop_colls(struct run *r, int64_t patience_ms)
 		coll_stop(c, deadline_left_ms(d));
 		if (!c->recorded)
 			continue;
-		/* A window that this run did not even begin is the next run's. */
 		if (!c->started && r->replay_until)
-			c->unclean = true;
+			coll_leave_window(c);
 		coll_record_put(c);
 		clean = clean && !c->unclean;
 	}

@@ -207,6 +207,30 @@ def test_restart_under_load(cdc, source, target, how):
     assert cdc.get(task)["state"] == "Running"
 
 
+def test_stopped_before_the_window_began(cdc, source, target):
+    """The run after a kill ends before a stream of it started: the next one has the whole window still."""
+    name = fresh()
+    cdc.create(target, only(name))
+    collection = simple("source", name)
+    copy = wait_collection(name, "target")
+    fill(collection, range(100))
+    wait_equal(collection, copy)
+    cdc.restart()  # its record says how far it had sent, which is not to be taken for what comes
+    load = Load(collection)
+    wait_until(lambda: load.key > 10**6 + 500, 60, "the load goes on")
+    cdc.kill()
+    target.pause()
+    try:
+        cdc.start()
+        wait_until(lambda: "ended uncleanly" in cdc.log_tail(20), 30, "the task runs")
+        assert cdc.stop()
+    finally:
+        target.resume()
+    cdc.start()
+    load.stop()
+    wait_equal(collection, copy, timeout=60)
+
+
 def test_user_pause_survives_a_restart(cdc, source, target):
     paused, running = (cdc.create(target, only(fresh())) for _ in range(2))
     cdc.pause_task(paused)
