@@ -28,6 +28,7 @@ struct grpc_tls {
 	 * that change are read again in any case. */
 	bool late_files;
 	bool any_name; /* the certificate may be for another name */
+	bool any_peer; /* the certificate is not looked at: whoever answers will do */
 };
 
 struct grpc_chan_opts {

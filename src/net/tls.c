@@ -80,7 +80,8 @@ enum err_code tls_new(const struct grpc_tls *o, const char *host, const char *pr
 	struct err why = ERR_INIT;
 	struct in6_addr a;
 
-	t->any_name = o->any_name;
+	t->any_name = o->any_name || o->any_peer;
+	t->any_peer = o->any_peer;
 	t->protocol = protocol;
 	t->name = xstrdup(o->server_name && *o->server_name ? o->server_name : host);
 	t->name_is_ip =

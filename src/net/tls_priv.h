@@ -19,7 +19,7 @@ struct tls {
 	SSL_CTX *ctx; /* NULL: the files could not be used yet */
 	char *name;
 	bool name_is_ip;
-	bool any_name;
+	bool any_name, any_peer;
 	const char *protocol; /* for ALPN, or NULL */
 	char *min_version;
 	struct tls_file ca, cert, key;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "client/milvus/milvus_codec.h"
 
@@ -52,6 +53,22 @@ bool address_split(const char *text, char host[ADDRESS_HOST_BYTES], int *ret_por
 	memcpy(host, text, n);
 	host[n] = '\0';
 	return true;
+}
+
+char *address_url(const char *address, bool tls)
+{
+	char host[ADDRESS_HOST_BYTES];
+	int port;
+
+	if (!address_split(address, host, &port))
+		return NULL;
+	const char *scheme = tls ? "https" : "http";
+	if (!*host || strcmp(host, "0.0.0.0") == 0)
+		return xasprintf("%s://127.0.0.1:%d", scheme, port);
+	if (strcmp(host, "::") == 0)
+		return xasprintf("%s://[::1]:%d", scheme, port);
+	bool v6 = strchr(host, ':');
+	return xasprintf("%s://%s%s%s:%d", scheme, v6 ? "[" : "", host, v6 ? "]" : "", port);
 }
 
 bool address_is_local(const char *address)

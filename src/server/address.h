@@ -10,6 +10,10 @@ enum { ADDRESS_HOST_BYTES = 256 };
  * has blanks. */
 bool address_split(const char *text, char host[ADDRESS_HOST_BYTES], int *ret_port);
 
+/* The url at which a listener there is asked from this machine, heap; one of all interfaces is asked
+ * on the loopback one. NULL if address_split fails. */
+char *address_url(const char *address, bool tls);
+
 /* Whether a listener there is reached from this machine only. */
 bool address_is_local(const char *address);
 

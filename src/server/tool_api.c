@@ -19,20 +19,6 @@ enum { TOKEN_BYTES = 4096, STATUS_OK = 200, STATUS_LOGIN = 401, STATUS_RIGHTS = 
 
 /* ---- where ---- */
 
-/* "0.0.0.0:8444" and ":8444" are listened on; we go there by loopback. */
-static char *of_address(const char *address, bool tls)
-{
-	char host[ADDRESS_HOST_BYTES];
-	int port;
-
-	if (!address_split(address, host, &port))
-		return xstrdup(DEFAULT_SERVER);
-	bool any = !*host || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
-	bool v6 = !any && strchr(host, ':');
-	return xasprintf("%s://%s%s%s:%d", tls ? "https" : "http", v6 ? "[" : "",
-		any ? "127.0.0.1" : host, v6 ? "]" : "", port);
-}
-
 /* A configuration that can't be used is no matter here. */
 static char *of_config(const char *path)
 {
@@ -41,9 +27,9 @@ static char *of_config(const char *path)
 
 	if (access(path, R_OK) || tool_config(path, &conf, &e))
 		return xstrdup(DEFAULT_SERVER);
-	char *url = of_address(conf->address, *conf->api_tls_cert);
+	char *url = address_url(conf->address, *conf->api_tls_cert);
 	config_free(conf);
-	return url;
+	return url ? url : xstrdup(DEFAULT_SERVER);
 }
 
 static char *server_of(const struct cli *c)

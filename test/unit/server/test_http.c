@@ -440,6 +440,22 @@ static void test_address_split(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void test_address_url(void **state)
+{
+	static const char *cases[][2] = {{":8444", "http://127.0.0.1:8444"},
+		{"0.0.0.0:1", "http://127.0.0.1:1"}, {"[::]:2", "http://[::1]:2"},
+		{"[fe80::1]:3", "http://[fe80::1]:3"}, {"cdc.example:4", "http://cdc.example:4"}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CLEANUP(freep) char *url = address_url(cases[i][0], false);
+		assert_string_equal(url, cases[i][1]);
+	}
+	CLEANUP(freep) char *secure = address_url("h:5", true);
+	assert_string_equal(secure, "https://h:5");
+	assert_null(address_url("nothing", false));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +470,7 @@ int main(void)
 		T(test_address_in_use),
 		T(test_any_address),
 		cmocka_unit_test(test_address_split),
+		cmocka_unit_test(test_address_url),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
