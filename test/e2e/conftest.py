@@ -6,10 +6,12 @@ import contextlib
 import os
 import re
 
+import grpc
 import pytest
 from pymilvus import MilvusException, db, utility
 
 from queues import queue_of
+from replicate import tick_all
 from rig import Rig, together
 
 QUEUES = ("kafka", "pulsar")
@@ -158,9 +160,13 @@ def cdc(new_cdc):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_teardown(item, nextitem):
     """A file leaves nothing on the source for the next one's tests: each collection costs time. A target
-    keeps what there is: a drop that no replication brings leaves it worse (test_facts.py, Replica.drop)."""
+    keeps what there is: a drop that no replication brings leaves it worse (test_facts.py, Replica.drop); but what the
+    test's servers have not come to tick any more is ticked."""
     rig = getattr(item, "funcargs", {}).get("rig")
     yield
+    if rig and nextitem and "new_cdc" in item.fixturenames and rig.part("target").alive():
+        with contextlib.suppress(grpc.RpcError):
+            tick_all(rig.part("target"))
     if rig and nextitem and nextitem.path != item.path and rig.part("source").alive():
         empty(rig.part("source"))
 

@@ -60,6 +60,14 @@ def refused(status) -> str:
     return f"{status.code}: {status.reason}" if status.code or status.error_code else ""
 
 
+def tick_all(target) -> None:
+    """Ticks every channel at the target's time of now. Its data node waits for the first tick of each channel that it
+    is to follow, and with that for all channels behind it: one that nobody ticks keeps flushes and loads waiting."""
+    now = stamp(target)
+    for number in range(target.options["dml_channels"]):
+        send(target, f"{target.name}-rootcoord-dml_{number}", tick(now), begin=now, end=now)
+
+
 class Replica:
     """A collection of a key and a vector on the target, written by messages only."""
 
