@@ -19,7 +19,8 @@ LANES = ("kafka-1", "kafka-2", "pulsar")
 
 # What the tests of a file take with Kafka, to share them out among the lanes.
 SECONDS = {"test_chaos": 360, "test_facts": 200, "test_kafka_target": 200, "test_replication": 180, "test_crash": 150,
-           "test_secure": 150, "test_operations": 120, "test_stores": 120, "test_takeover": 100, "test_tasks": 100}
+           "test_secure": 150, "test_operations": 120, "test_stores": 120, "test_takeover": 100, "test_tasks": 100,
+           "test_documents": 110}
 USUAL_SECONDS = 40
 
 # They leave channels on the target that nobody ticks, which keeps later loads waiting: last in their lane.

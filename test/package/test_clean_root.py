@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import pytest
 
 from clean_root import CleanRoot
 from dockerfile import Build, parse, start
-from rig import wait_until
+from pages import Shell, steps
+from rig import Rig, wait_until
 from rig.ports import reserve
 from rig.server import REPOSITORY
 
@@ -91,6 +93,39 @@ def test_package(tmp_path, port):
         assert (etc / "cdc.yaml").read_text() == config(port) and (state / "milvus-cdc.db").exists()
         root.run("apt-get", "-q", "-y", "purge", "milvus-cdc")
         assert not etc.exists() and not state.exists()
+
+
+def prose(heading: str) -> str:
+    """The block of the tutorial, not marked for running, that stands behind a text."""
+    page = (REPOSITORY / "docs/tutorial.md").read_text()
+    return re.search(r"^```\n(.*?)^```$", page.split(heading)[1], re.M | re.S).group(1)
+
+
+def test_tutorial(tmp_path, port):
+    """As somebody new goes through it, from the package on; the log tells how long each part took."""
+    took: dict[str, float] = {}
+    with Rig() as rig, CleanRoot(tmp_path / "root") as root:
+        left, right = rig.pair(source="left", target="right", dml_channels=4)
+        root.run("apt-get", "-q", "update")
+        root.run("apt-get", "-q", "-y", "--no-install-recommends", "install", "python3-venv", "curl", "sudo")
+        subprocess.run(["cp", package(tmp_path, "1.0.0"), root.path / "root"], check=True)
+        shell = Shell(root.command("bash", "-e", folder="/root"), tmp_path, {
+            "http://10.0.0.1:19530": left.uri, "http://10.0.0.2:19530": right.uri, "by-dev": "left",
+            "10.0.0.1:2379": rig.part("etcd").address, "10.0.0.1:9092": rig.part("kafka").address,
+            "127.0.0.1:8444": f"127.0.0.1:{port}", "apt install": "apt-get -q -y --no-install-recommends install"})
+        try:
+            begin, title = time.monotonic(), "1. Install"
+            shell.run(prose("## 1. Install"))
+            for kind, what in steps("docs/tutorial.md")[1:]:
+                if kind == "head":
+                    took[title] = time.monotonic() - begin
+                    begin, title = time.monotonic(), what
+                else:
+                    shell.run(prose(f"test: {what} -->") if kind == "test" else what)
+        finally:
+            shell.end()
+            print(shell.log, "\n".join(f"{seconds:6.1f} s  {name}" for name, seconds in took.items()), sep="\n")
+    assert shell.log.count("equal on both sides") == 2 and "DOC-ETCD-ROOT" in shell.log
 
 
 def test_image(tmp_path, port):
