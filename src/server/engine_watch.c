@@ -258,10 +258,12 @@ char *engine_measures(struct engine *en, const char *id)
 	mutex_lock(&en->mtx);
 	const struct etask *t = engine_find_locked(en, id);
 	struct etask_watch w = t ? t->watch : (struct etask_watch){.expires_ms = -1};
-	bool paused = t && !t->run;
+	bool paused = t && !t->run, known = t && t->stored_ms;
 	mutex_unlock(&en->mtx);
-	if (paused)
+	if (paused && known)
 		json_out_i64(&o, "lag_ms", w.lag_ms);
+	else if (paused) /* nothing was acknowledged before the pause, or it is not read yet */
+		json_out_null(&o, "lag_ms");
 	if (w.catch_up_s >= 0)
 		json_out_i64(&o, "catch_up_s", w.catch_up_s);
 	else

@@ -71,6 +71,8 @@ def page(browser, world):
 def test_what_it_shows(page, world):
     says(page, "flows", "Running")
     says(page, "rests", "manually pause")
+    assert world.cdc.get("rests")["detail"]["lag_ms"] is None  # nothing was acknowledged: not a lag of 0
+    says(page, "rests", "not known")
     says(page, "fails", "failed")
     says(page, "fails", world.fails.name)
     says(page, "fails", "10")  # the gap, with its numbers

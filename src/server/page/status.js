@@ -123,7 +123,8 @@ function fact(c, name, value, cls) {
 
 function note(c, t, now) {
   const last = c.points[c.points.length - 1], rows = number(t.rows_written), size = number(t.bytes_written);
-  const p = {t: now, lag: number(t.lag_ms), rows, size, rate: null, flow: null};
+  const states = t.collection_states || {}, stopped = states.Failed && !states.Running;
+  const p = {t: now, lag: stopped ? null : number(t.lag_ms), rows, size, rate: null, flow: null};
   if (last && now > last.t && rows !== null && last.rows !== null && rows >= last.rows)
     p.rate = (rows - last.rows) * 1000 / (now - last.t);
   if (last && now > last.t && size !== null && last.size !== null && size >= last.size)
@@ -151,8 +152,8 @@ function showTask(c, t, now) {
   c.waits.hidden = !t.waits_for;
   paint(c.waits, failed ? 'why bad' : 'why');
   say(c.waits, (failed ? '' : 'Waits: ') + text(t.waits_for));
-  const lag = number(t.lag_ms), up = number(t.catch_up_s);
-  fact(c, 'Lag', span(lag), lag > STILL_MS ? 'wait' : '');
+  const lag = p.lag, up = number(t.catch_up_s);
+  fact(c, 'Lag', lag === null ? 'not known' : span(lag), lag > STILL_MS ? 'wait' : '');
   fact(c, 'Caught up in', failed ? 'not while failed' : up === null ? 'not known' : up ? span(up * 1000) : 'keeps up');
   fact(c, 'Rows behind', paused ? null : amount(number(t.rows_behind)) + ' · ' + bytes(number(t.bytes_behind)));
   fact(c, 'Rows written', paused ? null : amount(number(t.rows_written)));
