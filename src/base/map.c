@@ -7,6 +7,7 @@
 #include "base/mem.h"
 
 enum { EMPTY, FULL, DEAD };
+enum { FIRST_SLOTS = 4 };
 
 static uint64_t mix(uint64_t x)
 {
@@ -60,9 +61,8 @@ static void grow(struct umap *m)
 	if (m->cap && (m->filled + 1) * 4 <= m->cap * 3)
 		return;
 	struct umap old = *m;
-	m->cap = old.used * 2 < 8 ? 16 : old.used * 4;
-	size_t cap = 16;
-	while (cap < m->cap)
+	size_t cap = FIRST_SLOTS;
+	while (cap < old.used * 4)
 		cap *= 2;
 	m->cap = cap;
 	m->slots = xcalloc(cap, sizeof(*m->slots));

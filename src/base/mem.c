@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FIRST_BYTES = 64 }; /* of an array that begins to grow */
+
 static void *checked(void *p, size_t n)
 {
 	if (!p) {
@@ -74,7 +76,7 @@ void mem_grow(void *arr, size_t *cap, size_t need, size_t size)
 {
 	if (need <= *cap)
 		return;
-	size_t n = *cap ? *cap * 2 : 8;
+	size_t n = *cap ? *cap * 2 : FIRST_BYTES / size;
 	if (n < need)
 		n = need;
 	void **p = arr;

@@ -86,11 +86,28 @@ static void sort_by_time(struct pack *pk)
 	pk->msgs = sorted;
 }
 
+/* Is it of use to wake the worker for pk? A tick moves the channel only when the other lanes in time
+ * have ticked, too; with 16 source channels all 16 would wake it for one call. It looks again by
+ * itself before a lane can become late. */
+static bool useful_locked(const struct lane *l, const struct pack *pk)
+{
+	const struct tchan *c = l->chan;
+
+	if (pk->msgs || c->opts.untimed)
+		return true;
+	list_foreach (it, &c->lanes) {
+		const struct lane *o = LIST_ITEM(it, struct lane, link);
+		if (o != l && !o->late && !o->closed && o->watermark <= c->last_tick)
+			return false;
+	}
+	return true;
+}
+
 enum err_code lane_push(struct lane *l, struct pack *pk, struct stop *s, struct err *e)
 {
 	struct tchan *c = l->chan;
 	struct stop_watch w;
-	bool merged = false, pushed = false;
+	bool merged = false, pushed = false, wake = false;
 
 	if (c->opts.untimed)
 		sort_by_time(pk);
@@ -100,6 +117,7 @@ enum err_code lane_push(struct lane *l, struct pack *pk, struct stop *s, struct 
 		cond_wait(&c->room, &c->mtx, DEADLINE_NEVER);
 	if (!stop_is_set(s)) {
 		pushed = true;
+		wake = useful_locked(l, pk);
 		note_head_locked(l, pk);
 		l->watermark = pk->end_ts;
 		merged = merge_tick_locked(l, pk);
@@ -107,9 +125,10 @@ enum err_code lane_push(struct lane *l, struct pack *pk, struct stop *s, struct 
 			list_push(&l->packs, &pk->link);
 			l->queued_bytes += pk->cost_bytes;
 		}
-		cond_signal(&c->work);
 	}
 	mutex_unlock(&c->mtx);
+	if (wake) /* after the unlock: the worker runs on at once; the lane keeps c alive */
+		cond_signal(&c->work);
 	stop_watch_del(s, &w);
 	if (merged || !pushed)
 		pk->release(pk);

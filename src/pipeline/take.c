@@ -18,6 +18,7 @@
 
 enum {
 	STALL_CHECK_MS = 50,
+	TICK_CHECK_MS = 250, /* longer than a tick of the source takes to come */
 	LATE_SHARE_PERCENT = 25,
 	UNTIMED_WAIT_MS = 60000,
 	UNWANTED_MS = 1000,
@@ -386,7 +387,8 @@ static int64_t wait_ms_locked(const struct tchan *c, int64_t now_ms)
 	/* keep-alive ticks that nobody wants may be wanted later */
 	if (ms <= 0 && !silent_locked(c, now_ms))
 		ms = UNWANTED_MS;
-	ms = c->opts.untimed ? UNTIMED_WAIT_MS : MAX(ms, STALL_CHECK_MS);
+	/* Ticks that can't leave alone do not wake the worker (lane.c): in time it sees them. */
+	ms = c->opts.untimed ? UNTIMED_WAIT_MS : MIN(MAX(ms, STALL_CHECK_MS), TICK_CHECK_MS);
 	list_foreach (it, &c->lanes)
 		if (!list_empty(&LIST_ITEM(it, struct lane, link)->packs))
 			/* something waits: for a partition, the bound or the clock */

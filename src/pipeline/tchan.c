@@ -230,7 +230,7 @@ void tchan_detach(struct stream *st, int64_t patience_ms)
 	mutex_unlock(&c->mtx);
 }
 
-struct position tchan_position(struct stream *st)
+struct position tchan_position(const struct stream *st)
 {
 	struct tchan *c = st->chan;
 	if (!c)
@@ -258,6 +258,17 @@ int64_t tchan_late_ms(const struct stream *st)
 		ms = ts_ms(most) - ts_ms(st->lane->eff_ts);
 	mutex_unlock(&c->mtx);
 	return ms > c->opts.late_bound_ms ? ms : 0;
+}
+
+uint64_t tchan_sent(const struct stream *st)
+{
+	struct tchan *c = st->chan;
+	if (!c)
+		return st->sent;
+	mutex_lock(&c->mtx);
+	uint64_t sent = st->sent;
+	mutex_unlock(&c->mtx);
+	return sent;
 }
 
 void tchan_rename(struct stream *st, const char *db, const char *collection)

@@ -79,7 +79,9 @@ void tchan_rename(struct stream *st, const char *db, const char *collection);
  * times; 0 while it is in time, and where nothing is. @locks none */
 int64_t tchan_late_ms(const struct stream *st);
 /* The acknowledged position of st. @locks none */
-struct position tchan_position(struct stream *st);
+struct position tchan_position(const struct stream *st);
+/* No row of st above this source time was ever handed to the worker. @locks none */
+uint64_t tchan_sent(const struct stream *st);
 
 /* A message of our own (a drop message) to be sent with a time of its own and followed by a
  * tick. */

@@ -61,7 +61,8 @@ void coll_set_state(struct coll *c, enum coll_state s, const char *why)
 	enum coll_state old = c->state;
 	assert(edges[old] & 1u << s);
 	c->state = s;
-	snprintf(c->reason, sizeof(c->reason), "%s", s == COLL_FAILED ? why : "");
+	freep(&c->reason);
+	c->reason = s == COLL_FAILED ? xstrdup(why) : NULL;
 	mutex_unlock(&c->mtx);
 	retry_reset(&c->backoff);
 	log_at(&c->log, s == COLL_FAILED ? LOG_ERROR : LOG_INFO, "%s -> %s: %s", state_names[old],
@@ -88,12 +89,15 @@ void coll_fail(struct coll *c, const char *fmt, ...)
 
 void coll_waits(struct coll *c, const char *fmt, ...)
 {
+	char why[COLL_REASON_BYTES];
 	va_list ap;
 
-	mutex_lock(&c->mtx);
 	va_start(ap, fmt);
-	vsnprintf(c->reason, sizeof(c->reason), fmt, ap);
+	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
+	mutex_lock(&c->mtx);
+	freep(&c->reason);
+	c->reason = why[0] ? xstrdup(why) : NULL;
 	mutex_unlock(&c->mtx);
 }
 
@@ -213,6 +217,8 @@ void coll_free(struct coll *c)
 	free(c->target_db);
 	free(c->target_name);
 	free(c->pk_name);
+	free(c->reason);
+	free(c->failure);
 	free(c->log_fields);
 	mutex_done(&c->mtx);
 	free(c);
@@ -268,6 +274,42 @@ static void add_position(struct store_positions *d, const char *channel, struct 
 	put_position(&d->source[d->n_source++], channel, pos);
 }
 
+static struct position shard_position(const struct coll_shard *sh)
+{
+	struct position pos = tchan_position(&sh->stream);
+
+	metrics_set(sh->stream.metrics.tt_write, ts_ms(pos.ts));
+	/* Without rows only ticks tell how far was read, and they end here. */
+	if (metrics_value(sh->read_tt) < ts_ms(pos.ts))
+		metrics_set(sh->read_tt, ts_ms(pos.ts));
+	return pos;
+}
+
+bool coll_save_due(struct coll *c, int64_t now_ms, int64_t idle_ms)
+{
+	bool due = false, idle_due = now_ms - c->saved_mono_ms >= idle_ms;
+
+	if (coll_get_state(c) == COLL_DROPPED)
+		return !c->saved_dropped;
+	for (int i = 0; c->started && i < c->n_shards; i++) {
+		const struct coll_shard *sh = &c->shards[i];
+		bool moved = shard_position(sh).ts != sh->saved_ts;
+		bool rows = tchan_sent(&sh->stream) > sh->saved_ts;
+		due = due || (moved && (rows || idle_due));
+	}
+	return due;
+}
+
+void coll_saved(struct coll *c, const struct store_positions *d, int64_t now_ms)
+{
+	for (size_t i = 0; i < d->n_source; i++)
+		for (int k = 0; k < c->n_shards; k++)
+			if (strcmp(c->shards[k].pchannel, d->source[i].channel) == 0)
+				c->shards[k].saved_ts = d->source[i].pos.ts;
+	c->saved_dropped = d->n_source && d->source[0].dropped;
+	c->saved_mono_ms = now_ms;
+}
+
 bool coll_positions(struct coll *c, struct store_positions *ret)
 {
 	enum coll_state st = coll_get_state(c);
@@ -284,12 +326,7 @@ bool coll_positions(struct coll *c, struct store_positions *ret)
 		.source = xcalloc((size_t)c->n_shards, sizeof(*ret->source))};
 	for (int i = 0; i < c->n_shards; i++) {
 		struct coll_shard *sh = &c->shards[i];
-		struct position pos = tchan_position(&sh->stream);
-		metrics_set(sh->stream.metrics.tt_write, ts_ms(pos.ts));
-		/* Without rows only ticks tell how far was read, and they end here. */
-		if (metrics_value(sh->read_tt) < ts_ms(pos.ts))
-			metrics_set(sh->read_tt, ts_ms(pos.ts));
-		add_position(ret, sh->pchannel, pos);
+		add_position(ret, sh->pchannel, shard_position(sh));
 	}
 	for (size_t i = 0; i < ret->n_source; i++)
 		ret->source[i].dropped = dropped;

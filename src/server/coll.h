@@ -64,7 +64,8 @@ struct coll_shard {
 	uint64_t sent;         /* where it last stopped: no row beyond was sent; 0 unknown */
 	uint64_t replay_until; /* end of the window that an earlier run left, once known */
 	bool window_known;
-	uint64_t drop_ts; /* DropCollection reached at this source time */
+	uint64_t drop_ts;  /* DropCollection reached at this source time */
+	uint64_t saved_ts; /* of the position given to the writer last; of the run's thread */
 	char *target_vchannel, *target_pchannel;
 	char *vchannel, *pchannel; /* at the source */
 	struct tchan_note note;
@@ -117,16 +118,19 @@ struct coll {
 	uint64_t named_ts;           /* it has its present name since; 0 = always */
 	bool announced;              /* this run created it; job only */
 	int64_t dropped_mono_ms;     /* Dropped since; of the run's thread */
+	int64_t saved_mono_ms;       /* its positions were given to the writer; as above */
+	bool saved_dropped;          /* as dropped; as above */
+	struct coll *same_target;    /* the next of the run with its target name; run->mtx */
 	int64_t announced_partition; /* the last one this run created; job only */
 
 	struct mutex mtx; /* a leaf: callbacks of readers and workers take it */
 	enum coll_state state;
-	char reason[COLL_REASON_BYTES]; /* why Failed, or what it waits for */
-	struct umap parts;              /* source id -> struct part */
-	int64_t base_rows, base_bytes;  /* read but for ever unwritten; see run_status.c */
-	bool drop_pending;              /* a drop was seen and is not done: positions stand still */
-	char failure[COLL_REASON_BYTES]; /* set by a stream that can't go on */
-	bool doubted;                    /* the target refuses its rows: is it still there? */
+	char *reason;                  /* why Failed, or what it waits for; NULL = nothing */
+	struct umap parts;             /* source id -> struct part */
+	int64_t base_rows, base_bytes; /* read but for ever unwritten; see run_status.c */
+	bool drop_pending;             /* a drop was seen and is not done: positions stand still */
+	char *failure;                 /* set by a stream that can't go on; NULL = none */
+	bool doubted;                  /* the target refuses its rows: is it still there? */
 };
 
 const char *coll_state_name(enum coll_state s);
@@ -150,6 +154,11 @@ int64_t coll_rows(const struct coll *c);
 /* The position document as it may be stored now; false if there is none or it must stand still.
  * Strings are owned by the document (store_positions_done). */
 bool coll_positions(struct coll *c, struct store_positions *ret);
+/* Whether its positions are worth storing now: rows moved them, or ticks alone did and the last time
+ * is idle_ms ago. Moves the gauges of its channels, too. @thread the run's */
+bool coll_save_due(struct coll *c, int64_t now_ms, int64_t idle_ms);
+/* d, which coll_positions gave, goes to the store. @thread the run's */
+void coll_saved(struct coll *c, const struct store_positions *d, int64_t now_ms);
 
 /* Counts a message read for the subscription of one of a collection's shards. @thread reader */
 void coll_count_read(const struct sub *sub, const struct dml *d, size_t bytes);

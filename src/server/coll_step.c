@@ -333,15 +333,12 @@ static bool drops_acked(struct coll *c)
 
 static bool take_failure(struct coll *c)
 {
-	char why[COLL_REASON_BYTES];
-
 	mutex_lock(&c->mtx);
-	memcpy(why, c->failure, sizeof(why));
+	const char *why = c->failure; /* set once */
 	mutex_unlock(&c->mtx);
-	if (!why[0])
-		return false;
-	coll_fail(c, "%s", why);
-	return true;
+	if (why)
+		coll_fail(c, "%s", why);
+	return why != NULL;
 }
 
 /* The target refuses its rows. If somebody dropped or replaced the collection there, it alone must

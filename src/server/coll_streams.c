@@ -59,9 +59,8 @@ static const struct group_ops group_ops = {.lane_open = glue_lane_open,
 static void fail(struct coll *c, const struct err *e)
 {
 	mutex_lock(&c->mtx);
-	if (!c->failure[0])
-		snprintf(c->failure, sizeof(c->failure), "%.300s (%.80s)", e->text,
-			err_meaning(e->code));
+	if (!c->failure)
+		c->failure = xasprintf("%.300s (%.80s)", e->text, err_meaning(e->code));
 	mutex_unlock(&c->mtx);
 	job_wake(&c->job, 0);
 }
@@ -246,15 +245,15 @@ static enum err_code prepare(struct coll *c, struct coll_shard *s, struct err *e
 	st->at_least_once = c->run->task->at_least_once;
 	st->acked = start;
 	set_metrics(c, s);
-	s->sub = (struct sub){.collection_id = c->id,
+	s->sub = (struct sub){.vchannel = s->vchannel,
+		.pchannel = s->pchannel,
+		.collection_id = c->id,
 		.start = start,
 		.ops = &group_ops,
 		.group = s->chan,
 		.user = s,
 		.failed = sub_failed,
 		.lane_set = sub_lane_set};
-	snprintf(s->sub.vchannel, sizeof(s->sub.vchannel), "%s", s->vchannel);
-	snprintf(s->sub.pchannel, sizeof(s->sub.pchannel), "%s", s->pchannel);
 	return ERR_OK;
 }
 

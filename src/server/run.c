@@ -20,8 +20,7 @@ enum {
 	LEAST_FLUSH_MS = 1000,
 	RETRY_FIRST_MS = 200,
 	RETRY_MOST_MS = 5000,
-	COLLS_PER_INTERVAL = 500, /* so many documents may be saved an interval */
-	AHEAD_MS = 5000,          /* slack between our clock and the source's */
+	AHEAD_MS = 5000, /* slack between our clock and the source's */
 };
 
 /* ---- look-ups for the parts ---- */
@@ -87,8 +86,8 @@ static void add_coll(struct run *r, struct coll *c)
 {
 	mutex_lock(&r->mtx);
 	umap_put(&r->colls, (uint64_t)c->id, c);
+	run_named_locked(r, c);
 	mutex_unlock(&r->mtx);
-	job_wake(&c->job, 0);
 }
 
 static void sync_one(struct run *r, const struct collection *src)
@@ -109,7 +108,9 @@ static void sync_one(struct run *r, const struct collection *src)
 	if (!catalog_database_name(r->sv.catalog, src->db_id, db, sizeof(db)) ||
 		!task_selects(r->task, db, src->name, NULL))
 		return;
-	add_coll(r, coll_new(r, src, db));
+	struct coll *c = coll_new(r, src, db);
+	add_coll(r, c);
+	job_wake(&c->job, 0);
 }
 
 /* What changed in the catalog after version `seen`. */
@@ -124,76 +125,6 @@ static void sync_catalog(struct run *r, uint64_t seen)
 		collection_unref(list[i]);
 	}
 	free(list);
-}
-
-/* ---- positions ---- */
-
-static uint64_t fingerprint(const struct store_positions *d)
-{
-	uint64_t h = 1469598103934665603ULL;
-	for (size_t i = 0; i < d->n_source; i++)
-		h = (h ^ d->source[i].pos.ts ^ (uint64_t)d->source[i].dropped) * 1099511628211ULL;
-	return h | 1;
-}
-
-static void save_one(struct run *r, const struct store_positions *d)
-{
-	uint64_t now = fingerprint(d);
-	uint64_t key = (uint64_t)d->collection_id;
-	if ((uint64_t)(uintptr_t)umap_get(&r->saved, key) == now)
-		return;
-	umap_put(&r->saved, key, (void *)(uintptr_t)now);
-	writer_put_position(r->sv.writer, d);
-}
-
-static void save_positions(struct run *r)
-{
-	struct store_positions *list = NULL;
-	size_t n = 0;
-
-	run_positions(r, &list, &n);
-	for (size_t i = 0; i < n; i++)
-		save_one(r, &list[i]);
-	store_positions_free(list, n);
-	r->saved_mono_ms = time_mono_ms();
-}
-
-static void append_doc(
-	struct store_positions **list, size_t *n, size_t *cap, struct store_positions d)
-{
-	mem_grow(list, cap, *n + 1, sizeof(**list));
-	(*list)[(*n)++] = d;
-}
-
-void run_positions(struct run *r, struct store_positions **ret_list, size_t *ret_n)
-{
-	size_t cap = 0, pos = 0, n_colls = 0;
-	void *v;
-	struct store_positions d;
-
-	*ret_list = NULL;
-	*ret_n = 0;
-	run_hold(r);
-	mutex_lock(&r->mtx);
-	struct coll **colls = xcalloc(umap_count(&r->colls) + 1, sizeof(struct coll *));
-	while (umap_next(&r->colls, &pos, NULL, &v))
-		colls[n_colls++] = v;
-	mutex_unlock(&r->mtx);
-	for (size_t i = 0; i < n_colls; i++)
-		if (coll_positions(colls[i], &d))
-			append_doc(ret_list, ret_n, &cap, d);
-	run_release(r);
-	free(colls);
-	if (r->oplog && oplog_position(r->oplog, &d))
-		append_doc(ret_list, ret_n, &cap, d);
-}
-
-static int64_t save_interval_ms(struct run *r)
-{
-	mutex_lock(&r->mtx);
-	size_t n = umap_count(&r->colls);
-	mutex_unlock(&r->mtx);
-	return r->sv.config->checkpoint_interval_ms * (int64_t)(1 + n / COLLS_PER_INTERVAL);
 }
 
 /* ---- the thread ---- */
@@ -225,7 +156,7 @@ static void take_record(struct run *r, const char *name, const char *json)
 	} else if (str_to_i64(name, &id)) {
 		struct coll *c = coll_from_record(r, id, json);
 		if (c)
-			umap_put(&r->colls, (uint64_t)id, c);
+			add_coll(r, c);
 		else
 			log_error(&r->log,
 				"stored record of collection %" PRId64 " is damaged and ignored",
@@ -339,7 +270,8 @@ static void main_loop(void *arg)
 		log_error(&r->log, "replicate channel: %s", e.text);
 	run_watch_start(r);
 	while (!stop_is_set(&r->stop)) {
-		int64_t next = r->saved_mono_ms + save_interval_ms(r) - time_mono_ms();
+		int64_t next =
+			r->saved_mono_ms + r->sv.config->checkpoint_interval_ms - time_mono_ms();
 		uint64_t now = catalog_wait(
 			r->sv.catalog, seen, deadline_in(MAX(next, (int64_t)1)), &r->stop);
 		if (stop_is_set(&r->stop))
@@ -347,8 +279,8 @@ static void main_loop(void *arg)
 		if (now != seen)
 			sync_catalog(r, seen);
 		seen = now;
-		if (time_mono_ms() - r->saved_mono_ms >= save_interval_ms(r)) {
-			save_positions(r);
+		if (time_mono_ms() - r->saved_mono_ms >= r->sv.config->checkpoint_interval_ms) {
+			run_save(r, false);
 			run_prune(r);
 		}
 		if (taken_over(r)) {
@@ -427,7 +359,7 @@ static void free_all(struct run *r)
 	for (pos = 0; umap_next(&r->dbs, &pos, NULL, &v);)
 		run_db_free(v);
 	umap_done(&r->dbs);
-	umap_done(&r->saved);
+	smap_done(&r->by_target);
 	users_free(r->users);
 	for (size_t i = 0; i < r->n_start; i++)
 		store_positions_done(&r->start[i]);
@@ -451,7 +383,7 @@ void run_stop(struct run *r, int64_t patience_ms)
 	oplog_stop(r->oplog);
 	stop_colls(r, patience_ms);
 	if (r->marked) {
-		save_positions(r);
+		run_save(r, true);
 		put_run_record(r, true);
 		stop_init(&none, NULL);
 		if (writer_flush(r->sv.writer,

@@ -5,20 +5,51 @@
 
 #include "server/run_priv.h"
 
+enum { KEY_BYTES = 2 * NAME_BYTES + 2 };
+
+static const char *key_of(char key[KEY_BYTES], const char *db, const char *name)
+{
+	snprintf(key, KEY_BYTES, "%s\x1f%s", db, name);
+	return key;
+}
+
+void run_named_locked(struct run *r, struct coll *c)
+{
+	char key[KEY_BYTES];
+
+	c->same_target = smap_put(&r->by_target, key_of(key, c->target_db, c->target_name), c);
+}
+
+void run_unnamed_locked(struct run *r, struct coll *c)
+{
+	char key[KEY_BYTES];
+	struct coll *first = smap_get(&r->by_target, key_of(key, c->target_db, c->target_name));
+	struct coll **at = &first;
+
+	while (*at != c)
+		at = &(*at)->same_target;
+	*at = c->same_target;
+	if (first)
+		smap_put(&r->by_target, key, first);
+	else
+		smap_del(&r->by_target, key);
+}
+
+struct coll *run_on_target_locked(struct run *r, const char *db, const char *name)
+{
+	char key[KEY_BYTES];
+
+	return smap_get(&r->by_target, key_of(key, db, name));
+}
+
 bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap)
 {
 	bool turn = true;
-	size_t pos = 0;
-	void *v;
 
 	mutex_lock(&r->mtx);
-	while (turn && umap_next(&r->colls, &pos, NULL, &v)) {
-		struct coll *o = v;
-		if (o == c || o->create_ts >= c->create_ts ||
-			strcmp(o->target_name, c->target_name) ||
-			strcmp(o->target_db, c->target_db))
-			continue;
-		if (coll_get_state(o) == COLL_DROPPED)
+	struct coll *o = run_on_target_locked(r, c->target_db, c->target_name);
+	for (; turn && o; o = o->same_target) {
+		if (o == c || o->create_ts >= c->create_ts || coll_get_state(o) == COLL_DROPPED)
 			continue;
 		if (strcmp(o->name, c->name) || strcmp(o->db, c->db))
 			snprintf(ret_why, cap,
@@ -35,8 +66,17 @@ bool run_turn_of(struct run *r, const struct coll *c, char *ret_why, size_t cap)
 	return turn;
 }
 
-/* Wakes what waits and has, if c is given, its target name, else the database. */
-static void wake_waiting(struct run *r, const struct coll *c, int64_t db_id)
+void run_wake_turn(struct run *r, const struct coll *c)
+{
+	mutex_lock(&r->mtx);
+	struct coll *o = run_on_target_locked(r, c->target_db, c->target_name);
+	for (; o; o = o->same_target)
+		if (coll_get_state(o) == COLL_WAITING)
+			job_wake(&o->job, 0);
+	mutex_unlock(&r->mtx);
+}
+
+void run_wake_db(struct run *r, int64_t db_id)
 {
 	size_t pos = 0;
 	void *v;
@@ -44,23 +84,10 @@ static void wake_waiting(struct run *r, const struct coll *c, int64_t db_id)
 	mutex_lock(&r->mtx);
 	while (umap_next(&r->colls, &pos, NULL, &v)) {
 		struct coll *o = v;
-		bool meant = c ? strcmp(o->target_name, c->target_name) == 0 &&
-					     strcmp(o->target_db, c->target_db) == 0
-			       : o->db_id == db_id;
-		if (meant && coll_get_state(o) == COLL_WAITING)
+		if (o->db_id == db_id && coll_get_state(o) == COLL_WAITING)
 			job_wake(&o->job, 0);
 	}
 	mutex_unlock(&r->mtx);
-}
-
-void run_wake_turn(struct run *r, const struct coll *c)
-{
-	wake_waiting(r, c, 0);
-}
-
-void run_wake_db(struct run *r, int64_t db_id)
-{
-	wake_waiting(r, NULL, db_id);
 }
 
 bool run_db_empty(struct run *r, int64_t db_id)

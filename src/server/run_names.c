@@ -75,20 +75,17 @@ bool run_target_name(struct run *r, const struct coll *c, char *ret_db, char *re
 static void wake_waiting_locked(struct run *r, const char *target_db, const char *target_name)
 	REQUIRES(r->mtx)
 {
-	size_t pos = 0;
-	void *v;
+	struct coll *o = run_on_target_locked(r, target_db, target_name);
 
-	while (umap_next(&r->colls, &pos, NULL, &v)) {
-		struct coll *o = v;
-		if (!strcmp(o->target_db, target_db) && !strcmp(o->target_name, target_name))
-			job_wake(&o->job, 0);
-	}
+	for (; o; o = o->same_target)
+		job_wake(&o->job, 0);
 }
 
 void run_rename(struct run *r, struct coll *c, const char *db, const char *name,
 	const char *target_db, const char *target_name)
 {
 	mutex_lock(&r->mtx);
+	run_unnamed_locked(r, c);
 	struct coll_former f = {.db = c->db,
 		.name = c->name,
 		.target_db = c->target_db,
@@ -106,6 +103,7 @@ void run_rename(struct run *r, struct coll *c, const char *db, const char *name,
 	c->name = xstrdup(name);
 	c->target_db = xstrdup(target_db);
 	c->target_name = xstrdup(target_name);
+	run_named_locked(r, c);
 	coll_name_changed(c);
 	wake_waiting_locked(r, f.target_db, f.target_name);
 	mutex_unlock(&r->mtx);
@@ -126,14 +124,11 @@ enum run_name run_name_holder(
 {
 	char name[NAME_BYTES];
 	int64_t id = 0, db_id = 0;
-	size_t pos = 0;
-	void *v;
 
 	mutex_lock(&r->mtx);
-	while (!id && umap_next(&r->colls, &pos, NULL, &v)) {
-		struct coll *o = v;
-		if (o == c || strcmp(o->target_db, target_db) ||
-			strcmp(o->target_name, target_name) || coll_get_state(o) == COLL_DROPPED)
+	struct coll *o = run_on_target_locked(r, target_db, target_name);
+	for (; !id && o; o = o->same_target) {
+		if (o == c || coll_get_state(o) == COLL_DROPPED)
 			continue;
 		id = o->id;
 		db_id = o->db_id;

@@ -66,12 +66,21 @@ struct run {
 	size_t n_skipped;       /* ever */
 	int holders;            /* run_hold */
 	int64_t rows_forgotten; /* written for collections that run_prune has freed */
-	struct umap saved;      /* source id -> struct saved position (run.c) */
+	struct smap by_target;  /* names on the target -> first struct coll, see same_target */
+	uint64_t saved_ops_ts;  /* the record -10 as saved last; of the run's thread */
+	size_t save_from;       /* where the next round of run_save begins; as above */
 };
 
 /* Between them no collection is freed: for who uses one without being its job. Short. @thread any */
 void run_hold(struct run *r);
 void run_release(struct run *r);
+/* Gives the writer the positions that are worth storing, or all that moved. Of the run's thread. */
+void run_save(struct run *r, bool all);
+/* Into and out of by_target, under its present name. */
+void run_named_locked(struct run *r, struct coll *c) REQUIRES(r->mtx);
+void run_unnamed_locked(struct run *r, struct coll *c) REQUIRES(r->mtx);
+/* The first of the task's collections with this name on the target; others: same_target. */
+struct coll *run_on_target_locked(struct run *r, const char *db, const char *name) REQUIRES(r->mtx);
 /* Forgets collections that were dropped on both sides a while ago: their records, positions and
  * series too. Of the run's thread. */
 void run_prune(struct run *r);

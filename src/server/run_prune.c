@@ -82,7 +82,6 @@ static void forget(struct run *r, struct coll *c)
 
 	writer_delete_position(r->sv.writer, r->task->id, c->id);
 	writer_put_ext(r->sv.writer, key, NULL);
-	umap_del(&r->saved, (uint64_t)c->id);
 	target_unclaim_one(r->target, c->id, r);
 	log_debug(&c->log, "forgotten");
 	coll_free(c);
@@ -101,6 +100,7 @@ void run_prune(struct run *r)
 	bool busy = r->holders > 0;
 	for (size_t i = 0; !busy && i < n; i++) {
 		r->rows_forgotten += coll_rows(l[i]);
+		run_unnamed_locked(r, l[i]);
 		umap_del(&r->colls, (uint64_t)l[i]->id);
 	}
 	mutex_unlock(&r->mtx);

@@ -91,18 +91,19 @@ static void add_lag(struct summary *s, struct coll *c)
 static void add_coll(struct summary *s, struct coll *c)
 {
 	char text[COLL_REASON_BYTES + 300];
-	char reason[COLL_REASON_BYTES];
+	bool waits = false;
 
 	mutex_lock(&c->mtx);
 	enum coll_state st = c->state;
-	memcpy(reason, c->reason, sizeof(reason));
+	if (c->reason && st != COLL_DROPPED) {
+		waits = true;
+		snprintf(text, sizeof(text), "collection %.100s.%.150s %s: %s", c->db, c->name,
+			coll_state_name(st), c->reason);
+	}
 	mutex_unlock(&c->mtx);
 	s->states[st]++;
-	if (reason[0] && st != COLL_DROPPED) {
-		snprintf(text, sizeof(text), "collection %.100s.%.150s %s: %s", c->db, c->name,
-			coll_state_name(st), reason);
+	if (waits)
 		add_wait(s, text);
-	}
 	s->rows += coll_rows(c);
 	if (c->started && (st == COLL_RUNNING || st == COLL_DROPPING))
 		add_lag(s, c);

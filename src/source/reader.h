@@ -43,8 +43,7 @@ struct group_ops {
 /* Fields are set by the subscriber, private ones by the hub. Must stay until hub_unsubscribe
  * returns. */
 struct sub {
-	char vchannel[CHANNEL_BYTES];
-	char pchannel[CHANNEL_BYTES];
+	const char *vchannel, *pchannel; /* borrowed, as long as it is subscribed */
 	int64_t collection_id;
 	struct position start; /* rows with time <= start.ts are skipped */
 	const struct group_ops *ops;

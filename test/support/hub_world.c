@@ -280,8 +280,9 @@ void world_sub(struct world *w, int i, struct topic_model *t, int vchannel, int 
 	free(s->got);
 	*s = (struct wsub){
 		.w = w, .t = t, .vchannel = vchannel, .first = start, .at = start, .live = true};
-	vchannel_name(s->sub.vchannel, t, vchannel);
-	snprintf(s->sub.pchannel, CHANNEL_BYTES, "%s", t->name);
+	vchannel_name(s->channel, t, vchannel);
+	s->sub.vchannel = s->channel;
+	s->sub.pchannel = t->name;
 	s->sub.collection_id = 100 + vchannel;
 	s->sub.start = start;
 	s->sub.ops = &world_ops;

@@ -49,6 +49,7 @@ struct group {
 
 struct wsub {
 	struct sub sub;
+	char channel[CHANNEL_BYTES];
 	struct world *w;
 	struct topic_model *t;
 	int vchannel;
