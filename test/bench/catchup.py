@@ -144,7 +144,7 @@ def server_and_sink(rig, rtt_ms: int, options):
     for left in {"sink", "bench-cdc"} & rig.parts.keys():  # by a run on the same --dir that was killed
         rig.remove(rig.part(left))
     sink = parts.new_sink(rig, rig.part("target"), rtt_ms, options.build)
-    cdc = rig.cdc(rig.part("source"), name="bench-cdc", binary=options.build / "milvus-cdc")
+    cdc = parts.new_server(rig, parts.reads_of(rig.part("source")), options)
     try:
         yield cdc, sink
     finally:

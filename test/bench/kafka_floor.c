@@ -8,11 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
 #include "base/defs.h"
 #include "base/str.h"
+#include "bench/cost.h"
 
 enum { TOPICS_MOST = 64, QUIET_MS = 30000, BATCH = 256 };
 
@@ -31,17 +30,12 @@ struct floor_run {
 
 static double now_s(void)
 {
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+	return cost_clock_s(CLOCK_MONOTONIC);
 }
 
 static double cpu_s(void)
 {
-	struct rusage u;
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	return cost_clock_s(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static int fail(const char *what, const char *why)
@@ -123,13 +117,10 @@ static int read_all(struct floor_run *f)
 
 static void print(const struct floor_run *f, double seconds, double cpu)
 {
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
 	printf("{\"messages\": %llu, \"bytes\": %llu, \"seconds\": %.3f, \"cpu_s\": %.3f, "
 	       "\"peak_rss_mb\": %.1f}\n",
 		(unsigned long long)f->messages, (unsigned long long)f->bytes, seconds, cpu,
-		(double)u.ru_maxrss * 1024 / 1e6);
+		cost_peak_rss_mb());
 }
 
 static int run(struct floor_run *f, int argc, char **argv)

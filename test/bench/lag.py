@@ -23,7 +23,7 @@ DIM = 8
 
 def run(rig, options) -> dict:
     source, target = rig.part("source"), rig.part("target")
-    cdc = rig.cdc(source, name="bench-cdc", binary=options.build / "milvus-cdc")
+    cdc = parts.new_server(rig, parts.reads_of(source), options)
     try:
         source.connect(), target.connect()
         sides = _collection(cdc, target)

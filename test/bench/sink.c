@@ -1,13 +1,15 @@
 /* cdc-sink: stands between the product and a real target Milvus and swallows ReplicateMessage, so
  * that a bench measures the product and not the target. All other calls are forwarded with their
- * metadata.
+ * metadata; without --target they are answered from memory (describe.h).
  *
- *   cdc-sink --listen 19531 --target 127.0.0.1:19530 --stat 19532 [--rtt-ms 50] [--bind 0.0.0.0]
+ *   cdc-sink --listen 19531 [--target 127.0.0.1:19530] --stat 19532 [--rtt-ms 50] [--bind 0.0.0.0]
  *
  * ReplicateMessage is counted while it streams in (nothing is buffered) and answered with a
  * position: the base64 of an 8-byte little-endian count of the messages its channel has got so far,
  * as a target's message id would grow. --rtt-ms delays every answer. GET /stat tells the counts as
- * JSON, /reset zeroes them (not the positions). first_ns and last_ns are CLOCK_REALTIME. */
+ * JSON, /reset zeroes them and the lags (not the positions), /lags tells for each channel how late
+ * its ticks came (lags.h). first_ns, last_ns and rows_ns are CLOCK_REALTIME; rows are messages of
+ * ROW_BYTES and more, which no tick or drop message has, and rows_ns is the first one's time. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -25,11 +27,14 @@
 #include "base/str.h"
 #include "base/thread.h"
 #include "base/wire.h"
+#include "bench/describe.h"
+#include "bench/lags.h"
 #include "net/grpc.h"
 #include "net/sock.h"
 #include "support/grpc_server.h"
 
 enum { WORKERS = 16, QUEUE_CALLS = 1024, CHANNEL_BYTES = 256, FORWARD_MS = 120000 };
+enum { ROW_BYTES = 512, LIMIT_ANSWER = 64 << 20 };
 
 static const char replicate_path[] = "/milvus.proto.milvus.MilvusService/ReplicateMessage";
 
@@ -49,14 +54,19 @@ struct scan {
 	unsigned shift;
 	uint64_t left; /* of the prefix, a skipped field or the channel */
 	uint32_t field;
-	uint64_t bytes, msgs;
+	uint64_t bytes, msgs, rows, end_ts;
 	char channel[CHANNEL_BYTES];
 	size_t channel_n;
 };
 
 struct stat_counts {
-	uint64_t calls, bytes, msgs, forwarded, forward_failed, bad;
-	int64_t first_ns, last_ns;
+	uint64_t calls, bytes, msgs, rows, forwarded, forward_failed, bad;
+	int64_t first_ns, last_ns, rows_ns;
+};
+
+struct channel {
+	uint64_t position;
+	struct lags lags;
 };
 
 struct sink {
@@ -69,7 +79,8 @@ struct sink {
 	int64_t rtt_ms;
 	struct mutex mtx;
 	struct stat_counts counts; /* under mtx */
-	struct smap positions;     /* under mtx: channel to uint64_t */
+	struct smap channels;      /* under mtx: name to struct channel */
+	struct describe *memory;   /* under mtx; NULL: calls are forwarded */
 };
 
 /* ---- the scan ---- */
@@ -93,9 +104,17 @@ static void scan_after_length(struct scan *s)
 {
 	s->left = s->value;
 	s->msgs += s->field == 5;
+	s->rows += s->field == 5 && s->left >= ROW_BYTES;
 	s->at = s->field == 2 && s->left < CHANNEL_BYTES ? SCAN_CHANNEL : SCAN_SKIP;
 	if (!s->left)
 		s->at = SCAN_TAG;
+}
+
+static void scan_after_number(struct scan *s)
+{
+	if (s->field == 4)
+		s->end_ts = s->value;
+	s->at = SCAN_TAG;
 }
 
 static void scan_byte(struct scan *s, uint8_t c)
@@ -113,7 +132,7 @@ static void scan_byte(struct scan *s, uint8_t c)
 	else if (s->at == SCAN_LENGTH)
 		scan_after_length(s);
 	else
-		s->at = SCAN_TAG;
+		scan_after_number(s);
 	s->value = 0;
 	s->shift = 0;
 }
@@ -169,6 +188,18 @@ static int64_t now_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+static struct channel *channel_locked(struct sink *k, const struct scan *s) REQUIRES(k->mtx)
+{
+	struct channel *c = smap_getn(&k->channels, s->channel, s->channel_n);
+
+	if (c)
+		return c;
+	CLEANUP(freep) char *name = xstrndup(s->channel, s->channel_n);
+	c = xcalloc(1, sizeof(*c));
+	smap_put(&k->channels, name, c);
+	return c;
+}
+
 /* Returns the channel's count of messages, this call's included. */
 static uint64_t count_call(struct sink *k, const struct scan *s)
 {
@@ -179,17 +210,17 @@ static uint64_t count_call(struct sink *k, const struct scan *s)
 	t->calls++;
 	t->bytes += s->bytes >= 5 ? s->bytes - 5 : 0;
 	t->msgs += s->msgs;
+	t->rows += s->rows;
 	t->bad += s->at != SCAN_TAG;
 	t->last_ns = now;
 	if (!t->first_ns)
 		t->first_ns = now;
-	uint64_t *position = smap_getn(&k->positions, s->channel, s->channel_n);
-	if (!position) {
-		CLEANUP(freep) char *name = xstrndup(s->channel, s->channel_n);
-		position = xcalloc(1, sizeof(*position));
-		smap_put(&k->positions, name, position);
-	}
-	uint64_t at = *position += s->msgs;
+	if (s->rows && !t->rows_ns)
+		t->rows_ns = now;
+	struct channel *c = channel_locked(k, s);
+	if (s->msgs)
+		lags_note(&c->lags, s->end_ts, now / 1000000);
+	uint64_t at = c->position += s->msgs;
 	mutex_unlock(&k->mtx);
 	return at;
 }
@@ -214,12 +245,26 @@ static void answer_replicate(struct sink *k, struct gs_call *c)
 
 /* ---- the other calls ---- */
 
+static void answer_from_memory(struct sink *k, struct gs_call *c)
+{
+	struct buf answer = BUF_INIT(LIMIT_ANSWER);
+
+	mutex_lock(&k->mtx);
+	describe_answer(k->memory, c, &answer);
+	k->counts.forwarded++;
+	mutex_unlock(&k->mtx);
+	gs_answer(c, buf_slice(&answer), k->rtt_ms);
+	buf_done(&answer);
+}
+
 static void on_request(void *arg, struct gs_call *c)
 {
 	struct sink *k = arg;
 
 	if (*gs_user(c))
 		answer_replicate(k, c);
+	else if (k->memory)
+		answer_from_memory(k, c);
 	else if (queue_count(&k->forward) == QUEUE_CALLS ||
 		 queue_push(&k->forward, c, &k->stop, NULL) != ERR_OK)
 		gs_end(c, 8, "cdc-sink: too many calls wait", 0);
@@ -234,7 +279,7 @@ static void forward(struct sink *k, struct gs_call *c)
 		.body = &body,
 		.n_body = 1,
 		.deadline = deadline_in(FORWARD_MS)};
-	struct buf answer = BUF_INIT(64 << 20);
+	struct buf answer = BUF_INIT(LIMIT_ANSWER);
 	struct err e = ERR_INIT;
 
 	while (call.n_meta < ARRAY_LEN(meta) &&
@@ -267,21 +312,62 @@ static void put_stat(struct sink *k, struct buf *b)
 {
 	mutex_lock(&k->mtx);
 	struct stat_counts t = k->counts;
+	size_t collections = k->memory ? describe_count(k->memory) : 0;
 	mutex_unlock(&k->mtx);
 	buf_putf(b,
-		"{\"calls\":%llu,\"bytes\":%llu,\"msgs\":%llu,\"first_ns\":%lld,\"last_ns\":%lld,"
-		"\"forwarded\":%llu,\"forward_failed\":%llu,\"bad\":%llu}\n",
+		"{\"calls\":%llu,\"bytes\":%llu,\"msgs\":%llu,\"rows\":%llu,\"first_ns\":%lld,"
+		"\"last_ns\":%lld,\"rows_ns\":%lld,\"forwarded\":%llu,\"forward_failed\":%llu,"
+		"\"bad\":%llu,\"collections\":%zu}\n",
 		(unsigned long long)t.calls, (unsigned long long)t.bytes,
-		(unsigned long long)t.msgs, (long long)t.first_ns, (long long)t.last_ns,
-		(unsigned long long)t.forwarded, (unsigned long long)t.forward_failed,
-		(unsigned long long)t.bad);
+		(unsigned long long)t.msgs, (unsigned long long)t.rows, (long long)t.first_ns,
+		(long long)t.last_ns, (long long)t.rows_ns, (unsigned long long)t.forwarded,
+		(unsigned long long)t.forward_failed, (unsigned long long)t.bad, collections);
+}
+
+/* {"channel": [[ms, count], ...], ...} */
+static void put_lags(struct sink *k, struct buf *b)
+{
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	mutex_lock(&k->mtx);
+	for (bool more = false; smap_next(&k->channels, &pos, &name, &value); more = true) {
+		buf_putf(b, "%s\"%s\":", more ? "," : "{", name);
+		lags_put(&((struct channel *)value)->lags, b);
+	}
+	buf_put_str(b, smap_count(&k->channels) ? "}\n" : "{}\n");
+	mutex_unlock(&k->mtx);
+}
+
+static void reset(struct sink *k)
+{
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	mutex_lock(&k->mtx);
+	k->counts = (struct stat_counts){0};
+	while (smap_next(&k->channels, &pos, &name, &value))
+		lags_reset(&((struct channel *)value)->lags);
+	mutex_unlock(&k->mtx);
+}
+
+static void send_all(int fd, struct slice s)
+{
+	while (s.n) {
+		ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
+		if (n <= 0)
+			return;
+		s = slice_of(s.p + n, s.n - (size_t)n);
+	}
 }
 
 static void serve_stat(struct sink *k, int listener)
 {
 	char request[2048];
 	struct timeval patience = {.tv_sec = 1};
-	struct buf body = BUF_INIT(4096), out = BUF_INIT(8192);
+	struct buf body = BUF_INIT(LIMIT_ANSWER), out = BUF_INIT(2 * LIMIT_ANSWER);
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd < 0)
@@ -290,17 +376,17 @@ static void serve_stat(struct sink *k, int listener)
 	ssize_t n = recv(fd, request, sizeof(request) - 1, 0);
 	request[n > 0 ? n : 0] = '\0';
 	const char *path = strchr(request, ' ');
-	put_stat(k, &body);
-	if (path && str_starts(path, " /reset")) {
-		mutex_lock(&k->mtx);
-		k->counts = (struct stat_counts){0};
-		mutex_unlock(&k->mtx);
-	}
+	if (path && str_starts(path, " /lags"))
+		put_lags(k, &body);
+	else
+		put_stat(k, &body);
+	if (path && str_starts(path, " /reset"))
+		reset(k);
 	buf_putf(&out,
 		"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
 		"Connection: close\r\n\r\n%s",
 		body.n, buf_cstr(&body));
-	(void)!send(fd, out.p, out.n, MSG_NOSIGNAL);
+	send_all(fd, buf_slice(&out));
 	close(fd);
 	buf_done(&body);
 	buf_done(&out);
@@ -380,7 +466,7 @@ static bool parse(int argc, char **argv, struct options *o)
 		if (!ok)
 			return false;
 	}
-	return argc % 2 == 1 && o->listen && o->stat && o->target;
+	return argc % 2 == 1 && o->listen && o->stat;
 }
 
 static enum err_code start(struct sink *k, const struct options *o, struct err *e)
@@ -399,9 +485,11 @@ static enum err_code start(struct sink *k, const struct options *o, struct err *
 	mutex_init(&k->mtx, "sink");
 	queue_init(&k->forward, QUEUE_CALLS, "forward");
 	enum err_code code = grpc_new(&k->grpc, e);
-	if (!code)
+	if (!o->target)
+		k->memory = describe_new();
+	else if (!code)
 		code = grpc_chan_new(k->grpc, &co, &k->target, e);
-	for (int i = 0; !code && i < WORKERS; i++)
+	for (int i = 0; !code && o->target && i < WORKERS; i++)
 		code = thread_start(&k->workers[i], "forward", run_worker, k, e);
 	return code ? code : gs_start(&so, &k->server, e);
 }
@@ -419,9 +507,11 @@ static void stop_all(struct sink *k)
 	grpc_chan_free(k->target);
 	grpc_free(k->grpc);
 	queue_done(&k->forward);
-	while (smap_next(&k->positions, &pos, &key, &value))
+	while (smap_next(&k->channels, &pos, &key, &value))
 		free(value);
-	smap_done(&k->positions);
+	smap_done(&k->channels);
+	if (k->memory)
+		describe_free(k->memory);
 	mutex_done(&k->mtx);
 	stop_done(&k->stop);
 }
@@ -435,7 +525,7 @@ int main(int argc, char **argv)
 	int listener = -1;
 
 	if (!parse(argc, argv, &o)) {
-		fprintf(stderr, "use: cdc-sink --listen port --target host:port --stat port "
+		fprintf(stderr, "use: cdc-sink --listen port [--target host:port] --stat port "
 				"[--rtt-ms n] [--bind address]\n");
 		return 2;
 	}
