@@ -77,6 +77,22 @@ void milvus_names_done(struct milvus_names *l);
 NODISCARD enum err_code milvus_list_databases(
 	struct milvus *m, struct stop *s, struct milvus_names *ret_l, struct err *e);
 
+/* Rows of a collection that is loaded. */
+struct milvus_query {
+	const char *db, *collection;
+	const char *partition;    /* NULL = all */
+	const char *expr, *field; /* "*" = all fields, those of vectors too */
+	int64_t limit;            /* 0 = none; else that many rows, those of the smallest keys */
+	uint64_t at_least_ts;     /* a TSO: answers when all up to it can be seen; 0 = up to now */
+};
+
+/* Origins of errors that say the collection, or the partition, is not loaded. */
+enum { MILVUS_NOT_LOADED = 101, MILVUS_PARTITION_NOT_LOADED = 201 };
+
+/* ret_answer is replaced by the answer, a QueryResults whose Status is good. */
+NODISCARD enum err_code milvus_query(struct milvus *m, const struct milvus_query *q, struct stop *s,
+	struct buf *ret_answer, struct err *e);
+
 /* Calls a method of MilvusService whose answer is a Status or begins with one (field 1), on the
  * connection of database db (NULL or "" = default). body in pieces. ret_body may be NULL.
  * deadline_ms 0 = 60000. Not idempotent: lost answers are UNCERTAIN. */

@@ -32,6 +32,8 @@ void milvus_put_create(struct buf *b, const struct milvus_create *c);
 void milvus_put_names(
 	struct buf *b, uint64_t ts, const char *db, const char *collection, const char *fourth);
 
+void milvus_put_query(struct buf *b, const struct milvus_query *q);
+
 NODISCARD enum err_code milvus_info_read(struct milvus_info *i, struct slice answer, struct err *e);
 NODISCARD enum err_code milvus_clock_read(uint64_t *ret_ts, struct slice answer, struct err *e);
 /* Fills all but the partitions. EXISTS when name is an alias of another collection. c must be
