@@ -19,9 +19,11 @@ enum {
 	FD_VALID = 7
 };
 enum { IDS_LONG = 1, IDS_STRING = 2, ARRAY_DATA = 1, VEC_DIM = 1 };
+enum { S_LONG = 3, S_STRING = 6 }; /* schema.ScalarField */
+enum { A_FIELDS = 2 };             /* milvus.QueryResults */
 enum { COLUMNS_MAX = 4096, FIRST_USER_FIELD = 100, VERSION_COLUMNS = 1 };
 
-static struct rows_values values_of(struct slice raw, uint32_t num, enum rows_coding coding)
+struct rows_values rows_values_of(struct slice raw, uint32_t num, enum rows_coding coding)
 {
 	return (struct rows_values){.w = wire_open(raw),
 		.run = wire_open((struct slice){0}),
@@ -159,7 +161,7 @@ static enum err_code open_values(struct rows_column *c, const struct rows_type *
 			return malformed(c, "it can't be read", e);
 		array = f.data;
 	}
-	c->values = values_of(array, ARRAY_DATA, t->coding);
+	c->values = rows_values_of(array, ARRAY_DATA, t->coding);
 	uint64_t have = count(c->values);
 	if (have != rows && have != rows_with_value(c, rows))
 		return malformed(c, "it has not as many values as there are rows", e);
@@ -192,7 +194,7 @@ static void read_head(struct rows_column *c, struct slice raw)
 		else if (f.num == FD_VALID)
 			c->nullable = true;
 	}
-	c->valid = values_of(raw, FD_VALID, ROWS_VARINT);
+	c->valid = rows_values_of(raw, FD_VALID, ROWS_VARINT);
 	if (!c->name.n && c->is_dynamic)
 		c->name = slice_str("$meta");
 }
@@ -253,12 +255,12 @@ static enum err_code open_delete(struct rows *r, struct slice payload, int64_t p
 	c->field_id = pk_field_id;
 	c->type = ROWS_TYPE_INT64;
 	if (!find(payload, D_KEYS, &f) || f.type != WIRE_LEN) {
-		c->values = values_of(payload, D_INT64_KEYS, ROWS_VARINT);
+		c->values = rows_values_of(payload, D_INT64_KEYS, ROWS_VARINT);
 	} else if (find(f.data, IDS_STRING, &keys) && keys.type == WIRE_LEN) {
 		c->type = ROWS_TYPE_VARCHAR;
-		c->values = values_of(keys.data, ARRAY_DATA, ROWS_BYTES);
+		c->values = rows_values_of(keys.data, ARRAY_DATA, ROWS_BYTES);
 	} else if (find(f.data, IDS_LONG, &keys) && keys.type == WIRE_LEN) {
-		c->values = values_of(keys.data, ARRAY_DATA, ROWS_VARINT);
+		c->values = rows_values_of(keys.data, ARRAY_DATA, ROWS_VARINT);
 	}
 	return count(c->values) == r->n ? ERR_OK
 					: malformed(c, "a delete has not a key for each row", e);
@@ -267,11 +269,56 @@ static enum err_code open_delete(struct rows *r, struct slice payload, int64_t p
 enum err_code rows_open(struct rows *r, const struct dml *d, int64_t pk_field_id,
 	const char *pk_name, struct err *e)
 {
-	*r = (struct rows){.n = d->rows};
-	r->times = values_of(d->payload, M_TIMESTAMPS, ROWS_VARINT);
+	*r = (struct rows){.n = d->rows, .timed = true};
+	r->times = rows_values_of(d->payload, M_TIMESTAMPS, ROWS_VARINT);
 	if (d->type == MSG_DELETE)
 		return open_delete(r, d->payload, pk_field_id, pk_name, e);
 	return open_insert(r, d->payload, e);
+}
+
+/* How many values the column of that name has. */
+static bool count_keys(struct slice column, const char *pk_name, uint64_t *ret)
+{
+	struct rows_column c = {.type = 0};
+	struct wire_field scalars, array;
+
+	read_head(&c, column);
+	if (!slice_eq_str(c.name, pk_name))
+		return false;
+	bool text = c.type == ROWS_TYPE_VARCHAR;
+	*ret = 0;
+	if (find(column, FD_SCALARS, &scalars) && scalars.type == WIRE_LEN &&
+		find(scalars.data, text ? S_STRING : S_LONG, &array) && array.type == WIRE_LEN)
+		*ret = count(
+			rows_values_of(array.data, ARRAY_DATA, text ? ROWS_BYTES : ROWS_VARINT));
+	return true;
+}
+
+enum err_code rows_open_answer(
+	struct rows *r, struct slice answer, const char *pk_name, struct err *e)
+{
+	struct wire w = wire_open(answer), again = w;
+	struct wire_field f;
+	bool keyed = false, any = false;
+
+	*r = (struct rows){.n = 0};
+	while (wire_next(&w, &f)) {
+		any = any || f.num == A_FIELDS;
+		if (f.num == A_FIELDS && f.type == WIRE_LEN)
+			keyed = count_keys(f.data, pk_name, &r->n) || keyed;
+	}
+	if (w.bad || keyed != any)
+		return err_set(e, ERR_MALFORMED, "an answer of %zu bytes has no column %s",
+			answer.n, pk_name);
+	while (wire_next(&again, &f)) {
+		if (f.num != A_FIELDS)
+			continue;
+		if (f.type != WIRE_LEN || r->n_columns >= COLUMNS_MAX)
+			return err_set(e, ERR_MALFORMED, "an answer's columns can't be read");
+		if (open_column(r, f.data, e))
+			return e->code;
+	}
+	return ERR_OK;
 }
 
 void rows_done(struct rows *r)
@@ -307,7 +354,7 @@ enum err_code rows_next(struct rows *r, bool *ret_more, struct err *e)
 	if (!*ret_more)
 		return ERR_OK;
 	r->i++;
-	if (!rows_values_next(&r->times, &r->ts, &none))
+	if (r->timed && !rows_values_next(&r->times, &r->ts, &none))
 		return err_set(e, ERR_MALFORMED, "a row has no time");
 	for (size_t i = 0; i < r->n_columns; i++)
 		if (!take_value(&r->columns[i]))

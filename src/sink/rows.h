@@ -46,6 +46,7 @@ struct rows {
 	struct rows_column *columns;
 	size_t n_columns, cap;
 	uint64_t n, i; /* rows, and how many were taken */
+	bool timed;    /* false: the rows of an answer, which have no times */
 	struct rows_values times;
 	uint64_t ts; /* of the present row */
 };
@@ -54,6 +55,10 @@ struct rows {
  * named pk_name. r must be given to rows_done, also after a failure. */
 NODISCARD enum err_code rows_open(struct rows *r, const struct dml *d, int64_t pk_field_id,
 	const char *pk_name, struct err *e);
+/* The rows of an answer to Query; its key column, which says how many there are, is pk_name. An answer
+ * without columns has no rows. Errors as above, rows_done too. */
+NODISCARD enum err_code rows_open_answer(
+	struct rows *r, struct slice answer, const char *pk_name, struct err *e);
 void rows_done(struct rows *r);
 
 /* The next row; *ret_more false at the end. MALFORMED when a column is too short. */
@@ -61,6 +66,9 @@ NODISCARD enum err_code rows_next(struct rows *r, bool *ret_more, struct err *e)
 /* The present row's fields as an object. MALFORMED. */
 NODISCARD enum err_code rows_json(
 	const struct rows *r, struct gojson *o, const char *key, struct err *e);
+/* Appends the present row's value of column c in a form that is equal for equal values, whoever
+ * encoded them. MALFORMED. */
+NODISCARD enum err_code rows_put_value(struct buf *b, const struct rows_column *c, struct err *e);
 /* The value of one field of the present row, null if there is no such field. */
 NODISCARD enum err_code rows_json_field(
 	const struct rows *r, int64_t field_id, struct gojson *o, const char *key, struct err *e);

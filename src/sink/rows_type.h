@@ -34,5 +34,7 @@ struct rows_type {
 /* NULL for a type we don't know. */
 const struct rows_type *rows_type_of(int type);
 
+/* A reader of the values of field num in the message raw. */
+struct rows_values rows_values_of(struct slice raw, uint32_t num, enum rows_coding coding);
 /* The next value; false at the end or when it can't be read. */
 bool rows_values_next(struct rows_values *v, uint64_t *ret_number, struct slice *ret_bytes);
