@@ -14,6 +14,7 @@
 #include "server/tool_migrate.h"
 #include "server/tool_positions.h"
 #include "server/tool_task.h"
+#include "server/tool_verify.h"
 
 enum { TEXT_BYTES = 1 << 20, ARENAS = 2 };
 
@@ -83,6 +84,8 @@ int main(int argc, char **argv)
 		return tool_task_main(&cli);
 	case CLI_STATUS:
 		return tool_status_main(&cli);
+	case CLI_VERIFY:
+		return tool_verify_main(&cli);
 	case CLI_COMPLETION:
 		cli_completion_write(&out);
 		break;

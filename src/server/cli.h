@@ -24,6 +24,7 @@ enum cli_command {
 	CLI_TASK_POSITION,
 	CLI_TASK_WATCH,
 	CLI_STATUS,
+	CLI_VERIFY,
 	CLI_COMPLETION,
 	CLI_DONE, /* not in the table: out holds all there is to say */
 };

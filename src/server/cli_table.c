@@ -116,6 +116,16 @@ static const struct cli_option doctor_options[] = {
 	{.name = NULL},
 };
 
+static const struct cli_option verify_options[] = {
+	{"--collection", CLI_TEXT, "NAME", "only this collection of the source"},
+	{"--db", CLI_TEXT, "NAME", "its database; default: default"},
+	{"--rate", CLI_NUMBER, "ROWS", "rows to compare in a second at most"},
+	{"--state", CLI_TEXT, "FILE", "keeps the progress there, and goes on from it"},
+	{"--wait", CLI_NUMBER, "S", "for the task to reach the present; default 60"},
+	OPTION_JSON,
+	{.name = NULL},
+};
+
 const struct cli_row cli_rows[] = {
 	{CLI_SERVER, "server", .help = "replicate and serve the API (without a command too)"},
 	{CLI_CHECK_CONFIG, "check-config",
@@ -171,6 +181,12 @@ const struct cli_row cli_rows[] = {
 		.help = "a line every two seconds: state, lag, rows, what it waits for",
 		.options = watch_options},
 	{CLI_STATUS, "status", .help = "all tasks, live", .options = status_options},
+	{CLI_VERIFY, "verify", .words = "TASK", .word_needed = true,
+		.help = "prove that source and target of a task are equal",
+		.more = "Compares every row of the task's collections while they are replicated. "
+			"Reads the source\nat sourceConfig.milvus; collections must be loaded on "
+			"both sides. Exit code: 0 identical,\n1 different, 2 not known.\n",
+		.options = verify_options},
 	{CLI_COMPLETION, "completion", .help = "print the completion for bash",
 		.more = "Put it where bash looks for it:\n"
 			"  milvus-cdc completion > /etc/bash_completion.d/milvus-cdc\n"},

@@ -21,6 +21,11 @@ struct config_etcd {
 	char *tls_cert_path, *tls_key_path, *tls_ca_path, *tls_min_version;
 };
 
+/* A Milvus to be asked by gRPC; uri "" = none. */
+struct config_milvus {
+	char *uri, *token, *tls_server_name, *tls_ca_path, *tls_cert_path, *tls_key_path;
+};
+
 enum config_store { CONFIG_STORE_SQLITE, CONFIG_STORE_ETCD, CONFIG_STORE_MYSQL };
 
 struct config {
@@ -44,6 +49,7 @@ struct config {
 	char *store_key_file; /* "" = stored credentials are not encrypted */
 	struct config_etcd store_etcd;
 	struct config_etcd source_etcd;
+	struct config_milvus source_milvus;
 	char *default_partition; /* _default */
 	char *replicate_channel;
 	int64_t read_chan_len, channel_num, tick_interval_ms;

@@ -12,12 +12,15 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "client/milvus/milvus_codec.h"
 #include "client/pulsar/auth.h"
 #include "client/pulsar/url.h"
 #include "server/access.h"
 #include "server/address.h"
 #include "store/mysql_dsn.h"
 #include "store/vault.h"
+
+#define SOURCE_MILVUS "sourceConfig.milvus"
 
 enum { PATH_BYTES = 128, LEAST_CALL_BYTES = 64 << 10, REPLICATE_ID_BYTES = 256 };
 
@@ -357,6 +360,25 @@ static void check_source(struct config_load *l)
 	check_etcd(l, &l->c->source_etcd, "sourceConfig.etcd");
 }
 
+static void check_source_milvus(struct config_load *l)
+{
+	static const char block[] = SOURCE_MILVUS;
+	const struct config_milvus *m = &l->c->source_milvus;
+	struct milvus_address address;
+	struct err e = ERR_INIT;
+
+	if (*m->uri && milvus_address_parse(&address, m->uri, &e))
+		config_problem(l, config_line(l, SOURCE_MILVUS ".uri"), SOURCE_MILVUS ".uri",
+			m->uri, "%s", e.text);
+	check_file(l, block, "tlsCACertPath", m->tls_ca_path);
+	check_file(l, block, "tlsCertPath", m->tls_cert_path);
+	check_file(l, block, "tlsKeyPath", m->tls_key_path);
+	if (!*m->tls_cert_path != !*m->tls_key_path || (*m->tls_cert_path && !*m->tls_ca_path))
+		config_problem(l, config_line(l, SOURCE_MILVUS ".tlsCertPath"),
+			SOURCE_MILVUS ".tlsCertPath", m->tls_cert_path,
+			"mutual TLS needs tlsCACertPath, tlsCertPath and tlsKeyPath");
+}
+
 /* If one of the three is 0 all defaults apply; the cap is at least twice the first wait. */
 static void settle_retry(struct config_load *l)
 {
@@ -408,6 +430,7 @@ void config_check(struct config_load *l)
 	check_keys(l);
 	check_source(l);
 	check_queue(l);
+	check_source_milvus(l);
 	check_modes(l);
 	settle_retry(l);
 	check_permissions(l);

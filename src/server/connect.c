@@ -1,6 +1,7 @@
 #include "server/connect.h"
 
 #include "client/etcd/etcd.h"
+#include "client/milvus/milvus.h"
 #include "server/config.h"
 #include "source/mq_kafka.h"
 #include "source/mq_pulsar.h"
@@ -81,6 +82,27 @@ enum err_code connect_store_read(const struct config *c, struct grpc *g, struct 
 	if (store_sqlite_open_read(c->sqlite_path, c->store_root_path, ret_store, e))
 		return e->code;
 	return add_vault(c, ret_store, e);
+}
+
+enum err_code connect_source_milvus(
+	const struct config *c, struct grpc *g, struct milvus **ret_m, struct err *e)
+{
+	const struct config_milvus *m = &c->source_milvus;
+	bool mutual = *m->tls_cert_path != '\0';
+	struct milvus_opts o = {.uri = m->uri,
+		.token = m->token,
+		.server_name = m->tls_server_name,
+		.server_pem_path = mutual ? "" : m->tls_ca_path,
+		.ca_pem_path = mutual ? m->tls_ca_path : "",
+		.client_pem_path = m->tls_cert_path,
+		.client_key_path = m->tls_key_path,
+		.late_files = true};
+
+	if (!*m->uri)
+		return err_set(e, ERR_INVALID,
+			"sourceConfig.milvus.uri is not set: to compare, the source itself is "
+			"asked; write e.g. http://10.0.0.1:19530");
+	return milvus_open(g, &o, ret_m, e) ? err_ctx(e, "sourceConfig.milvus") : ERR_OK;
 }
 
 static enum err_code connect_kafka(const struct config *c, struct mq **ret_q, struct err *e)

@@ -8,6 +8,7 @@ struct config;
 struct config_etcd;
 struct etcd;
 struct grpc;
+struct milvus;
 struct mq;
 struct store;
 
@@ -19,6 +20,9 @@ NODISCARD enum err_code connect_store(const struct config *c, struct grpc *g,
 /* The same for reading only, beside a server that uses it. */
 NODISCARD enum err_code connect_store_read(const struct config *c, struct grpc *g,
 	struct etcd **ret_etcd, struct store **ret_store, struct err *e);
+/* The source Milvus itself. INVALID if the configuration does not name it. */
+NODISCARD enum err_code connect_source_milvus(
+	const struct config *c, struct grpc *g, struct milvus **ret_m, struct err *e);
 /* The source's message queue. */
 NODISCARD enum err_code connect_mq(const struct config *c, struct mq **ret_q, struct err *e);
 /* NULL is fine. */

@@ -14,6 +14,7 @@
 #include "store/store.h"
 
 struct grpc;
+struct milvus_opts;
 struct target;
 struct targets;
 struct jobs;
@@ -49,6 +50,11 @@ NODISCARD enum err_code target_check(struct targets *s, const struct task *t, st
  * files that can't be read are INVALID, else an error of its calls. */
 NODISCARD enum err_code target_open_sink(struct grpc *g, const struct log_ctx *log,
 	const struct task *t, bool strict, struct sink **ret, struct err *e);
+
+/* The settings of the task's target Milvus. uri and token (task_target, task_token) are borrowed, as
+ * is the rest. */
+struct milvus_opts target_milvus_opts(
+	const struct task *t, const char *uri, const char *token, bool strict);
 
 /* No channel sends anything any more, ticks included, until the session is closed. */
 void target_silence(struct target *t);

@@ -12,15 +12,10 @@
 
 enum { CHECK_MS = 10000, RETRY_MS = 1000, RETRY_MOST_MS = 8000 };
 
-enum err_code target_open_sink(struct grpc *g, const struct log_ctx *log, const struct task *t,
-	bool strict, struct sink **ret, struct err *e)
+struct milvus_opts target_milvus_opts(
+	const struct task *t, const char *uri, const char *token, bool strict)
 {
-	CLEANUP(freep) char *uri = task_target(t);
-	CLEANUP(freep) char *token = task_token(t);
-
-	if (*t->kafka.address)
-		return target_kafka_open(t, log, ret, e);
-	struct milvus_opts o = {.uri = uri,
+	return (struct milvus_opts){.uri = uri,
 		.token = token,
 		.server_name = t->milvus.server_name,
 		.server_pem_path = t->milvus.server_pem_path,
@@ -29,7 +24,17 @@ enum err_code target_open_sink(struct grpc *g, const struct log_ctx *log, const 
 		.client_key_path = t->milvus.client_key_path,
 		.late_files = !strict,
 		.connect_timeout_ms = t->milvus.connect_timeout * 1000};
+}
 
+enum err_code target_open_sink(struct grpc *g, const struct log_ctx *log, const struct task *t,
+	bool strict, struct sink **ret, struct err *e)
+{
+	CLEANUP(freep) char *uri = task_target(t);
+	CLEANUP(freep) char *token = task_token(t);
+
+	if (*t->kafka.address)
+		return target_kafka_open(t, log, ret, e);
+	struct milvus_opts o = target_milvus_opts(t, uri, token, strict);
 	return sink_milvus_open(g, &o, ret, e);
 }
 

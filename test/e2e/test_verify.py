@@ -1,0 +1,122 @@
+"""verify on a real pair: it says identical when they are, and names every row when they are not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+
+import pytest
+from pymilvus import Collection
+from pymilvus.grpc_gen import milvus_pb2
+
+from helpers import all_types, fill, fresh, simple, wait_collection, wait_equal, wait_until
+from replicate import Replica, stamp
+
+IDENTICAL, DIFFERENT, UNKNOWN = range(3)
+
+
+class Tamper(Replica):
+    """Writes behind the server's back into a collection (a key and a vector, one shard) that it replicates."""
+
+    def __init__(self, target, name: str):
+        self.target, self.name, self.varchar = target, name, False
+        described = self.describe()
+        self.id, self.shard = described.collectionID, described.virtual_channel_names[0]
+        self.channel = described.physical_channel_names[0]
+        self.collection = Collection(name, using=target.connect())
+        self.partition = self._call("ShowPartitions", milvus_pb2.ShowPartitionsRequest(
+            collection_name=name)).partitionIDs[0]
+
+    def now(self) -> int:
+        """A little ahead, so that no tick of the server is above it."""
+        return stamp(self.target, 0.3)
+
+
+@pytest.fixture
+def server(new_cdc, source):
+    return new_cdc(config=config(source))
+
+
+def config(source, **more) -> dict:
+    return {"sourceConfig": {"milvus": {"uri": source.uri}}, **more}
+
+
+def words_of(cdc, task: str, *words: str) -> list[str]:
+    return [cdc.options["binary"], "verify", task, *words, "--config", str(cdc.config_path)]
+
+
+def verify(cdc, task: str, *words: str, code: int = IDENTICAL) -> dict:
+    done = subprocess.run(words_of(cdc, task, "--json", *words), capture_output=True, text=True, timeout=120,
+                          cwd=cdc.dir)
+    assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["result"] == ("identical", "different", "unknown")[code]
+    return answer
+
+
+def differences(answer: dict) -> set:
+    return {(d["kind"], d.get("key"), d.get("partition")) for c in answer["collections"] for d in c["differences"]}
+
+
+def of(answer: dict, name: str) -> dict:
+    return next(c for c in answer["collections"] if c["collection"] == name)
+
+
+def test_verify(server, source, target):
+    """Every type and both kinds of keys; a name mapping; partitions; under load; then rows that are not equal."""
+    every, named, tampered, dark = (fresh(n) for n in ("every", "named", "tampered", "dark"))
+    task = server.create(target, {"default": [{"name": n} for n in (every, named, tampered, dark)]},
+                         name_mapping=[{"source_db": "default", "target_db": "default",
+                                        "collection_mapping": {named: f"{named}_copy"}}])
+    left = {every: all_types("source", every, shards_num=2), tampered: simple("source", tampered, dim=4, shards_num=1),
+            named: simple("source", named, varchar_pk=True, load=False), dark: simple("source", dark, load=False)}
+    part = left[named].create_partition("side")
+    left[named].create_index("v", {"index_type": "FLAT", "metric_type": "L2", "params": {}})
+    left[named].load()
+    fill(left[every], range(-1000, 1500))
+    fill(left[tampered], range(1000))
+    hard = ["a'b", 'a"b', "a\\b", "a\nb", "\u00e4\u4e2d\U0001f600", "%", "a\x01"]
+    fill(left[named], hard)
+    fill(left[named], [f"{n:05}" for n in range(50)], partition_name=part.name)
+    right = {name: wait_collection(f"{name}_copy" if name == named else name, "target")
+             for name in (every, named, tampered)}
+    wait_equal(left[tampered], right[tampered])
+
+    # while rows come and go
+    over = threading.Event()
+
+    def load() -> None:
+        turn = 0
+        while not over.wait(0.05):
+            turn += 1
+            fill(left[every], range(2000 + turn * 10, 2010 + turn * 10))
+            left[every].delete(f"id in [{turn}, {2000 + turn * 10}]")
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        answer = verify(server, task, "--rate", "3000", code=UNKNOWN)
+    finally:
+        over.set()
+        thread.join()
+    assert of(answer, every)["result"] == of(answer, named)["result"] == "identical", answer
+    assert of(answer, every)["rows"] >= 2000 and of(answer, named)["rows"] == len(hard) + 50
+    assert of(answer, tampered)["rows"] == 1000 and of(answer, named)["target_collection"] == f"{named}_copy"
+    assert of(answer, dark)["result"] == "unknown" and "load" in of(answer, dark)["reason"]
+
+    hand = Tamper(target, tampered)
+    at = hand.now()
+    hand.send(hand.delete([3, 5], at), hand.insert({5: 7, 2000: 1}, at + 1))
+    wanted = {("missing", 3, None), ("extra", 2000, None), ("differs", 5, None)}
+
+    def seen() -> bool:
+        return differences(verify(server, task, "--collection", tampered, code=DIFFERENT)) == wanted
+
+    wait_until(seen, 30, "exactly the rows that differ are named")
+    text = subprocess.run(words_of(server, task, "--collection", tampered), capture_output=True, text=True, timeout=60)
+    assert "differs: 5 (v)" in text.stdout and "missing on the target: 3" in text.stdout, text
+    assert text.returncode == DIFFERENT and not text.stderr
+    assert "no collection default.nowhere" in subprocess.run(
+        words_of(server, task, "--collection", "nowhere"), capture_output=True, text=True, timeout=60).stderr
