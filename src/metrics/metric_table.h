@@ -48,6 +48,16 @@
 	X(skipped_rows, "milvus_cdc_skipped_rows_total", COUNTER, "task_id,reason",                \
 		"Rows not replicated. reason dropped: their partition or collection was; "         \
 		"replicated: they came to the source from here (same replicateID)")                \
+	X(verify_rows, "milvus_cdc_verify_rows_total", COUNTER, "task_id",                         \
+		"Rows that the rolling check found equal on source and target")                    \
+	X(verify_different, "milvus_cdc_verify_different", GAUGE, "task_id",                       \
+		"Differences between source and target that the last rolling check found, or the " \
+		"present one so far")                                                              \
+	X(verify_unknown, "milvus_cdc_verify_unknown_collections", GAUGE, "task_id",               \
+		"Collections that the last rolling check could not compare")                       \
+	X(verify_identical, "milvus_cdc_verify_identical_seconds", GAUGE, "task_id",               \
+		"Source time, seconds since the epoch, up to which the last rolling check that "   \
+		"found all equal says so")                                                         \
 	X(retries, "milvus_cdc_retries_total", COUNTER, "task_id,error",                           \
 		"Calls repeated after an error")                                                   \
 	X(calls, "milvus_cdc_target_calls_total", COUNTER, "channel_name",                         \

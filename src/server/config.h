@@ -66,6 +66,8 @@ struct config {
 	int64_t checkpoint_interval_ms; /* checkpointInterval; default 1000 */
 	int64_t keepalive_tick_ms;      /* keepaliveTick; default 2000 */
 	int64_t late_bound_ms;          /* lateBound; default 1000 */
+	int64_t verify_interval_ms;     /* verify.interval, s in the file; 0 = off */
+	int64_t verify_rows_per_second; /* verify.rowsPerSecond */
 };
 
 /* Reads and checks path. ALL problems are appended to problems, one line each: file:line, the

@@ -377,6 +377,9 @@ static void check_source_milvus(struct config_load *l)
 		config_problem(l, config_line(l, SOURCE_MILVUS ".tlsCertPath"),
 			SOURCE_MILVUS ".tlsCertPath", m->tls_cert_path,
 			"mutual TLS needs tlsCACertPath, tlsCertPath and tlsKeyPath");
+	if (l->c->verify_interval_ms && !*m->uri)
+		config_problem(l, config_line(l, "verify.interval"), "verify.interval", NULL,
+			"the rolling check reads the source itself; give " SOURCE_MILVUS ".uri");
 }
 
 /* If one of the three is 0 all defaults apply; the cap is at least twice the first wait. */

@@ -108,6 +108,12 @@ const struct config_row config_rows[] = {
 	NUMBER("lateBound", late_bound_ms, 0, "1000", 100, 60000, 1,
 		"ms that one lagging collection may hold its channel back"),
 
+	NUMBER("verify.interval", verify_interval_ms, 0, "0", 0, 31536000, 1000,
+		"seconds from the end of one rolling check of all tasks (verify.md) to the next; "
+		"0: none. Needs `sourceConfig.milvus.uri`"),
+	NUMBER("verify.rowsPerSecond", verify_rows_per_second, 0, "1000", 1, 10000000, 1,
+		"rows that the rolling check compares in a second"),
+
 	{.path = META "storeType",
 		.type = CONFIG_STORE,
 		.flags = CONFIG_ACTIVE,

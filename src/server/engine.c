@@ -218,7 +218,7 @@ enum err_code engine_new(const struct services *sv, struct engine **ret_e, struc
 
 enum err_code engine_start(struct engine *en, struct err *e)
 {
-	if (engine_watch_start(en, e))
+	if (engine_watch_start(en, e) || engine_verify_start(en, e))
 		return e->code;
 	return thread_start(&en->loader, "engine", engine_load, en, e);
 }
@@ -229,6 +229,7 @@ void engine_stop(struct engine *en, int64_t patience_ms)
 
 	stop_set(&en->stop);
 	thread_join(&en->loader);
+	thread_join(&en->verifier);
 	engine_watch_stop(en);
 	for (size_t i = 0; i < en->n; i++)
 		engine_stop_run(en, en->tasks[i], deadline_left_ms(d));

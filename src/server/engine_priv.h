@@ -4,6 +4,7 @@
  *   engine_requests.c   what the API asks for
  *   engine_watch.c      lag, time to catch up, expiry of the source's log, once a second
  *   engine_doctor.c     what the doctor finds
+ *   engine_verify.c     the rolling check
  *   engine_status.c     status page and gauges */
 #pragma once
 
@@ -44,7 +45,7 @@ struct etask {
 struct engine {
 	struct services sv;
 	struct stop stop;
-	struct thread loader, watcher;
+	struct thread loader, watcher, verifier;
 	struct jobs *asking; /* its pool: one thread */
 	struct job ask;
 	int64_t started_mono_ms;
@@ -94,6 +95,9 @@ void engine_watch_stop(struct engine *en);
 void engine_watch_kick(struct engine *en);
 /* JSON members for a task's own fields. Heap. */
 char *engine_measures(struct engine *en, const char *id);
+
+/* engine_verify.c: the thread, if the configuration wants it; it ends with en->stop. */
+NODISCARD enum err_code engine_verify_start(struct engine *en, struct err *e);
 
 /* engine_doctor.c. A look at what is quick when t was created; it is kept with the task. */
 void engine_look_quick(struct engine *en, const struct task *t);

@@ -269,7 +269,8 @@ enum err_code verify_run(struct verify *v, struct err *e)
 
 void verify_progress(const struct verify *v, struct verify_progress *ret)
 {
-	*ret = (struct verify_progress){.db = "", .name = "", .collections = v->n};
+	*ret = (struct verify_progress){
+		.db = "", .name = "", .collections = v->n, .since_ts = v->since_ts};
 	if (v->present < v->n) {
 		const struct verify_coll *c = &v->colls[v->present];
 		ret->db = c->db;
@@ -279,6 +280,7 @@ void verify_progress(const struct verify *v, struct verify_progress *ret)
 	}
 	for (size_t i = 0; i < v->n; i++) {
 		ret->done += v->colls[i].state != VERIFY_OPEN;
+		ret->unknown += v->colls[i].state == VERIFY_UNKNOWN;
 		ret->rows += v->colls[i].rows;
 		ret->different += v->colls[i].n_different;
 	}

@@ -29,6 +29,8 @@ struct verify_progress {
 	int64_t rows;                  /* equal rows so far, all collections */
 	int64_t coll_rows, coll_total; /* compared of this collection, and what it counts */
 	int64_t different;             /* differences so far */
+	size_t unknown;                /* finished collections whose result is not known */
+	uint64_t since_ts;             /* the pass' time */
 };
 
 /* All borrowed until verify_free. */

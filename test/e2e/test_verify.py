@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import threading
 
@@ -120,3 +121,43 @@ def test_verify(server, source, target):
     assert text.returncode == DIFFERENT and not text.stderr
     assert "no collection default.nowhere" in subprocess.run(
         words_of(server, task, "--collection", "nowhere"), capture_output=True, text=True, timeout=60).stderr
+
+
+def test_goes_on_and_rolls(new_cdc, source, target):
+    """Killed, it goes on where it was; the server's own check finds a difference and tells the metric."""
+    name = fresh("rolled")
+    server = new_cdc(config=config(source, verify={"interval": 1, "rowsPerSecond": 100000}))
+    task = server.create(target, {"default": [{"name": name}]})
+    collection = simple("source", name, dim=4, shards_num=1)
+    fill(collection, range(3000))
+    copy = wait_collection(name, "target")
+
+    def metric(which: str) -> float:
+        found = re.search(rf'^milvus_cdc_verify_{which}{{task_id="{task}"}} (\S+)$', server.metrics(), re.M)
+        return float(found[1]) if found else 0
+
+    wait_until(lambda: metric("rows_total") >= 3000 and metric("identical_seconds") > 1.6e9, 60,
+               "the rolling check finds all equal")
+    state = server.dir / "verify.json"
+    process = subprocess.Popen(words_of(server, task, "--state", str(state), "--rate", "200"), stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: state.exists() and kept(state).get("after"), 30, "some progress is kept")
+    finally:
+        process.kill()
+        process.communicate()
+    assert state.stat().st_mode & 0o077 == 0
+    assert 0 < kept(state)["rows"] < 3000 and kept(state)["result"] == "open"
+
+    hand = Tamper(target, name)
+    at = hand.now()
+    hand.send(hand.delete([0], at), hand.insert({0: 9}, at + 1))
+    wait_until(lambda: metric("different") == 1, 60, "the rolling check finds the difference")
+    # the row was seen before the kill, and is not read again
+    assert verify(server, task, "--state", str(state))["rows"] == 3000
+    assert kept(state)["result"] == "identical"
+    assert differences(verify(server, task, code=DIFFERENT)) == {("differs", 0, None)}
+    assert copy.num_entities
+
+
+def kept(state) -> dict:
+    return json.loads(state.read_text())["collections"][0]
