@@ -125,6 +125,39 @@ static void add_msg(
 	}
 }
 
+/* False: it can't be sent, and is left out. */
+static bool add_own(struct bundle *k, struct translate *t, const struct dml *d, uint64_t ts)
+{
+	struct err e = ERR_INIT;
+
+	t->stamps = (struct stamps){.change = true, .one = ts};
+	if (translate_dml(t, d, &k->arena, next_msg(k), &e)) {
+		iov_reset(&k->msgs[k->n_msgs]);
+		return false;
+	}
+	k->n_msgs++;
+	note_stamps(k, ts, ts);
+	return true;
+}
+
+static void add_note_rows(struct bundle *k, const struct tchan *c, const struct tchan_note *n,
+	const struct bundle_opts *o)
+{
+	uint64_t ts = MAX(k->highest, o->floor) + 1;
+	struct translate t = {.db = n->db,
+		.collection = n->collection,
+		.shard = n->shard,
+		.collection_id = n->collection_id,
+		.partition_id = n->partition_id,
+		.msg_id = o->fresh_id(o->arg),
+		.replicate_id = tchan_replicate_id(c)};
+
+	if (!add_own(k, &t, n->gone, ts) || !n->rows)
+		return;
+	t.msg_id = o->fresh_id(o->arg);
+	(void)add_own(k, &t, n->rows, ts + 1);
+}
+
 static void add_note(
 	struct bundle *k, const struct tchan *c, const struct tchan_note *n, uint64_t floor)
 {
@@ -177,8 +210,13 @@ void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const stru
 			add_msg(k, c, m, o);
 		end = mq_id_slice(&pk->end.id);
 	}
-	list_foreach (it, &t->notes)
-		add_note(k, c, LIST_ITEM(it, struct tchan_note, link), o->floor);
+	list_foreach (it, &t->notes) {
+		const struct tchan_note *n = LIST_ITEM(it, struct tchan_note, link);
+		if (n->gone)
+			add_note_rows(k, c, n, o);
+		else
+			add_note(k, c, n, o->floor);
+	}
 	k->tick = t->tick > o->floor ? t->tick : 0;
 	/* A drop message, a replay and rows without any lane in time are made visible by a tick of
 	 * their own. */

@@ -83,7 +83,7 @@ struct position tchan_position(const struct stream *st);
 /* No row of st above this source time was ever handed to the worker. @locks none */
 uint64_t tchan_sent(const struct stream *st);
 
-/* A message of our own (a drop message) to be sent with a time of its own and followed by a
+/* A message of our own (a drop message, or rows) to be sent with a time of its own and followed by a
  * tick. */
 struct tchan_note {
 	struct list link;
@@ -92,7 +92,10 @@ struct tchan_note {
 	const char *db, *collection, *partition;
 	int64_t collection_id, partition_id;
 	uint64_t source_ts; /* when it was dropped there */
-	bool sent;          /* under the channel's lock */
+	/* Instead of a drop: a Delete and, behind it, an Insert or NULL, of the target's own ids. Sent
+	 * again they are sent together, so that no copy is left. Not for an untimed channel. */
+	const struct dml *gone, *rows;
+	bool sent; /* under the channel's lock */
 	bool acked;
 	bool cancelled;
 };

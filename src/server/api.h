@@ -4,12 +4,21 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "model/task.h"
 #include "store/store.h"
 
 struct api;
 struct config;
 struct json_out;
+
+/* Rows of a collection that are to be made what they are at the source. Borrowed. */
+struct api_repair {
+	const char *task_id;
+	int64_t collection_id; /* of the source */
+	const char *partition; /* "" = the collection has one only */
+	const json_t *keys;    /* a list of numbers or texts */
+};
 
 /* What the API needs of the replication engine. Calls block; they answer when the change is done
  * and stored. Error texts are the contract's, code INVALID etc. = 400, SYSTEM etc. = 500 by
@@ -47,6 +56,8 @@ struct api_engine {
 	/* Maintenance: skips one operation that is held or waits, by its message id in base64. */
 	enum err_code (*skip_operation)(
 		void *arg, const char *id, const char *message, struct err *e);
+	/* Maintenance: done when the target has taken the rows. */
+	enum err_code (*repair)(void *arg, const struct api_repair *r, struct err *e);
 	/* Maintenance: force or reset the message log. */
 	void (*message_log_force)(void *arg, bool on);
 	void (*message_log_reset)(void *arg, int64_t count, int64_t minutes);

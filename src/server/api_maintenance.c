@@ -137,6 +137,25 @@ static void skip_operation(struct api_call *call, const json_t *params)
 		put_state(call->ret, xasprintf("skipped operation %s of task %s", message, task));
 }
 
+static void repair(struct api_call *call, const json_t *params)
+{
+	const struct api_engine *en = &call->a->engine;
+	const char *partition = text_param(params, "partition");
+	struct api_repair r = {.task_id = text_param(params, "task_id"),
+		.partition = partition ? partition : "",
+		.keys = params ? json_object_get(params, "keys") : NULL};
+	struct err e = ERR_INIT;
+
+	if (!r.task_id || !json_is_array(r.keys))
+		put_state(call->ret, xasprintf("%s is required", r.task_id ? "keys" : "task_id"));
+	else if (!number_param(call->ret, params, "collection_id", &r.collection_id))
+		return;
+	else if (en->repair(en->arg, &r, &e))
+		put_state(call->ret, xasprintf("repair failed: %s", e.text));
+	else
+		put_state(call->ret, xasprintf("repaired %zu rows", json_array_size(r.keys)));
+}
+
 enum err_code api_maintenance(struct api_call *call, struct err *e)
 {
 	const char *op = call->args.operation;
@@ -151,6 +170,8 @@ enum err_code api_maintenance(struct api_call *call, struct err *e)
 		reset_messages(call, params);
 	else if (strcmp(op, "skip_operation") == 0)
 		skip_operation(call, params);
+	else if (strcmp(op, "repair") == 0)
+		repair(call, params);
 	else
 		put_state(call->ret, xasprintf("unsupported operation: %s", op));
 	return ERR_OK;

@@ -178,7 +178,7 @@ static const struct api_struct delete = STRUCT(delete_fields, sizeof(struct api_
 
 static const struct api_field maintenance_fields[] = {
 	FIELD("operation", API_STRING, struct api_args, operation,
-		"set_log_level, set_force_log_msg, reset_log_msg or skip_operation"),
+		"set_log_level, set_force_log_msg, reset_log_msg, skip_operation or repair"),
 	FIELD("params", API_ANY, struct api_args, params, "map, see below"),
 };
 static const struct api_struct maintenance = STRUCT(maintenance_fields, sizeof(struct api_args));

@@ -122,7 +122,9 @@ static const struct cli_option verify_options[] = {
 	{"--rate", CLI_NUMBER, "ROWS", "rows to compare in a second at most"},
 	{"--state", CLI_TEXT, "FILE", "keeps the progress there, and goes on from it"},
 	{"--wait", CLI_NUMBER, "S", "for the task to reach the present; default 60"},
-	OPTION_JSON,
+	{"--repair", CLI_FLAG, NULL,
+		"let the server make rows that differ what they are at the source"},
+	OPTIONS_API,
 	{.name = NULL},
 };
 

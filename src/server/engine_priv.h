@@ -5,12 +5,14 @@
  *   engine_watch.c      lag, time to catch up, expiry of the source's log, once a second
  *   engine_doctor.c     what the doctor finds
  *   engine_verify.c     the rolling check
+ *   engine_repair.c     rows that verify found different
  *   engine_status.c     status page and gauges */
 #pragma once
 
 #include "base/mutex.h"
 #include "base/stop.h"
 #include "base/thread.h"
+#include "server/api.h"
 #include "server/catchup.h"
 #include "server/engine.h"
 #include "server/jobs.h"
@@ -98,6 +100,10 @@ char *engine_measures(struct engine *en, const char *id);
 
 /* engine_verify.c: the thread, if the configuration wants it; it ends with en->stop. */
 NODISCARD enum err_code engine_verify_start(struct engine *en, struct err *e);
+
+/* engine_repair.c. The request repair: see api.h. */
+NODISCARD enum err_code engine_repair(
+	struct engine *en, const struct api_repair *asked, struct err *e);
 
 /* engine_doctor.c. A look at what is quick when t was created; it is kept with the task. */
 void engine_look_quick(struct engine *en, const struct task *t);

@@ -343,6 +343,11 @@ static enum err_code api_skip(void *arg, const char *id, const char *message, st
 	return code;
 }
 
+static enum err_code api_repair_rows(void *arg, const struct api_repair *r, struct err *e)
+{
+	return engine_repair(arg, r, e);
+}
+
 static void api_log_force(void *arg, bool on)
 {
 	struct engine *en = arg;
@@ -369,6 +374,7 @@ struct api_engine engine_api(struct engine *en)
 		.list = api_list,
 		.positions = api_positions,
 		.skip_operation = api_skip,
+		.repair = api_repair_rows,
 		.message_log_force = api_log_force,
 		.message_log_reset = api_log_reset};
 }

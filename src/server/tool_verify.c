@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/time.h"
 #include "client/milvus/milvus.h"
 #include "server/connect.h"
@@ -34,6 +35,8 @@ struct visit {
 	bool bar;
 	int64_t saved_ms, shown_ms, started_ms;
 	struct err trouble; /* the state could not be written */
+	struct tool_api api;
+	bool repair; /* the api is open */
 };
 
 /* ---- what is kept ---- */
@@ -68,6 +71,31 @@ static enum err_code go_on(struct visit *v, struct err *e)
 	return verify_resume(v->pass, doc, e)
 		       ? err_ctx(e, "--state: %s: remove it to begin anew", v->state)
 		       : ERR_OK;
+}
+
+/* ---- repair ---- */
+
+/* The server does it: only it may write to the target's channels. */
+static enum err_code repair(void *arg, int64_t collection_id, const char *partition,
+	const char *const *keys, size_t n, struct err *e)
+{
+	struct visit *v = arg;
+	CLEANUP(json_in_freep) json_t *answer = NULL;
+	json_t *list = json_array(), *params = json_object(), *data = json_object();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_loads(keys[i], JSON_DECODE_ANY, NULL));
+	json_object_set_new(params, "task_id", json_string(v->task->id));
+	json_object_set_new(params, "collection_id", json_integer(collection_id));
+	if (partition)
+		json_object_set_new(params, "partition", json_string(partition));
+	json_object_set_new(params, "keys", list);
+	json_object_set_new(data, "operation", json_string("repair"));
+	json_object_set_new(data, "params", params);
+	if (tool_api_ask(&v->api, "maintenance", data, &answer, e))
+		return e->code;
+	const char *state = tool_text(answer, "State");
+	return str_starts(state, "repaired") ? ERR_OK : err_set(e, ERR_INVALID, "%s", state);
 }
 
 /* ---- what is shown ---- */
@@ -166,15 +194,23 @@ static enum err_code open_pass(struct visit *v, const struct cli *c, struct err 
 			   SECOND_MS,
 		.stop = &v->tool.stop,
 		.on_range = on_range,
+		.repair = v->repair ? repair : NULL,
 		.arg = v};
 
 	return verify_new(&o, &v->pass, e);
 }
 
+static enum err_code open_api(struct visit *v, const struct cli *c, struct err *e)
+{
+	v->repair = cli_flag(c, "--repair");
+	return v->repair ? tool_api_open(&v->api, c, e) : ERR_OK;
+}
+
 static enum err_code look(struct visit *v, const struct cli *c, struct err *e)
 {
 	if (tool_open(&v->tool, c->config_path, TOOL_CATALOG | TOOL_STORE, e) ||
-		find_task(v, c->word, e) || open_sides(v, e) || open_pass(v, c, e) || go_on(v, e))
+		find_task(v, c->word, e) || open_api(v, c, e) || open_sides(v, e) ||
+		open_pass(v, c, e) || go_on(v, e))
 		return e->code;
 	v->started_ms = time_mono_ms();
 	enum err_code code = verify_run(v->pass, e);
@@ -191,6 +227,8 @@ static void visit_done(struct visit *v)
 	milvus_close(v->source);
 	milvus_close(v->target);
 	store_tasks_free(v->tasks, v->n);
+	if (v->repair)
+		tool_api_done(&v->api);
 	tool_close(&v->tool);
 }
 

@@ -156,8 +156,41 @@ def test_goes_on_and_rolls(new_cdc, source, target):
     assert verify(server, task, "--state", str(state))["rows"] == 3000
     assert kept(state)["result"] == "identical"
     assert differences(verify(server, task, code=DIFFERENT)) == {("differs", 0, None)}
-    assert copy.num_entities
+    repaired = verify(server, task, "--repair")
+    assert repaired["collections"][0]["repaired"] == 1
+    wait_equal(collection, copy)
+    wait_until(lambda: metric("different") == 0, 60, "the rolling check finds all equal again")
 
 
 def kept(state) -> dict:
     return json.loads(state.read_text())["collections"][0]
+
+
+def test_repair(server, source, target):
+    """What differs is made equal, in the shard where the stream finds it again."""
+    name = fresh("mended")
+    task = server.create(target, {"default": [{"name": name}]})
+    collection = all_types("source", name, shards_num=2)
+    fill(collection, range(200))
+    copy = wait_collection(name, "target")
+    wait_equal(collection, copy)
+    hand = Tamper(target, name)
+    shards = hand.describe()
+    for shard, channel in zip(shards.virtual_channel_names, shards.physical_channel_names):
+        hand.shard, hand.channel = shard, channel
+        hand.send(hand.delete(list(range(0, 100)), hand.now()))
+    wait_until(lambda: verify_result(server, task)["different"] == 100, 30, "the rows are missing")
+    answer = verify(server, task, "--repair")
+    assert (answer["rows"], answer["collections"][0]["repaired"]) == (200, 100)
+    wait_equal(collection, copy)
+    collection.delete(f"id in {list(range(0, 50))}")  # the deletes find them
+    wait_equal(collection, copy)
+    assert verify(server, task, "--repair")["rows"] == 150
+    server.pause_task(task)
+    done = subprocess.run(words_of(server, task, "--wait", "1"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == UNKNOWN and "Paused" in done.stdout and f"task get {task}" in done.stdout, done
+
+
+def verify_result(server, task: str) -> dict:
+    done = subprocess.run(words_of(server, task, "--json"), capture_output=True, text=True, timeout=60)
+    return json.loads(done.stdout)

@@ -164,6 +164,14 @@ static enum err_code fake_doctor(
 	return ERR_OK;
 }
 
+static enum err_code fake_repair(void *arg, const struct api_repair *r, struct err *e)
+{
+	(void)arg;
+	if (strcmp(r->task_id, "absent") == 0)
+		return err_set(e, ERR_NOT_FOUND, "not found the task, task_id: absent");
+	return r->collection_id == 7 ? ERR_OK : err_set(e, ERR_INVALID, "collection, not 7");
+}
+
 static char *fake_findings(void *arg, const char *id)
 {
 	(void)arg;
@@ -201,6 +209,7 @@ int fake_engine_setup(void **state)
 		.list = fake_list,
 		.positions = fake_positions,
 		.skip_operation = fake_skip,
+		.repair = fake_repair,
 		.message_log_force = fake_force,
 		.message_log_reset = fake_reset};
 	struct err e = ERR_INIT;

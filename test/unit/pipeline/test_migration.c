@@ -152,12 +152,56 @@ static void test_note_and_fence(void **state)
 	expect_ours(b, (int[]){MSG_REPLICATE}, 1);
 }
 
+/* Rows to be repaired: behind all rows of the call, the insert behind its delete, in one call with a
+ * tick above both, with the target's ids and ids of their own; built again they stand higher. */
+static void test_repair(void **state)
+{
+	static const uint64_t old[] = {1, 1};
+	CLEANUP(buf_done) struct buf gone = BUF_INIT(BYTES);
+	CLEANUP(buf_done) struct buf rows = BUF_INIT(BYTES);
+	CLEANUP(arena_done) struct arena a = ARENA_INIT;
+	struct bed *b = *state;
+	struct err e = ERR_INIT;
+	struct dml d_gone, d_rows;
+
+	dml_make_rows(&gone, MSG_DELETE, 0, "other", 1, 9, old, 2, 1);
+	dml_make_rows(&rows, MSG_INSERT, 0, "other", 1, 9, old, 1, 1);
+	assert_int_equal(dml_read(&d_gone, buf_slice(&gone), &e), ERR_OK);
+	assert_int_equal(dml_read(&d_rows, buf_slice(&rows), &e), ERR_OK);
+	struct tchan_note note = {.db = "d",
+		.collection = "c",
+		.shard = "t0_1v0",
+		.collection_id = 1,
+		.partition_id = 33,
+		.gone = &d_gone,
+		.rows = &d_rows};
+	take_rows(b, MSG_INSERT, 500);
+	list_push(&b->taken.notes, &note.link);
+	build(b);
+	expect_ours(b, (int[]){MSG_INSERT, MSG_DELETE, MSG_INSERT, MSG_REPLICATE}, 4);
+	for (size_t i = 1; i < 3; i++) {
+		struct dml d = message(b, i, &a);
+		assert_true(d.min_ts == 500 + i && d.max_ts == d.min_ts && d.base.ts == d.min_ts);
+		assert_true(slice_eq_str(d.shard, "t0_1v0"));
+		assert_int_equal(d.collection_id, 1);
+		assert_int_equal(d.partition_id, 33);
+		assert_int_equal(d.base.msg_id, 999 + (int64_t)i);
+	}
+	assert_int_equal(b->call.tick, 502);
+	note.rows = NULL;
+	build(b);
+	expect_ours(b, (int[]){MSG_INSERT, MSG_DELETE, MSG_REPLICATE}, 3);
+	assert_int_equal(b->call.tick, 501);
+	list_del(&note.link);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rows_and_tick, up, down),
 		cmocka_unit_test_setup_teardown(test_replay, up, down),
 		cmocka_unit_test_setup_teardown(test_note_and_fence, up, down),
+		cmocka_unit_test_setup_teardown(test_repair, up, down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
