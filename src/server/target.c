@@ -138,7 +138,8 @@ static struct access *find_access(struct session *s, const char *settings)
 /* ---- handles ---- */
 
 /* A tick is for all who read a channel: one task that wants them is enough. */
-static void judge_keep_alive_locked(struct session *s) REQUIRES(s->set->mtx)
+static void judge_keep_alive_locked(UNUSED struct targets *set, struct session *s)
+	REQUIRES(set->mtx)
 {
 	bool none = !list_empty(&s->handles);
 
@@ -169,7 +170,7 @@ enum err_code target_get(
 	}
 	t->task = task_copy(task);
 	list_push(&t->session->handles, &t->link);
-	judge_keep_alive_locked(t->session);
+	judge_keep_alive_locked(set, t->session);
 	t->access = find_access(t->session, made->settings);
 	bool join = !t->access;
 	if (join)
@@ -220,7 +221,7 @@ void target_put(struct target *t, int64_t patience_ms)
 	struct targets *set = s->set;
 	mutex_lock(&set->mtx);
 	list_del(&t->link);
-	judge_keep_alive_locked(s);
+	judge_keep_alive_locked(set, s);
 	s->closing = --s->users == 0;
 	bool last = s->closing;
 	bool unused = --t->access->users == 0;
