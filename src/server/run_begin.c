@@ -13,7 +13,7 @@
 #include "source/catalog.h"
 #include "source/mq.h"
 
-enum { CATALOG_MS = 10000 };
+enum { CATALOG_MS = 10000, TOPIC_MS = 2000, TOPIC_PAUSE_MS = 100 };
 
 struct begin {
 	const struct services *sv;
@@ -46,8 +46,26 @@ static bool has_doc(const struct begin *b, int64_t id)
 	return false;
 }
 
-static enum err_code put_latest(
-	struct begin *b, struct store_positions *d, const char *channel, struct err *e)
+/* A client that has just connected to a busy broker may be told that there is no such topic; to
+ * believe it would replicate all that a collection ever held. NOT_FOUND is believed in the end. */
+static enum err_code ask_latest(struct begin *b, const char *channel, int64_t patience_ms,
+	struct mq_id *ret_id, struct err *e)
+{
+	struct deadline d = deadline_in(patience_ms);
+
+	for (;;) {
+		enum err_code code = FAILPOINTS("queue.latest",
+			b->sv->mq->ops->latest(b->sv->mq, channel, &b->stop, ret_id, e));
+		if (code != ERR_NOT_FOUND || deadline_passed(d))
+			return code;
+		err_clear(e);
+		if (stop_sleep(&b->stop, TOPIC_PAUSE_MS))
+			return stop_err(e);
+	}
+}
+
+static enum err_code put_latest(struct begin *b, struct store_positions *d, const char *channel,
+	int64_t patience_ms, struct err *e)
 {
 	for (size_t i = 0; i < d->n_source; i++)
 		if (strcmp(d->source[i].channel, channel) == 0)
@@ -55,13 +73,15 @@ static enum err_code put_latest(
 	struct store_position *p = &d->source[d->n_source];
 	*p = (struct store_position){.exact = true};
 	snprintf(p->channel, sizeof(p->channel), "%s", channel);
-	enum err_code code = FAILPOINTS("queue.latest",
-		b->sv->mq->ops->latest(b->sv->mq, channel, &b->stop, &p->pos.id, e));
+	enum err_code code = ask_latest(b, channel, patience_ms, &p->pos.id, e);
 	p->end_ms = code ? 0 : time_wall_ms();
-	if (code == ERR_NOT_FOUND)
+	if (code == ERR_NOT_FOUND) {
 		err_clear(e); /* no topic yet: it will be read from its first message on */
-	else if (code)
+		log_info(
+			b->sv->log, "task %s: channel %s does not exist yet", b->task->id, channel);
+	} else if (code) {
 		return err_ctx(e, "fail to find the end of channel %s", channel);
+	}
 	d->n_source++;
 	return ERR_OK;
 }
@@ -77,7 +97,8 @@ static enum err_code begin_collection(struct begin *b, const struct collection *
 		return ERR_OK;
 	struct store_positions *d = add_doc(b, c->id, c->name, (size_t)c->shards_num);
 	for (int i = 0; i < c->shards_num; i++)
-		if (put_latest(b, d, c->shards[i].pchannel, e))
+		/* A collection with a start position has its topic. */
+		if (put_latest(b, d, c->shards[i].pchannel, c->shards[i].start.n ? TOPIC_MS : 0, e))
 			return e->code;
 	return ERR_OK;
 }
@@ -87,7 +108,7 @@ static enum err_code begin_ops(struct begin *b, struct err *e)
 	if (has_doc(b, STORE_ID_OPS))
 		return ERR_OK;
 	struct store_positions *d = add_doc(b, STORE_ID_OPS, "-10", 1);
-	return put_latest(b, d, b->sv->config->replicate_channel, e);
+	return put_latest(b, d, b->sv->config->replicate_channel, 0, e);
 }
 
 /* The documented example `collection_infos: [{name: "*"}]` covers the database default only. */

@@ -70,8 +70,9 @@ def test_dropped_collections_leave_nothing_behind(new_cdc, source, target):
     utility.rename_collection(name, names[0], using="source")
     wait_until(lambda: f'collection_name="{names[0]}"' in cdc.metrics(), 30, "the metrics have the new name")
     assert f'collection_name="{name}"' not in cdc.metrics()
-    wait_until(lambda: f"db=default collection={names[0]} id=" in cdc.log_tail(50), 10, "so have the logs")
     stays = Collection(names[0], using="source")
+    line = f"db=default collection={names[0]} id={stays.describe()['collection_id']} "
+    wait_until(lambda: line in cdc.log_path.read_text(), 10, "so have the logs")
     fill(stays, range(5))
     wait_until(lambda: cdc.get(task)["detail"]["rows_written"] == 15, 20, "it goes on")
 
