@@ -181,7 +181,7 @@ static enum err_code repair_keys(struct repair *r, const struct milvus_shard *s,
 	CLEANUP(buf_done) struct buf gone = BUF_INIT(LIMIT_MESSAGE);
 	CLEANUP(buf_done) struct buf rows = BUF_INIT(LIMIT_MESSAGE);
 	struct dml d_gone, d_rows;
-	uint64_t there;
+	uint64_t there = 0;
 
 	if (read_rows(r, keys, n, &there, e))
 		return e->code;

@@ -163,7 +163,7 @@ static enum err_code look_round(struct looks *l, struct err *e)
 	if (verify_meet(p->v, p->c, e))
 		return e->code;
 	for (size_t at = 0; at < p->n; at += VERIFY_BATCH) {
-		size_t n = MIN(p->n - at, (size_t)VERIFY_BATCH), more;
+		size_t n = MIN(p->n - at, (size_t)VERIFY_BATCH), more = 0;
 		if (look_at(l, p->suspects + at, n, &more, e))
 			return e->code;
 		memmove(p->suspects + left, p->suspects + at, more * sizeof(*p->suspects));
