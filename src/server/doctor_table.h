@@ -50,8 +50,8 @@
 		"the source's collections live on topics that this queue does not have: it is another queue, tenant or namespace", \
 		"set sourceConfig.kafka.address, or sourceConfig.pulsar.address, tenant and namespace, to those of the source") \
 	X(QUEUE_REPLICATE, "DOC-QUEUE-REPLICATE", WARNING, \
-		"operations (index, load, alias, users) are not replicated until this topic exists; a source makes it when it starts with common.ttMsgEnabled true", \
-		"set sourceConfig.replicateChan to <chanNamePrefix.cluster>-<chanNamePrefix.replicateMsg> of the source, and common.ttMsgEnabled true there") \
+		"operations (index, load, alias, users) are not replicated until this topic exists; the first operation at a source with common.ttMsgEnabled true makes it", \
+		"nothing, if the source is new; else set sourceConfig.replicateChan to <chanNamePrefix.cluster>-<chanNamePrefix.replicateMsg> of the source, and common.ttMsgEnabled true there") \
 	X(QUEUE_SILENT, "DOC-QUEUE-SILENT", ERROR, \
 		"a source writes a time tick every 200 ms into the topics of its collections, and nothing is visible on a target without them", \
 		"start the source, with common.ttMsgEnabled true; if this is the queue of a target, set sourceConfig to the source's") \
