@@ -165,7 +165,7 @@ static void roll(void *arg)
 
 enum err_code engine_verify_start(struct engine *en, struct err *e)
 {
-	if (!en->sv.config->verify_interval_ms)
+	if (!en->sv.config->verify_interval_ms || en->sv.config->dry_run)
 		return ERR_OK;
 	return thread_start(&en->verifier, "verify", roll, en, e);
 }

@@ -9,7 +9,7 @@
 #include "base/defs.h"
 #include "base/err.h"
 
-enum { ROW_DIGEST_BYTES = 16, ROW_FIELDS_MAX = 4096 };
+enum { ROW_DIGEST_BYTES = 16 };
 
 struct row_key {
 	int64_t number;

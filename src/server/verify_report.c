@@ -141,8 +141,8 @@ static void take_coll(struct verify_coll *c, const json_t *o)
 	const json_t *one;
 	size_t i;
 
-	if (!result || strcmp(result, "unknown") == 0 || (after && !is_key(c, after)))
-		return; /* from its beginning */
+	if (!result || text_of(o, "reason") || (after && !is_key(c, after)))
+		return; /* from its beginning: not all of it was compared */
 	if (strcmp(result, "identical") == 0)
 		c->state = VERIFY_IDENTICAL;
 	else if (strcmp(result, "different") == 0)
@@ -151,7 +151,6 @@ static void take_coll(struct verify_coll *c, const json_t *o)
 	c->n_different = number_of(o, "different");
 	c->n_changing = number_of(o, "changing");
 	c->n_repaired = number_of(o, "repaired");
-	c->reason = copy_of(o, "reason");
 	c->at = copy_of(o, "partition_read");
 	c->after = copy_of(o, "after");
 	json_array_foreach (json_object_get(o, "differences"), i, one) {

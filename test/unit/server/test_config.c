@@ -533,6 +533,27 @@ static void test_api_settings(void **state)
 	expect_problem(f, "2: api.readToken: the same as api.writeToken; make another one");
 }
 
+static void test_verify_settings(void **state)
+{
+	struct fixture *f = *state;
+
+	load(f, "sourceConfig:\n  {replicateChan: c, etcd: {address: '127.0.0.1:2379'}, "
+		"kafka: {address: 'h:1'}, milvus: {uri: 'ftp://h', token: 'root:secret', "
+		"tlsCertPath: /dev/null}}\nverify: {interval: 60}\n");
+	expect_problem(f, "2: sourceConfig.milvus.uri = \"ftp://h\": \"ftp://h\" is no address: "
+			  "http(s)://host:port or host:port is expected");
+	expect_problem(f, "2: sourceConfig.milvus.tlsCertPath = \"/dev/null\": mutual TLS needs "
+			  "tlsCACertPath, tlsCertPath and tlsKeyPath");
+	assert_null(strstr(buf_cstr(&f->problems), "secret"));
+	load(f, QUEUE "verify: {interval: 60}\n");
+	expect_problem(f, "2: verify.interval: the rolling check reads the source itself; give "
+			  "sourceConfig.milvus.uri");
+	load(f, QUEUE);
+	assert_int_equal(f->code, ERR_OK);
+	assert_int_equal(f->c->verify_interval_ms, 0);
+	assert_string_equal(f->c->source_milvus.uri, "");
+}
+
 static void test_environment(void **state)
 {
 	struct fixture *f = *state;
@@ -633,6 +654,7 @@ int main(void)
 		T(test_sample_is_valid),
 		T(test_sample_uncommented_is_known),
 		T(test_api_settings),
+		T(test_verify_settings),
 		T(test_environment),
 		T(test_secret_files),
 		cmocka_unit_test(test_doc_has_every_setting),
