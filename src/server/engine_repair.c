@@ -30,6 +30,12 @@ enum {
 	NAME_MAX_BYTES = 1024
 };
 enum { A_FIELDS = 2 }; /* milvus.QueryResults */
+enum {
+	S_FIELDS = 4,
+	FS_NAME = 2,
+	FS_PARTITION_KEY = 13
+}; /* schema.CollectionSchema, FieldSchema */
+enum { ALL_PARTITIONS = -1 };
 /* msg.InsertRequest and DeleteRequest */
 enum {
 	F_BASE = 1,
@@ -53,8 +59,8 @@ struct repair {
 	struct engine *en;
 	struct etask *task;
 	const struct api_repair *asked;
-	struct collection *coll; /* of the source */
-	char *pk_name;
+	struct collection *coll;       /* of the source */
+	char *pk_name, *partition_key; /* NULL: it has none */
 	char db[NAME_MAX_BYTES], target_db[NAME_MAX_BYTES], target_name[NAME_MAX_BYTES];
 	struct milvus *source, *target;
 	struct milvus_collection there; /* on the target */
@@ -76,7 +82,9 @@ static void put_head(
 	wire_put_bytes(b, F_BASE, buf_slice(&base));
 	wire_put_str(b, F_SHARD, shard);
 	wire_put_i64(b, F_COLLECTION_ID, r->there.id);
-	wire_put_i64(b, F_PARTITION_ID, r->partition_id);
+	/* which partition a deleted row was in is not known, and all of them do */
+	wire_put_i64(b, F_PARTITION_ID,
+		type == MSG_DELETE && r->partition_key ? ALL_PARTITIONS : r->partition_id);
 	for (size_t i = 0; i < rows; i++)
 		wire_put_varint(&times, 1);
 	wire_put_bytes(b, F_TIMESTAMPS, buf_slice(&times));
@@ -151,6 +159,40 @@ static enum err_code send_note(struct repair *r, const struct milvus_shard *s,
 	return ERR_OK;
 }
 
+static bool find_partition(struct repair *r, const char *name)
+{
+	for (size_t i = 0; i < r->there.n_partitions; i++)
+		if (strcmp(r->there.partitions[i].name, name) == 0) {
+			r->partition_id = r->there.partitions[i].id;
+			return true;
+		}
+	return false;
+}
+
+/* The partition of a row with a partition key, as the proxy chooses it: <default>_<hash of the key>. */
+static enum err_code choose_partition(struct repair *r, struct rows *rows, struct err *e)
+{
+	CLEANUP(freep) char *name = NULL;
+	uint32_t n = (uint32_t)r->there.n_partitions;
+	bool more;
+
+	if (rows_next(rows, &more, e))
+		return e->code;
+	for (size_t i = 0; more && i < rows->n_columns; i++) {
+		const struct rows_column *c = &rows->columns[i];
+		if (!slice_eq_str(c->name, r->partition_key))
+			continue;
+		name = xasprintf("%s_%u", r->en->sv.config->default_partition,
+			c->values.coding == ROWS_BYTES ? key_shard_text(c->bytes, n)
+						       : key_shard_number((int64_t)c->number, n));
+		break;
+	}
+	if (more && (!name || !find_partition(r, name)))
+		return err_set(e, ERR_NOT_FOUND, "a row's partition, %s, is not on the target",
+			name ? name : "?");
+	return ERR_OK;
+}
+
 static enum err_code read_rows(
 	struct repair *r, json_t *const *keys, size_t n, uint64_t *ret_rows, struct err *e)
 {
@@ -172,7 +214,7 @@ static enum err_code read_rows(
 		rows_open_answer(&rows, buf_slice(&r->answer), r->pk_name, e))
 		return err_ctx(e, "source");
 	*ret_rows = rows.n;
-	return ERR_OK;
+	return r->partition_key ? choose_partition(r, &rows, e) : ERR_OK;
 }
 
 static enum err_code repair_keys(struct repair *r, const struct milvus_shard *s,
@@ -212,6 +254,7 @@ static uint32_t shard_of(const struct repair *r, const json_t *key)
 static enum err_code repair_all(struct repair *r, struct err *e)
 {
 	json_t *batch[KEYS_AT_ONCE];
+	size_t most = r->partition_key ? 1 : KEYS_AT_ONCE; /* each row has a partition of its own */
 
 	for (int shard = 0; shard < r->there.shards_num; shard++) {
 		size_t n = 0, total = json_array_size(r->asked->keys);
@@ -219,7 +262,7 @@ static enum err_code repair_all(struct repair *r, struct err *e)
 			json_t *key = json_array_get(r->asked->keys, i);
 			if (shard_of(r, key) == (uint32_t)shard)
 				batch[n++] = key;
-			if (n && (n == KEYS_AT_ONCE || i + 1 == total)) {
+			if (n && (n == most || i + 1 == total)) {
 				if (repair_keys(r, &r->there.shards[shard], batch, n, e))
 					return e->code;
 				n = 0;
@@ -243,6 +286,27 @@ static enum err_code check_keys(const struct repair *r, struct err *e)
 	return n ? ERR_OK : err_set(e, ERR_INVALID, "there are no keys");
 }
 
+/* Its field's name, heap; NULL if there is none. */
+static char *partition_key_of(struct slice schema)
+{
+	struct wire w = wire_open(schema), field;
+	struct wire_field f, x;
+
+	while (wire_next(&w, &f)) {
+		struct slice name = {0};
+		bool is_key = false;
+		field = wire_open(f.num == S_FIELDS ? f.data : (struct slice){0});
+		while (wire_next(&field, &x)) {
+			if (x.num == FS_NAME)
+				name = x.data;
+			is_key = is_key || (x.num == FS_PARTITION_KEY && x.value);
+		}
+		if (is_key && name.n)
+			return xstrndup((const char *)name.p, name.n);
+	}
+	return NULL;
+}
+
 static enum err_code find_source(struct repair *r, struct err *e)
 {
 	struct catalog *cat = r->en->sv.catalog;
@@ -253,13 +317,9 @@ static enum err_code find_source(struct repair *r, struct err *e)
 		!catalog_database_name(cat, r->coll->db_id, r->db, sizeof(r->db)))
 		return err_set(e, ERR_NOT_FOUND, "the task replicates no collection %lld",
 			(long long)r->asked->collection_id);
-	if (r->coll->has_partition_key)
-		return err_set(e, ERR_UNSUPPORTED,
-			"%s has a partition key: which partition a row belongs to is the source's "
-			"to say; upsert the rows at the source",
-			r->coll->name);
 	struct slice pk = schema_field_name(r->coll->schema, r->coll->pk_field_id);
 	r->pk_name = xstrndup(pk.n ? (const char *)pk.p : "", pk.n);
+	r->partition_key = partition_key_of(r->coll->schema);
 	task_map_name(t, r->db, r->coll->name, r->target_db, r->target_name, NAME_MAX_BYTES);
 	return check_keys(r, e);
 }
@@ -276,10 +336,11 @@ static enum err_code find_target(struct repair *r, struct err *e)
 			"%d shards at the source, %d on the target: rows would not lie where the "
 			"stream's are",
 			r->coll->shards_num, c->shards_num);
-	for (size_t i = 0; i < c->n_partitions; i++)
-		if (!*name || strcmp(c->partitions[i].name, name) == 0)
-			r->partition_id = c->partitions[i].id;
-	if (!r->partition_id || (!*name && c->n_partitions != 1))
+	if (r->partition_key)
+		return c->n_partitions ? ERR_OK : err_set(e, ERR_NOT_FOUND, "no partitions");
+	if (!*name && c->n_partitions == 1)
+		r->partition_id = c->partitions[0].id;
+	else if (!find_partition(r, name))
 		return err_set(e, ERR_NOT_FOUND, "partition \"%s\" is not on the target", name);
 	return ERR_OK;
 }
@@ -305,6 +366,7 @@ static void repair_done(struct repair *r)
 	milvus_close(r->target);
 	collection_unref(r->coll);
 	free(r->pk_name);
+	free(r->partition_key);
 	buf_done(&r->answer);
 }
 

@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import pytest
-from pymilvus import Collection
+from pymilvus import Collection, CollectionSchema, DataType, FieldSchema
 from pymilvus.grpc_gen import milvus_pb2
 
 from helpers import all_types, fill, fresh, simple, wait_collection, wait_equal, wait_until
@@ -166,26 +166,51 @@ def kept(state) -> dict:
     return json.loads(state.read_text())["collections"][0]
 
 
-def test_repair(server, source, target):
-    """What differs is made equal, in the shard where the stream finds it again."""
-    name = fresh("mended")
-    task = server.create(target, {"default": [{"name": name}]})
-    collection = all_types("source", name, shards_num=2)
-    fill(collection, range(200))
-    copy = wait_collection(name, "target")
-    wait_equal(collection, copy)
+def keyed(name: str) -> Collection:
+    """A collection whose partitions Milvus chooses by a key."""
+    fields = [FieldSchema("id", DataType.VARCHAR, is_primary=True, max_length=200),
+              FieldSchema("tenant", DataType.VARCHAR, max_length=200, is_partition_key=True),
+              FieldSchema("v", DataType.FLOAT_VECTOR, dim=4)]
+    collection = Collection(name, CollectionSchema(fields), using="source", shards_num=2, num_partitions=4)
+    collection.create_index("v", {"index_type": "FLAT", "metric_type": "L2", "params": {}})
+    collection.load()
+    collection.insert([[f"k{n}" for n in range(40)], [f"t{n % 9}" for n in range(40)], [[n, 0, 0, 1] for n in range(40)]])
+    return collection
+
+
+def remove(target, name: str, keys: list) -> None:
+    """Rows vanish from the target, whatever shard and partition they are in."""
     hand = Tamper(target, name)
-    shards = hand.describe()
-    for shard, channel in zip(shards.virtual_channel_names, shards.physical_channel_names):
-        hand.shard, hand.channel = shard, channel
-        hand.send(hand.delete(list(range(0, 100)), hand.now()))
-    wait_until(lambda: verify_result(server, task)["different"] == 100, 30, "the rows are missing")
+    hand.varchar, hand.partition = isinstance(keys[0], str), -1
+    channels = hand.describe()
+    for hand.shard, hand.channel in zip(channels.virtual_channel_names, channels.physical_channel_names):
+        hand.send(hand.delete(keys, hand.now()))
+
+
+def test_repair(server, source, target):
+    """What differs is made equal, in the shard and the partition where the stream and queries find it."""
+    name, tenants = fresh("mended"), fresh("tenants")
+    task = server.create(target, {"default": [{"name": name}, {"name": tenants}]})
+    plain, by_key = all_types("source", name, shards_num=2), keyed(tenants)
+    fill(plain, range(200))
+    copies = [wait_collection(n, "target") for n in (name, tenants)]
+    for pair in zip((plain, by_key), copies):
+        wait_equal(*pair)
+    remove(target, name, list(range(100)))
+    remove(target, tenants, [f"k{n}" for n in range(30)])
+    wait_until(lambda: verify_result(server, task)["different"] == 130, 30, "the rows are missing")
     answer = verify(server, task, "--repair")
-    assert (answer["rows"], answer["collections"][0]["repaired"]) == (200, 100)
-    wait_equal(collection, copy)
-    collection.delete(f"id in {list(range(0, 50))}")  # the deletes find them
-    wait_equal(collection, copy)
-    assert verify(server, task, "--repair")["rows"] == 150
+    assert (answer["rows"], of(answer, name)["repaired"], of(answer, tenants)["repaired"]) == (240, 100, 30)
+    for pair in zip((plain, by_key), copies):
+        wait_equal(*pair)
+    for n in range(9):  # a query by the partition key looks into one partition only
+        found = [sorted(r["id"] for r in c.query(f'tenant == "t{n}"', consistency_level="Strong"))
+                 for c in (by_key, copies[1])]
+        assert found[0] == found[1] and found[0]
+    plain.delete(f"id in {list(range(0, 50))}")  # the deletes find them
+    by_key.delete(f"id in {json.dumps([f'k{n}' for n in range(15)])}")
+    for pair in zip((plain, by_key), copies):
+        wait_equal(*pair)
     server.pause_task(task)
     done = subprocess.run(words_of(server, task, "--wait", "1"), capture_output=True, text=True, timeout=60)
     assert done.returncode == UNKNOWN and "Paused" in done.stdout and f"task get {task}" in done.stdout, done
