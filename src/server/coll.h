@@ -45,9 +45,10 @@ struct part {
 	int64_t source_id, target_id;
 	char *name;
 	enum part_state state;
-	uint64_t drop_ts;  /* source time of its drop, once seen */
-	bool *drop_seen;   /* per shard */
-	int64_t wanted_ms; /* since when rows wait for it */
+	uint64_t drop_ts;        /* source time of its drop, once seen */
+	bool *drop_seen;         /* per shard */
+	int64_t dropped_mono_ms; /* known to be Dropped since; job only */
+	int64_t wanted_ms;       /* since when rows wait for it */
 };
 
 struct coll_shard {
@@ -189,6 +190,9 @@ NODISCARD enum err_code coll_parts_sync(
 /* Drops partitions whose drop was reached on all shards; job only. *ret_pending: some still
  * wait. */
 NODISCARD enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e);
+/* Forgets partitions that were dropped a while ago on both sides and of which no row can come any
+ * more; job only. When to ask again, or JOB_IDLE. */
+int64_t coll_parts_prune(struct coll *c);
 /* Rows wait for a partition. */
 bool coll_parts_wanted(struct coll *c);
 enum stream_partition coll_part_find(

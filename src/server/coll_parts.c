@@ -11,7 +11,7 @@
 #include "server/run_priv.h"
 #include "source/catalog.h"
 
-enum { UNKNOWN_MS = 10000 };
+enum { UNKNOWN_MS = 10000, KEEP_MS = 10000 };
 
 static struct part *part_add_locked(struct coll *c, int64_t source_id, const char *name)
 {
@@ -23,17 +23,20 @@ static struct part *part_add_locked(struct coll *c, int64_t source_id, const cha
 	return p;
 }
 
+static void part_free(struct part *p)
+{
+	free(p->name);
+	free(p->drop_seen);
+	free(p);
+}
+
 void coll_parts_free(struct coll *c)
 {
 	size_t pos = 0;
 	void *v;
 
-	while (umap_next(&c->parts, &pos, NULL, &v)) {
-		struct part *p = v;
-		free(p->name);
-		free(p->drop_seen);
-		free(p);
-	}
+	while (umap_next(&c->parts, &pos, NULL, &v))
+		part_free(v);
 	umap_done(&c->parts);
 }
 
@@ -320,4 +323,79 @@ enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
 	log_info(&c->log, "partition %s dropped on the target", p->name);
 	finish_drop(c, p);
 	return ERR_OK;
+}
+
+static bool is_at_source(const struct partition *list, size_t n, int64_t id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i].id == id)
+			return list[i].state == OBJECT_CREATED || list[i].state == OBJECT_CREATING;
+	return false;
+}
+
+/* Dropped for KEEP_MS, and its drop is behind every shard. One of an earlier run has no drop_ts: that
+ * run's positions are behind it. */
+static bool is_over(struct part *p, uint64_t acked_ts, int64_t now)
+{
+	if (!p->dropped_mono_ms)
+		p->dropped_mono_ms = now;
+	return now - p->dropped_mono_ms >= KEEP_MS && acked_ts >= p->drop_ts;
+}
+
+/* Takes out one that may go; NULL if there is none. *ret_left: others are dropped. */
+static struct part *take_over(
+	struct coll *c, const struct partition *list, size_t n, bool *ret_left)
+{
+	uint64_t acked = coll_acked_ts(c);
+	int64_t now = time_mono_ms();
+	struct part *found = NULL;
+	size_t pos = 0;
+	void *v;
+
+	*ret_left = false;
+	mutex_lock(&c->mtx);
+	while (!found && umap_next(&c->parts, &pos, NULL, &v)) {
+		struct part *p = v;
+		if (p->state != PART_DROPPED)
+			continue;
+		*ret_left = true;
+		if (is_over(p, acked, now) && !is_at_source(list, n, p->source_id))
+			found = p;
+	}
+	if (found)
+		umap_del(&c->parts, (uint64_t)found->source_id);
+	mutex_unlock(&c->mtx);
+	return found;
+}
+
+static bool has_dropped(struct coll *c)
+{
+	size_t pos = 0;
+	void *v;
+	bool has = false;
+
+	mutex_lock(&c->mtx);
+	while (!has && umap_next(&c->parts, &pos, NULL, &v))
+		has = ((struct part *)v)->state == PART_DROPPED;
+	mutex_unlock(&c->mtx);
+	return has;
+}
+
+int64_t coll_parts_prune(struct coll *c)
+{
+	struct partition *list = NULL;
+	struct part *p;
+	bool any = false, left = has_dropped(c);
+
+	if (!left)
+		return JOB_IDLE;
+	size_t n = catalog_partitions(c->run->sv.catalog, c->id, &list);
+	while ((p = take_over(c, list, n, &left))) {
+		part_free(p);
+		any = true;
+	}
+	catalog_partitions_free(list, n);
+	if (any)
+		coll_record_put(c);
+	return left ? KEEP_MS : JOB_IDLE;
 }

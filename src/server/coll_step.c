@@ -386,7 +386,7 @@ static int64_t step_running(struct coll *c)
 	coll_waits(c, "%s", "");
 	if (pending)
 		return PARTS_MS;
-	return coll_parts_wanted(c) ? WANTED_MS : JOB_IDLE;
+	return coll_parts_wanted(c) ? WANTED_MS : coll_parts_prune(c);
 }
 
 static int64_t step_dropping(struct coll *c)

@@ -380,9 +380,9 @@ bool run_db_ready(struct run *r, int64_t db_id, char *ret_why, size_t cap)
 	if (!ready)
 		snprintf(ret_why, cap, "database %.100s: %s", d->target_name,
 			d->reason[0] ? d->reason : "being created on the target");
-	mutex_unlock(&r->mtx);
 	if (!ready)
 		job_wake(&d->job, 0);
+	mutex_unlock(&r->mtx);
 	return ready;
 }
 

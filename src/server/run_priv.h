@@ -35,6 +35,7 @@ struct run_db {
 	struct job job;
 	struct retry backoff;
 	char reason[COLL_REASON_BYTES];
+	int64_t dropped_mono_ms; /* over since; of the run's thread */
 };
 
 struct skipped_op {
@@ -81,8 +82,8 @@ void run_named_locked(struct run *r, struct coll *c) REQUIRES(r->mtx);
 void run_unnamed_locked(struct run *r, struct coll *c) REQUIRES(r->mtx);
 /* The first of the task's collections with this name on the target; others: same_target. */
 struct coll *run_on_target_locked(struct run *r, const char *db, const char *name) REQUIRES(r->mtx);
-/* Forgets collections that were dropped on both sides a while ago: their records, positions and
- * series too. Of the run's thread. */
+/* Forgets collections and databases that were dropped on both sides a while ago: their records,
+ * positions and series too. Of the run's thread. */
 void run_prune(struct run *r);
 
 /* The collection of (db, name) that lived at source time ts; NULL if unknown. Valid until

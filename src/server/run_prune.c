@@ -1,4 +1,4 @@
-/* Dropped collections do not stay for ever: one that is gone on both sides is forgotten, with its
+/* Dropped collections and databases do not stay for ever: one that is gone on both sides is forgotten, with its
  * record, its positions and its series, when no operation of its time can come any more. What a
  * crash leaves of this is Dropped at the next start and forgotten then. */
 #include <inttypes.h>
@@ -88,8 +88,63 @@ static void forget(struct run *r, struct coll *c)
 	metrics_drop_of(METRIC_replicate_data_cnt, mine);
 }
 
+/* ---- databases ---- */
+
+/* Gone at the source, dropped on the target, and none of its collections is left. */
+static bool db_is_over_locked(struct run *r, const struct run_db *d) REQUIRES(r->mtx)
+{
+	size_t pos = 0;
+	void *v;
+
+	if (!d->dropped || !d->gone)
+		return false;
+	while (umap_next(&r->colls, &pos, NULL, &v))
+		if (((const struct coll *)v)->db_id == d->id)
+			return false;
+	return true;
+}
+
+static struct run_db *next_db(struct run *r, int64_t now)
+{
+	struct run_db *found = NULL;
+	size_t pos = 0;
+	void *v;
+
+	mutex_lock(&r->mtx);
+	while (!found && !r->holders && umap_next(&r->dbs, &pos, NULL, &v)) {
+		struct run_db *d = v;
+		if (!db_is_over_locked(r, d))
+			d->dropped_mono_ms = 0;
+		else if (!d->dropped_mono_ms)
+			d->dropped_mono_ms = now;
+		else if (now - d->dropped_mono_ms > KEEP_MS)
+			found = d;
+	}
+	if (found)
+		umap_del(&r->dbs, (uint64_t)found->id);
+	mutex_unlock(&r->mtx);
+	return found;
+}
+
+/* What the catalog still shows as gone may be added again, without a record, and ends here again. */
+static void prune_dbs(struct run *r)
+{
+	struct run_db *d;
+
+	while ((d = next_db(r, time_mono_ms()))) {
+		CLEANUP(freep) char *rest = xasprintf("db-%" PRId64, d->id);
+		CLEANUP(freep) char *key = keys_ext_task("object", r->task->id, rest);
+		job_stop(&d->job);
+		if (d->recorded)
+			writer_put_ext(r->sv.writer, key, NULL);
+		log_debug(&r->log, "database %s forgotten", d->name);
+		run_db_free(d);
+	}
+}
+
 void run_prune(struct run *r)
 {
+	prune_dbs(r);
 	size_t n = 0;
 	struct coll **l = due(r, &n);
 

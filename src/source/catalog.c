@@ -380,6 +380,54 @@ void catalog_forget(struct catalog *c, int64_t collection_id)
 	mutex_unlock(&c->mtx);
 }
 
+/* Gone for keep_ms since a sweep saw it first? */
+static bool is_old(int64_t *gone_mono_ms, bool gone, int64_t now, int64_t keep_ms)
+{
+	if (!gone)
+		*gone_mono_ms = 0;
+	else if (!*gone_mono_ms)
+		*gone_mono_ms = now;
+	return gone && now - *gone_mono_ms >= keep_ms;
+}
+
+/* Of collections that live on. */
+static void sweep_partitions(struct entry *en, int64_t now, int64_t keep_ms)
+{
+	for (size_t i = en->n_partitions; i-- > 0;) {
+		struct partition_slot *s = &en->partitions[i];
+		if (is_old(&s->gone_mono_ms, s->p.state >= OBJECT_DROPPED, now, keep_ms))
+			catalog_partition_remove(en, i);
+	}
+}
+
+static bool is_empty_database(const struct catalog *c, int64_t id) REQUIRES(c->mtx)
+{
+	for (size_t i = 0; i < c->n_order; i++)
+		if (c->order[i]->cur->db_id == id)
+			return false;
+	return true;
+}
+
+/* One at a time: their number is small, and the map forbids to take them out on the way. */
+static void sweep_database(struct catalog *c, int64_t now, int64_t keep_ms) REQUIRES(c->mtx)
+{
+	struct database_slot *old = NULL;
+	size_t pos = 0;
+	void *v;
+
+	while (umap_next(&c->databases, &pos, NULL, &v)) {
+		struct database_slot *s = v;
+		if (is_old(&s->gone_mono_ms, s->db.state >= OBJECT_DROPPED, now, keep_ms) &&
+			is_empty_database(c, s->db.id))
+			old = s;
+	}
+	if (!old)
+		return;
+	umap_del(&c->databases, (uint64_t)old->db.id);
+	catalog_database_done(&old->db);
+	free(old);
+}
+
 /* Who works with a gone collection holds its snapshot. */
 void catalog_sweep(struct catalog *c, int64_t interval_ms, int64_t keep_ms)
 {
@@ -394,15 +442,16 @@ void catalog_sweep(struct catalog *c, int64_t interval_ms, int64_t keep_ms)
 	}
 	for (size_t i = 0; old && i < c->n_order; i++) {
 		struct entry *en = c->order[i];
-		if (en->cur->state < OBJECT_DROPPED)
-			en->gone_mono_ms = 0;
-		else if (!en->gone_mono_ms)
-			en->gone_mono_ms = now;
-		if (en->gone_mono_ms && now - en->gone_mono_ms >= keep_ms && is_unheld(en))
+		bool gone = en->cur->state >= OBJECT_DROPPED;
+		if (is_old(&en->gone_mono_ms, gone, now, keep_ms) && is_unheld(en))
 			old[n++] = en;
+		else if (!gone)
+			sweep_partitions(en, now, keep_ms);
 	}
 	for (size_t i = 0; i < n; i++)
 		forget_locked(c, old[i]);
+	if (old)
+		sweep_database(c, now, keep_ms);
 	mutex_unlock(&c->mtx);
 	free(old);
 }

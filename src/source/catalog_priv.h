@@ -25,7 +25,8 @@ enum { CATALOG_DEFAULT_DB = 1, CATALOG_NOTES_MAX = 100, CATALOG_STATUS_BYTES = 6
 
 struct partition_slot {
 	struct partition p;
-	uint64_t gen; /* of the snapshot that saw it last */
+	uint64_t gen;         /* of the snapshot that saw it last */
+	int64_t gone_mono_ms; /* a sweep found it gone then; 0 = not yet */
 };
 
 struct entry {
@@ -49,6 +50,7 @@ struct entry {
 struct database_slot {
 	struct database db;
 	uint64_t gen;
+	int64_t gone_mono_ms; /* a sweep found it gone then; 0 = not yet */
 };
 
 /* By its key behind base, so that two databases may have the same name. */

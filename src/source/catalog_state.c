@@ -232,4 +232,5 @@ void catalog_database_put(struct catalog *c, struct database *db)
 	}
 	slot->db = *db;
 	slot->gen = c->gen;
+	slot->gone_mono_ms = 0;
 }

@@ -7,6 +7,8 @@ import sqlite3
 
 import pytest
 
+from chaos.peers import ANSWERS
+from chaos.witness import new_witness
 from helpers import fresh, simple, wait_collection, wait_equal, wait_until
 from test_tasks import Load, only
 
@@ -110,3 +112,53 @@ def test_metastore_away(new_cdc, rig, source, target, kind):
     wait_equal(collection, copy, timeout=90)
     wait_until(lambda: "metastore" not in waits_for(cdc, task), 60, "it is in order again")
     rig.remove(proxy)
+
+
+@pytest.mark.only_queue("kafka")
+def test_mariadb_away(new_cdc, rig, source, target):
+    """Frozen and killed under load: each time the task says so, rows wait, and go on by themselves."""
+    mariadb = rig.mariadb("mariadb-away")
+    cdc = new_cdc({"metaStoreConfig": {"storeType": "mysql", "mysqlSourceUrl": mariadb.dsn + "&readTimeout=2s",
+                                       "rootPath": fresh("cdc")}})
+    name = fresh()
+    task = cdc.create(target, only(name))
+    collection = simple("source", name)
+    load = Load(collection)
+    try:
+        copy = wait_collection(name, "target")
+        wait_until(lambda: load.key > 10**6 + 300, 30, "the load runs")
+        for away, back in ((mariadb.pause, mariadb.resume), (mariadb.kill, mariadb.start)):
+            away()
+            wait_until(lambda: "metastore" in waits_for(cdc, task), 60, "the task says what it waits for")
+            assert cdc.get(task)["state"] == "Running"
+            back()
+            wait_until(lambda: "metastore" not in waits_for(cdc, task), 60, "it is in order again")
+            goal = load.key
+            wait_until(lambda: copy.query(f"id == {goal - 10}", consistency_level="Strong"), 60, "rows go on")
+    finally:
+        load.stop()
+    wait_equal(collection, copy, timeout=90)
+    rig.remove(mariadb)
+
+
+@pytest.mark.only_queue("kafka")
+def test_target_takes_no_rows(cdc, rig, source, target):
+    """Out of memory, out of disk: the task says what the target says, and nothing is lost."""
+    witness = new_witness(rig, target, "full")
+    name = fresh()
+    task = cdc.create(witness, only(name))
+    collection = simple("source", name)
+    load = Load(collection)
+    try:
+        copy = wait_collection(name, "target")
+        for answer in ("quota exceeded", "denied to write"):
+            witness.fault("ReplicateMessage", left=10**6, **ANSWERS[answer])
+            wait_until(lambda: ANSWERS[answer]["reason"] in waits_for(cdc, task), 30, f"the task says: {answer}")
+            assert cdc.get(task)["state"] == "Running"
+            witness.heal()
+            goal = load.key
+            wait_until(lambda: copy.query(f"id == {goal - 10}", consistency_level="Strong"), 60, "rows go on")
+    finally:
+        load.stop()
+    wait_equal(collection, copy, timeout=60)
+    assert witness.violations() == []

@@ -1,10 +1,11 @@
 """What one collection can't do stops that collection alone; the others on its target channels go on."""
 
+import json
 import sqlite3
 
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-from pymilvus import Collection, utility
+from pymilvus import Collection, db, utility
 
 from helpers import fill, fresh, simple, wait_collection, wait_equal, wait_until
 
@@ -48,24 +49,37 @@ def test_dropped_collections_leave_nothing_behind(new_cdc, source, target):
     cdc = new_cdc({"checkpointInterval": 200})
     name = fresh()
     names = [f"{name}_{number}" for number in range(20)]
-    task = cdc.create(target, {"default": [{"name": n} for n in (name, *names)]})
+    database = fresh("db")
+    task = cdc.create(target, {"default": [{"name": n} for n in (name, *names)], database: [{"name": "*"}]})
     stays = simple("source", name, load=False)
+    partitions = [stays.create_partition(f"p{number}") for number in range(5)]
+    db.create_database(database, using="source")
     collections = [simple("source", n, load=False) for n in names]
     fill(collections[0], range(10))
     wait_until(lambda: cdc.get(task)["detail"]["collection_states"] == {"Running": 21}, 60, "all run")
-    for collection in collections:
-        collection.drop()
+    copy = Collection(name, using="target")
+    wait_until(lambda: len(copy.partitions) == 6, 20, "the partitions are there")
+    wait_until(lambda: database in db.list_database(using="target"), 20, "the database too")
+    for gone in (*collections, *partitions):
+        gone.drop()
+    db.drop_database(database, using="source")
     wait_until(lambda: cdc.get(task)["detail"]["collection_states"] == {"Running": 1}, 60, "the dropped are forgotten")
     assert cdc.get(task)["detail"]["rows_written"] == 10
     assert not any(n in cdc.metrics() for n in names)
 
     def stored() -> int:
-        with sqlite3.connect(f"file:{cdc.path('milvus-cdc.db')}?mode=ro", uri=True) as db:
-            return sum(db.execute(f"select count(*) from {table} where {key} like '%{task}%'").fetchone()[0]
+        with sqlite3.connect(f"file:{cdc.path('milvus-cdc.db')}?mode=ro", uri=True) as store:
+            return sum(store.execute(f"select count(*) from {table} where {key} like '%{task}%'").fetchone()[0]
                        for table, key in (("task_position", "task_position_key"), ("ext", "ext_key")))
 
+    def record() -> dict:
+        with sqlite3.connect(f"file:{cdc.path('milvus-cdc.db')}?mode=ro", uri=True) as store:
+            return json.loads(store.execute(f"select ext_value from ext where ext_key like '%{task}%' "
+                                            "and ext_value like '%partitions%'").fetchone()[0])
+
     # its document and record, those of the operations and of the run
-    wait_until(lambda: stored() <= 4, 10, "the metastore too")
+    wait_until(lambda: stored() <= 4, 30, "the metastore too")
+    wait_until(lambda: len(record()["partitions"]) == 1, 30, "the dropped partitions as well")
     # and one that is renamed has one name
     utility.rename_collection(name, names[0], using="source")
     wait_until(lambda: f'collection_name="{names[0]}"' in cdc.metrics(), 30, "the metrics have the new name")

@@ -46,7 +46,9 @@ static enum err_code await(struct conn *c, short events, struct err *e)
 
 static enum err_code dial_one(struct conn *c, const struct sock_addr *a, struct err *e)
 {
-	if (sock_connect(a, &c->fd, e) || await(c, POLLOUT, e))
+	if (sock_connect(a, &c->fd, e))
+		return err_ctx(e, "%s", c->address);
+	if (await(c, POLLOUT, e))
 		return e->code;
 	int why = sock_connect_result(c->fd);
 	return why ? err_set_origin(

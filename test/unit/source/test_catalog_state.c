@@ -810,6 +810,55 @@ static void test_sweep(void **state UNUSED)
 	assert_int_equal(state_of(10), OBJECT_CREATED);
 }
 
+static size_t n_databases(void)
+{
+	struct database *dbs = NULL;
+	size_t n = catalog_databases(cat, &dbs);
+
+	catalog_databases_free(dbs, n);
+	return n;
+}
+
+static size_t n_partitions(int64_t collection)
+{
+	struct partition *l = NULL;
+	size_t n = catalog_partitions(cat, collection, &l);
+
+	catalog_partitions_free(l, n);
+	return n;
+}
+
+/* Partitions of what lives on go alone; a database when none of its collections is left. */
+static void test_sweep_of_partitions_and_databases(void **state UNUSED)
+{
+	CLEANUP(buf_done) struct buf b = BUF_INIT(1 << 16);
+
+	first_listing();
+	create(1, 10, "stays");
+	begin();
+	cv_database(&b, 2, "two", 1);
+	event("database/db-info/2", buf_slice(&b));
+	put_partition(10, 12, "goes", 0);
+	end();
+	create(2, 20, "its own");
+	size_t before = n_databases();
+	begin();
+	deleted("partitions/10/12");
+	deleted("database/db-info/2");
+	end();
+	catalog_sweep(cat, 0, 3600000); /* not yet due */
+	assert_int_equal(n_partitions(10), 2);
+	catalog_sweep(cat, 0, 0);
+	assert_int_equal(n_partitions(10), 1);
+	assert_int_equal(n_databases(), before);
+	begin();
+	deleted("database/collection-info/2/20");
+	end();
+	catalog_sweep(cat, 0, 0);
+	assert_int_equal(n_databases(), before - 1);
+	assert_int_equal(state_of(10), OBJECT_CREATED);
+}
+
 static void test_waiting_and_versions(void **state UNUSED)
 {
 	catalog_poke(cat);
@@ -874,6 +923,7 @@ int main(void)
 		TEST(test_what_changed),
 		TEST(test_forget_waits_for_holders),
 		TEST(test_sweep),
+		TEST(test_sweep_of_partitions_and_databases),
 		TEST(test_waiting_and_versions),
 		TEST(test_ten_thousand),
 	};
