@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "server/engine_priv.h"
 #include "server/run.h"
+#include "server/target.h"
 
 enum { FIRST_MS = 500, MOST_MS = 5000 };
 
@@ -105,6 +106,30 @@ static void note_load(void *arg, const struct err *e, int64_t delay_ms)
 	log_warn(en->sv.log, "%s; retry in %lld ms", e->text, (long long)delay_ms);
 }
 
+/* Before any of them runs: what a paused task has on a target is not to be taken by another. */
+static enum err_code claim_names(void *arg, struct err *e)
+{
+	struct starting *s = arg;
+	enum err_code code =
+		target_claim_recorded(s->task->target, s->en->sv.store, &s->en->stop, e);
+
+	return code == ERR_CANCELLED || !code ? code : (e->code = ERR_UNAVAILABLE);
+}
+
+static void claim_all(struct engine *en, struct etask *const *all, size_t n)
+{
+	for (size_t i = 0; i < n && !stop_is_set(&en->stop); i++) {
+		struct starting st = {en, all[i]};
+		struct retry_call call = {.policy = RETRY_INIT(FIRST_MS, MOST_MS),
+			.until = DEADLINE_NEVER,
+			.idempotent = true,
+			.note = note_start};
+		struct err e = ERR_INIT;
+		if (all[i]->target && retry_run(&call, &en->stop, claim_names, &st, &e))
+			log_debug(en->sv.log, "%s", e.text); /* we are stopping */
+	}
+}
+
 void engine_load(void *arg)
 {
 	struct engine *en = arg;
@@ -127,6 +152,7 @@ void engine_load(void *arg)
 	struct etask **all = xmemdup(en->tasks ? (void *)en->tasks : (void *)"", n * sizeof(*all));
 	en->loaded = true;
 	mutex_unlock(&en->mtx);
+	claim_all(en, all, n);
 	for (size_t i = 0; i < n; i++) {
 		if (!stop_is_set(&en->stop))
 			start_stored(en, all[i]);

@@ -70,6 +70,9 @@ void target_unclaim(struct target *t, const void *owner);
 /* A name on the target is one source collection's. Returns 0 and holds it for source_id (and t's
  * task, also while that is paused), or the source id of the collection that has it. @thread any */
 int64_t target_claim_name(struct target *t, const char *db, const char *name, int64_t source_id);
+/* Holds the names of what t's task has on the target, as its records in the store say. */
+NODISCARD enum err_code target_claim_recorded(
+	struct target *t, struct store *st, struct stop *s, struct err *e);
 /* Nothing happens if another collection holds it. */
 void target_release_name(struct target *t, const char *db, const char *name, int64_t source_id);
 /* All names of t's task: it is deleted. */

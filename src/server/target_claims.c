@@ -1,12 +1,16 @@
 /* Who replicates what to a session: each source collection is one task's, each name on the target
- * one collection's. Names stay claimed while their task is paused; a collection gives its name back
+ * one collection's. Names stay claimed while their task is paused, over a restart too; a collection gives its name back
  * when it is dropped there or renamed. */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
+#include "server/coll.h"
 #include "server/target_priv.h"
+#include "store/keys.h"
 
 enum { NAME_KEY_BYTES = 2100 };
 
@@ -129,6 +133,36 @@ void session_claims_done(struct session *s)
 		free(v);
 	smap_done(&s->names);
 	umap_done(&s->claims);
+}
+
+/* One record of a collection: it holds its name until it is dropped on the target. */
+static void claim_record(struct target *t, int64_t source_id, const char *json)
+{
+	json_t *o = json_loads(json, 0, NULL);
+	const char *state = json_string_value(json_object_get(o, "state"));
+	const char *db = json_string_value(json_object_get(o, "target_db"));
+	const char *name = json_string_value(json_object_get(o, "target_name"));
+
+	if (state && db && name && strcmp(state, coll_state_name(COLL_DROPPED)) != 0)
+		(void)target_claim_name(t, db, name, source_id);
+	json_decref(o);
+}
+
+enum err_code target_claim_recorded(
+	struct target *t, struct store *st, struct stop *s, struct err *e)
+{
+	CLEANUP(freep) char *prefix = keys_ext_task("object", t->task->id, "");
+	struct store_ext_kv *kv = NULL;
+	int64_t id;
+	size_t n = 0;
+
+	if (store_read_exts(st, prefix, s, &kv, &n, e))
+		return err_ctx(e, "records of task %s", t->task->id);
+	for (size_t i = 0; i < n; i++)
+		if (str_to_i64(kv[i].key + strlen(prefix), &id))
+			claim_record(t, id, kv[i].value);
+	store_exts_free(kv, n);
+	return ERR_OK;
 }
 
 bool target_any_task(struct target *t, bool (*fn)(void *arg, const struct task *task), void *arg)

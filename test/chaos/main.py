@@ -20,7 +20,7 @@ from typing import Callable
 
 from rig import Rig, together
 
-from . import api, damage, fuzz_messages, garbage, kills, lifecycle, peers, scenarios, soak, sweep
+from . import api, damage, fuzz_messages, garbage, kills, lifecycle, peers, programs, scenarios, soak, sweep
 from .tally import Tally
 from .world import STORES, World
 
@@ -106,6 +106,14 @@ def section_sweep(args, tally: Tally) -> None:
             tally.find(text)
 
 
+def section_faults(args, tally: Tally) -> None:
+    programs.faults(tally, args.until)
+
+
+def section_valgrind(args, tally: Tally) -> None:
+    programs.valgrind(tally, args.until)
+
+
 @dataclass(frozen=True)
 class Section:
     """share: of the time of all; queue and store: of that run."""
@@ -127,6 +135,8 @@ SECTIONS = {
     "hostile": Section(section_hostile, 6),
     "calls": Section(section_calls, 3),
     "soak": Section(section_soak, 5),
+    "faults": Section(section_faults, 4),
+    "valgrind": Section(section_valgrind, 3),
 }
 
 
@@ -155,7 +165,7 @@ def report(tallies: list[Tally], seed: str) -> None:
         for what, number in t.counts.items():
             total[what] = total.get(what, 0) + number
     sums = ("kills", "faults", "rounds", "rows compared", "sums checked", "fuzzed messages", "damaged records",
-            "garbage talks", "api requests mutated", "api requests described", "API calls")
+            "garbage talks", "system calls failed", "programs under valgrind", "api requests mutated", "api requests described", "API calls")
     summary = ", ".join(f"{total.get(what, 0)} {what}" for what in sums)
     findings = [f"{t.section}: {text}" for t in tallies for text in t.findings]
     lines += ["", f"In all: {summary}; {len(findings)} findings.", ""]

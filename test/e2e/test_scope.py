@@ -89,6 +89,8 @@ def test_dropped_collections_leave_nothing_behind(new_cdc, source, target):
     wait_until(lambda: line in cdc.log_path.read_text(), 10, "so have the logs")
     fill(stays, range(5))
     wait_until(lambda: cdc.get(task)["detail"]["rows_written"] == 15, 20, "it goes on")
+    stays.drop()
+    wait_until(lambda: f"db=default collection={names[0]} id=" in cdc.log_tail(4), 20, "the logs have the new name")
 
 
 def limit(part, **settings) -> None:

@@ -31,7 +31,7 @@ static void put_properties(struct buf *b, uint32_t field, const char *const *pro
 
 void pulsar_make_compressed(struct buf *b, int compression, struct slice body)
 {
-	size_t room = body.n + body.n / 4 + ROOM, n = room;
+	size_t room = body.n + body.n / 4 + ROOM, n = 0; /* of an unknown kind: nothing */
 	uint8_t *p = buf_reserve(b, room);
 	uLongf zn = room;
 
@@ -48,6 +48,7 @@ void pulsar_make_compressed(struct buf *b, int compression, struct slice body)
 		n = ZSTD_compress(p, room, body.p, body.n, 1);
 		break;
 	case PULSAR_SNAPPY:
+		n = room;
 		if (snappy_compress((const char *)body.p, body.n, (char *)p, &n) != SNAPPY_OK)
 			n = 0;
 		break;

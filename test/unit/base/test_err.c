@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -98,12 +100,49 @@ static void test_every_code_has_a_label_and_a_meaning(void **state)
 	assert_int_equal(err_retry_class(ERR_DENIED), ERR_RETRY_NO);
 }
 
+/* The test runs in the source's folder. Heap. */
+static char *read_page(const char *path)
+{
+	enum { MOST = 1 << 20 };
+	char *text = calloc(1, MOST);
+	FILE *f = fopen(path, "r");
+
+	assert_non_null(text);
+	assert_non_null(f);
+	assert_true(fread(text, 1, MOST - 1, f) > 0);
+	fclose(f);
+	return text;
+}
+
+/* Every code but OK says what to do, in a row of its own, in a whole sentence. */
+static void test_each_code_says_what_to_do(void **state)
+{
+#define NAME_OF(name, retry, http, label, text) #name,
+	static const char *const names[] = {ERR_TABLE(NAME_OF)};
+#undef NAME_OF
+	enum { LEAST = 30 };
+	char *page = read_page("docs/errors.md"), row[64];
+	const char *section = strstr(page, "## What to do");
+
+	(void)state;
+	assert_non_null(section);
+	for (size_t i = 1; i < ERR_COUNT; i++) {
+		snprintf(row, sizeof(row), "\n| `%s` | ", names[i]);
+		const char *at = strstr(section, row);
+		const char *end = at ? strstr(at + strlen(row), " |\n") : NULL;
+		if (!end || end - at < (ptrdiff_t)strlen(row) + LEAST || end[-1] != '.')
+			fail_msg("docs/errors.md does not say what to do about %s", names[i]);
+	}
+	free(page);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_error_wins),
 		cmocka_unit_test(test_context_goes_before_the_text),
 		cmocka_unit_test(test_errno_is_origin_and_text),
+		cmocka_unit_test(test_each_code_says_what_to_do),
 		cmocka_unit_test(test_text_is_cut_not_overrun),
 		cmocka_unit_test(test_clear_makes_room_for_the_next),
 		cmocka_unit_test(test_no_struct_still_returns_the_code),

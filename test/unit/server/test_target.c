@@ -104,6 +104,39 @@ static void equal_logins_share_a_client(void **state)
 	target_put(again, 0);
 }
 
+/* A task that does not run after a restart: what it has on the target is not another's. */
+static void names_in_records_are_held(void **state)
+{
+	struct bed *b = *state;
+	CLEANUP(task_freep) struct task *paused = task_of("http://127.0.0.1:1", "a:b");
+	const struct store_ext records[] = {
+		{"object/p/7", "{\"state\":\"Running\",\"target_db\":\"d\",\"target_name\":\"a\"}"},
+		{"object/p/8", "{\"state\":\"Dropped\",\"target_db\":\"d\",\"target_name\":\"b\"}"},
+		{"object/p/9", "damaged"}, {"object/p/run", "{\"clean\":true}"},
+		{"object/other/10",
+			"{\"state\":\"Running\",\"target_db\":\"d\",\"target_name\":\"c\"}"}};
+	const struct store_batch batch = {.exts = records, .n_exts = ARRAY_LEN(records)};
+	struct target *other = get(b, "http://127.0.0.1:1", "a:b"), *t = NULL;
+	struct err e = ERR_INIT;
+	struct stop stop;
+
+	stop_init(&stop, NULL);
+	free(paused->id);
+	paused->id = xstrdup("p");
+	assert_int_equal(store_write(b->store, &batch, &stop, &e), ERR_OK);
+	assert_int_equal(target_get(b->targets, paused, &t, &e), ERR_OK);
+	assert_int_equal(target_claim_recorded(t, b->store, &stop, &e), ERR_OK);
+	assert_int_equal(target_claim_name(other, "d", "a", 70), 7);
+	assert_int_equal(target_claim_name(other, "d", "b", 80), 0);
+	assert_int_equal(target_claim_name(other, "d", "c", 90), 0);
+	assert_int_equal(target_claim_name(t, "d", "a", 7), 0); /* its own */
+	target_release_task(t);
+	assert_int_equal(target_claim_name(other, "d", "a", 70), 0);
+	target_put(t, 0);
+	target_put(other, 0);
+	stop_done(&stop);
+}
+
 static void settings_that_cannot_be_right_are_refused(void **state)
 {
 	struct bed *b = *state;
@@ -255,6 +288,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(equal_logins_share_a_client, open_bed, close_bed),
+		cmocka_unit_test_setup_teardown(names_in_records_are_held, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(
 			settings_that_cannot_be_right_are_refused, open_bed, close_bed),
 		cmocka_unit_test_setup_teardown(
