@@ -75,9 +75,30 @@ enum err_code run_skip_waiting(struct run *r, const char *message, struct err *e
 
 	if (!b64_decode(&id, message) || buf_failed(&id) || !id.n)
 		return err_set(e, ERR_INVALID, "message is not the id of an operation in base64");
-	if (!r->oplog)
+	struct oplog *o = run_oplog(r);
+	if (!o)
 		return err_set(e, ERR_NOT_FOUND, "the replicate channel is not read yet");
-	return oplog_skip(r->oplog, buf_slice(&id), e);
+	return oplog_skip(o, buf_slice(&id), e);
+}
+
+struct oplog *run_oplog(struct run *r)
+{
+	mutex_lock(&r->mtx);
+	struct oplog *o = r->oplog;
+	mutex_unlock(&r->mtx);
+	return o;
+}
+
+static void start_operations(struct run *r)
+{
+	struct oplog *o = NULL;
+	struct err e = ERR_INIT;
+
+	if (oplog_start(r, &o, &e))
+		log_error(&r->log, "replicate channel: %s", e.text);
+	mutex_lock(&r->mtx);
+	r->oplog = o;
+	mutex_unlock(&r->mtx);
 }
 
 /* ---- the catalog becomes collections ---- */
@@ -250,7 +271,6 @@ static void give_way(struct run *r)
 static void main_loop(void *arg)
 {
 	struct run *r = arg;
-	struct err e = ERR_INIT;
 	uint64_t seen = catalog_wait(r->sv.catalog, 0, DEADLINE_NEVER, &r->stop);
 
 	if (stop_is_set(&r->stop) || !persist(r, load_records) || !persist(r, mark_started))
@@ -266,8 +286,7 @@ static void main_loop(void *arg)
 	/* Before the operations: whose they are is told by the collections. */
 	sync_catalog(r, 0);
 	wake_recorded(r);
-	if (oplog_start(r, &r->oplog, &e))
-		log_error(&r->log, "replicate channel: %s", e.text);
+	start_operations(r);
 	run_watch_start(r);
 	while (!stop_is_set(&r->stop)) {
 		int64_t next =

@@ -51,7 +51,7 @@ struct run {
 	struct stop stop;
 	struct target *target;
 	struct thread thread;
-	struct oplog *oplog;
+	struct oplog *oplog;   /* set once by the run's thread, under mtx; others: run_oplog */
 	struct users *users;   /* NULL without enable_user_role */
 	struct job watch;      /* run_watch.c */
 	uint64_t replay_until; /* the last run ended uncleanly: what may have landed up to here */
@@ -142,6 +142,8 @@ void run_users_new(struct run *r);
 
 /* run_ops.c: the replicate channel */
 NODISCARD enum err_code oplog_start(struct run *r, struct oplog **ret_o, struct err *e);
+/* NULL until it is started. For other threads than the run's. @thread any */
+struct oplog *run_oplog(struct run *r);
 void oplog_stop(struct oplog *o); /* its position stays readable until oplog_free */
 void oplog_free(struct oplog *o);
 /* The record -10 as of now; false while unknown. */

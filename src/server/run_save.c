@@ -37,8 +37,9 @@ void run_positions(struct run *r, struct store_positions **ret_list, size_t *ret
 		n += coll_positions(colls[i], &list[n]);
 	run_release(r);
 	free(colls);
-	if (r->oplog)
-		n += oplog_position(r->oplog, &list[n]);
+	struct oplog *o = run_oplog(r);
+	if (o)
+		n += oplog_position(o, &list[n]);
 	*ret_list = list;
 	*ret_n = n;
 }

@@ -135,8 +135,9 @@ static void add_services(struct run *r, struct summary *s)
 	hub_status(r->sv.hub, "", text, sizeof(text));
 	add_wait(s, text);
 	text[0] = '\0';
-	if (r->oplog)
-		oplog_status(r->oplog, text, sizeof(text));
+	struct oplog *o = run_oplog(r);
+	if (o)
+		oplog_status(o, text, sizeof(text));
 	add_wait(s, text);
 }
 
@@ -168,7 +169,8 @@ static json_t *excluded(const struct task *t)
 static json_t *waiting(struct run *r)
 {
 	struct oplog_item *items = xcalloc(WAITS_KEPT, sizeof(*items));
-	size_t n = r->oplog ? oplog_waiting(r->oplog, items, WAITS_KEPT) : 0;
+	struct oplog *o = run_oplog(r);
+	size_t n = o ? oplog_waiting(o, items, WAITS_KEPT) : 0;
 	json_t *l = json_array();
 
 	for (size_t i = 0; i < n; i++) {
