@@ -80,7 +80,7 @@ def test_tutorial_faq_and_failover(shell, pair):
     shell.run("kill %1")
     assert said["tutorial"].count("equal on both sides") == 2
     assert "DOC-ETCD-ROOT" in said["tutorial"] and re.search("DOC-ETCD-ROOT.*\\n.*left", said["tutorial"])
-    assert "exit code 2" in said["tutorial"]
+    assert "exit code 2" in said["tutorial"] and re.search("tutorial: identical, 990 rows equal", said["tutorial"])
     assert "DOC-TARGET-EXISTS" in said["failover"] and "equal on both sides" in said["failover"]
 
 

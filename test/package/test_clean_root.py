@@ -101,6 +101,15 @@ def prose(heading: str) -> str:
     return re.search(r"^```\n(.*?)^```$", page.split(heading)[1], re.M | re.S).group(1)
 
 
+def like_ours(root: CleanRoot) -> dict[str, str]:
+    """pip finds its packages as it does on this machine; the environment for that."""
+    for file in (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf")):
+        if file.exists():
+            (root.path / str(file)[1:]).parent.mkdir(parents=True, exist_ok=True)
+            (root.path / str(file)[1:]).write_bytes(file.read_bytes())
+    return {name: value for name, value in os.environ.items() if name in ("PIP_CERT", "PIP_INDEX_URL")}
+
+
 def test_tutorial(tmp_path, port):
     """As somebody new goes through it, from the package on; the log tells how long each part took."""
     took: dict[str, float] = {}
@@ -109,7 +118,7 @@ def test_tutorial(tmp_path, port):
         root.run("apt-get", "-q", "update")
         root.run("apt-get", "-q", "-y", "--no-install-recommends", "install", "python3-venv", "curl", "sudo")
         subprocess.run(["cp", package(tmp_path, "1.0.0"), root.path / "root"], check=True)
-        shell = Shell(root.command("bash", "-e", folder="/root"), tmp_path, {
+        shell = Shell(root.command("bash", "-e", folder="/root", **like_ours(root)), tmp_path, {
             "http://10.0.0.1:19530": left.uri, "http://10.0.0.2:19530": right.uri, "by-dev": "left",
             "10.0.0.1:2379": rig.part("etcd").address, "10.0.0.1:9092": rig.part("kafka").address,
             "127.0.0.1:8444": f"127.0.0.1:{port}", "apt install": "apt-get -q -y --no-install-recommends install"})
