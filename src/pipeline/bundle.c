@@ -57,8 +57,8 @@ static void fail_stream(struct stream *st, const struct pack_msg *m, struct err 
 }
 
 /* Adds one message of rows, in a replay with a delete of its keys in front. */
-static enum err_code add_rows(struct bundle *k, struct stream *st, struct pack_msg *m,
-	const struct bundle_opts *o, struct err *e)
+static enum err_code add_rows(struct bundle *k, struct taken *taken, struct stream *st,
+	struct pack_msg *m, const struct bundle_opts *o, struct err *e)
 {
 	bool again = o->replay_from || m->dml.max_ts <= st->replay_until;
 	uint64_t floor = MAX(o->floor, st->min_stamp);
@@ -91,13 +91,15 @@ static enum err_code add_rows(struct bundle *k, struct stream *st, struct pack_m
 	k->from[k->n_msgs++] = m;
 	k->rows += m->dml.rows;
 	note_stamps(k, times.lowest, times.highest);
+	if (again)
+		taken->replayed = MAX(taken->replayed, times.highest);
 	if (times.change)
 		metrics_add(st->metrics.late, (int64_t)m->dml.rows);
 	return ERR_OK;
 }
 
-static void add_msg(
-	struct bundle *k, struct tchan *c, struct pack_msg *m, const struct bundle_opts *o)
+static void add_msg(struct bundle *k, struct tchan *c, struct taken *t, struct pack_msg *m,
+	const struct bundle_opts *o)
 {
 	struct stream *st = m->user;
 	struct err e = ERR_INIT;
@@ -117,7 +119,7 @@ static void add_msg(
 		return;
 	}
 	size_t before = k->n_msgs;
-	if (add_rows(k, st, m, o, &e)) {
+	if (add_rows(k, t, st, m, o, &e)) {
 		for (size_t i = before; i <= k->n_msgs && i < k->cap_msgs; i++)
 			iov_reset(&k->msgs[i]);
 		k->n_msgs = before;
@@ -198,16 +200,31 @@ static void finish(struct bundle *k, const struct tchan *c, struct slice end)
 		bundle_select(k, c, 0, k->n_msgs);
 }
 
+static uint64_t tick_of(
+	const struct bundle *k, const struct taken *t, bool notes, const struct bundle_opts *o)
+{
+	uint64_t tick = t->tick > o->floor ? t->tick : 0;
+
+	/* A drop message, a replay and rows without any lane in time are made visible by a tick of
+	 * their own. */
+	if (k->highest > tick && (notes || t->raise_tick || o->replay_from))
+		tick = k->highest;
+	if (tick)
+		tick = MAX(tick, MAX(t->untold, t->replayed));
+	return tick > t->tick && t->parted ? 0 : tick;
+}
+
 void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const struct bundle_opts *o)
 {
 	struct slice end = slice_of("", 0);
 	bool notes = !list_empty(&t->notes);
 
 	empty(k);
+	t->replayed = 0;
 	list_foreach (it, &t->packs) {
 		struct pack *pk = LIST_ITEM(it, struct pack, link);
 		for (struct pack_msg *m = pk->msgs; m; m = m->next)
-			add_msg(k, c, m, o);
+			add_msg(k, c, t, m, o);
 		end = mq_id_slice(&pk->end.id);
 	}
 	list_foreach (it, &t->notes) {
@@ -217,11 +234,7 @@ void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const stru
 		else
 			add_note(k, c, n, o->floor);
 	}
-	k->tick = t->tick > o->floor ? t->tick : 0;
-	/* A drop message, a replay and rows without any lane in time are made visible by a tick of
-	 * their own. */
-	if (k->highest > k->tick && (notes || t->raise_tick || o->replay_from))
-		k->tick = k->highest;
+	k->tick = tick_of(k, t, notes, o);
 	finish(k, c, end);
 }
 

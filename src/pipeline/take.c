@@ -2,9 +2,9 @@
  *
  *   in time   the lane is part of the minimum: the channel's watermark is the smallest of these
  *   lanes' ends
- *   late      the lane is at or below the last tick, or it held the channel back for longer than
- *             the bound; its packs go along with the next call and their rows get times above the
- *             last tick
+ *   late      the lane is below the last tick (or at it with rows), or it held the channel back for
+ *             longer than the bound; its packs go along with the next call and their rows get times
+ *             above the last tick
  *
  * A lane becomes in time again when it is above the last tick and within a quarter of the bound of
  * the most advanced lane. With no lane in time the tick follows the target's clock (less a
@@ -44,7 +44,8 @@ static void reset(struct taken *t, uint64_t floor)
 	t->tick = 0;
 	t->floor = floor;
 	t->raise_tick = t->keepalive = false;
-	t->window_from = 0;
+	t->window_from = t->untold = t->replayed = 0;
+	t->parted = false;
 	t->n_msgs = t->bytes = t->n_lanes = 0;
 }
 
@@ -97,6 +98,26 @@ static void refresh_lane_locked(struct lane *l, int64_t now_ms)
 	}
 }
 
+/* Below which time a lane holds no row: the begin of its first queued pack that has rows. */
+static uint64_t row_free_until(struct lane *l)
+{
+	uint64_t until = l->taken.ts;
+	list_foreach (it, &l->packs) {
+		const struct pack *pk = LIST_ITEM(it, struct pack, link);
+		if (pk->msgs)
+			return MAX(until, pk->begin_ts);
+		until = pk->end_ts;
+	}
+	return UINT64_MAX;
+}
+
+/* At the last tick a lane without rows has only ticked, and its next rows are above. One with rows
+ * there has been overtaken or is stuck, and holds nobody. */
+static bool holds_rows(struct lane *l)
+{
+	return row_free_until(l) != UINT64_MAX;
+}
+
 static void refresh_late_locked(struct tchan *c, int64_t now_ms)
 {
 	uint64_t bound = ts_from_ms(c->opts.late_bound_ms), most = 0;
@@ -108,7 +129,7 @@ static void refresh_late_locked(struct tchan *c, int64_t now_ms)
 	}
 	list_foreach (it, &c->lanes) {
 		struct lane *l = LIST_ITEM(it, struct lane, link);
-		if (l->eff_ts <= c->last_tick)
+		if (l->eff_ts < c->last_tick || (l->eff_ts == c->last_tick && holds_rows(l)))
 			l->late = true;
 		else if (l->late)
 			l->late = l->eff_ts + bound / 4 < most;
@@ -224,9 +245,12 @@ static struct lane *next_lane_locked(struct tchan *c, bool late, uint64_t limit)
 	return best;
 }
 
+/* A pack leaves whole if it can, if need be with the next call: ticks and notes wait for the rest of a
+ * parted one. */
 static void take_lanes_locked(
 	struct tchan *c, struct taken *t, bool late, uint64_t limit, size_t max_bytes)
 {
+	size_t room = max_bytes > t->bytes ? max_bytes - t->bytes : 0, before = t->n_msgs;
 	struct lane *l;
 
 	while (t->n_msgs < LIMIT_CALL_MSGS && t->bytes < max_bytes &&
@@ -236,7 +260,7 @@ static void take_lanes_locked(
 			    t->n_msgs + pk->n_msgs <= LIMIT_CALL_MSGS;
 		if (fits || pk->n_msgs == 1 || c->opts.untimed)
 			take_whole_locked(t, l, pk);
-		else
+		else if (t->n_msgs == before || pk->cost_bytes > room)
 			take_part_locked(t, l, pk, max_bytes - t->bytes);
 		if (!fits)
 			break;
@@ -246,19 +270,6 @@ static void take_lanes_locked(
 static bool late_waits_locked(struct tchan *c)
 {
 	return next_lane_locked(c, true, UINT64_MAX) != NULL;
-}
-
-/* Below which time a lane holds no row: the begin of its first queued pack that has rows. */
-static uint64_t row_free_until(struct lane *l)
-{
-	uint64_t until = l->taken.ts;
-	list_foreach (it, &l->packs) {
-		const struct pack *pk = LIST_ITEM(it, struct pack, link);
-		if (pk->msgs)
-			return MAX(until, pk->begin_ts);
-		until = pk->end_ts;
-	}
-	return UINT64_MAX;
 }
 
 /* The tick a call may carry: below every row that an in-time lane still holds. */
@@ -287,12 +298,14 @@ static bool silent_locked(const struct tchan *c, int64_t now_ms)
 	       (!o->keep_alive || o->keep_alive(o->clock_arg));
 }
 
-/* A late pack of which a part has left: a tick before the rest would part its equal times. */
-static bool parted_locked(struct tchan *c)
+/* A pack of which a part has left: a tick before the rest would part its equal times, and of an
+ * insert and a delete of one time the delete would come out as the later one. The ticks of lanes in
+ * time stay below such a pack, unless something raises them. */
+static bool parted_locked(struct tchan *c, bool late)
 {
 	list_foreach (it, &c->lanes) {
 		struct lane *l = LIST_ITEM(it, struct lane, link);
-		if (l->late && l->queue_parted)
+		if (l->late == late && l->queue_parted)
 			return true;
 	}
 	return false;
@@ -359,7 +372,10 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 		take_lanes_locked(c, t, false, w, share);
 		take_lanes_locked(c, t, true, w, most);
 		t->tick = tick_after_locked(c, w);
-	} else if (!watermark_locked(c)) {
+	} else if (watermark_locked(c)) {
+		/* Between two ticks of the lanes in time late rows leave all the same. */
+		take_lanes_locked(c, t, true, w, most);
+	} else {
 		take_lanes_locked(c, t, true, now ? now : UINT64_MAX, most);
 		t->raise_tick = true;
 		if (t->n_msgs)
@@ -372,10 +388,13 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 	if (t->n_msgs)
 		c->rows_mono_ms = now_ms;
 	bool window = window_locked(c, t, now_ms, now);
-	if (parted_locked(c) || window) {
+	bool late_parted = parted_locked(c, true);
+	t->parted = late_parted || parted_locked(c, false);
+	t->untold = c->untold;
+	if (late_parted || window) {
 		t->tick = 0;
 		t->raise_tick = t->keepalive = false;
-	} else {
+	} else if (!t->parted) {
 		list_splice(&t->notes, &c->notes);
 	}
 	return t->n_lanes || t->tick || !list_empty(&t->notes);
@@ -460,6 +479,9 @@ void tchan_acked(struct tchan *c, struct taken *t, uint64_t sent_tick)
 
 	list_init(&packs);
 	mutex_lock(&c->mtx);
+	c->untold = MAX(c->untold, t->replayed);
+	if (sent_tick >= c->untold)
+		c->untold = 0;
 	if (sent_tick) {
 		c->last_tick = sent_tick;
 		c->last_tick_mono_ms = time_mono_ms();

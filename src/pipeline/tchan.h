@@ -119,6 +119,10 @@ struct taken {
 	bool raise_tick;      /* the tick may be raised to the highest stamp of the call */
 	bool keepalive;       /* only a tick from the target's clock */
 	uint64_t window_from; /* the one time of all deletes of a replayed window; 0 = none */
+	/* The deletes of a replay are below its inserts, and a tick between them would show neither old
+	 * nor new rows: it is at or above `untold`, of earlier calls, and `replayed`, of this one. */
+	uint64_t untold, replayed;
+	bool parted; /* of some pack only a part has left: no tick at or above its rows */
 	size_t n_msgs, bytes;
 	struct taken_lane {
 		struct lane *lane;

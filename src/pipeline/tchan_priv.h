@@ -51,6 +51,7 @@ struct tchan {
 	size_t replaying;       /* streams in the middle of their window */
 	uint64_t window_from;   /* stamp of the deletes of the windows under way */
 	int64_t window_mono_ms; /* since when ticks are held back for them */
+	uint64_t untold;        /* highest stamp of replayed rows that no tick has covered yet */
 };
 
 /* Milliseconds the clock ticks stay behind the target's clock, so that readers at the head of their

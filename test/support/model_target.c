@@ -150,17 +150,27 @@ void model_target_position(const struct model_target *m, struct mq_id *ret)
 		ret->b[i] = (uint8_t)((uint64_t)(m->offset - 1) >> (8 * i));
 }
 
-int model_target_live(const struct model_target *m, int64_t key)
+static int count(const struct model_target *m, int64_t key, uint64_t until)
 {
 	int live = 0;
 	for (size_t i = 0; i < m->n; i++) {
-		if (m->rows[i].key != key || m->rows[i].deleted)
+		if (m->rows[i].key != key || m->rows[i].deleted || m->rows[i].ts > until)
 			continue;
 		bool gone = false;
 		for (size_t k = 0; k < m->n && !gone; k++)
 			gone = m->rows[k].deleted && m->rows[k].key == key &&
-			       m->rows[k].ts > m->rows[i].ts;
+			       m->rows[k].ts > m->rows[i].ts && m->rows[k].ts <= until;
 		live += !gone;
 	}
 	return live;
+}
+
+int model_target_visible(const struct model_target *m, int64_t key)
+{
+	return count(m, key, m->last_tick);
+}
+
+int model_target_live(const struct model_target *m, int64_t key)
+{
+	return count(m, key, UINT64_MAX);
 }

@@ -35,5 +35,7 @@ void model_target_append_rest(
 int64_t model_target_key(const struct model_target *m, size_t i);
 /* The position a Kafka target would return. */
 void model_target_position(const struct model_target *m, struct mq_id *ret);
+/* Rows of key that a reader sees: as below, of what the last tick covers. */
+int model_target_visible(const struct model_target *m, int64_t key);
 /* Rows of key that live: inserts with no later delete. */
 int model_target_live(const struct model_target *m, int64_t key);
