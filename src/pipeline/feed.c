@@ -139,7 +139,8 @@ static bool is_final(enum err_code code)
 
 static enum err_code put_one(struct feed *f, struct way *y, struct stop *s, struct err *e)
 {
-	struct feed_item it = {.note = y->note, .last = y->last, .again = y->again};
+	struct feed_item it = {
+		.note = y->note, .last = y->last, .again = y->again, .alone = f->single};
 
 	if (y->msg) {
 		it.stream = y->msg->user;

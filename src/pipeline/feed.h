@@ -27,6 +27,7 @@ struct feed_item {
 	const struct mq_id *end_id;
 	bool last;  /* of its stream in this pack: all up to end_ts is out then */
 	bool again; /* it may be in the log already, from an earlier run or attempt */
+	bool alone; /* a batch was refused: this is to be in one of its own */
 };
 
 struct feed_ops {

@@ -94,7 +94,8 @@ static enum err_code put_rows(struct sink *k, const struct feed_item *it, struct
 		.end_ts = it->end_ts,
 		.end_id = mq_id_slice(it->end_id),
 		.last = it->last,
-		.again = it->again};
+		.again = it->again,
+		.alone = it->alone};
 
 	if (it->dml->type != MSG_INSERT && it->dml->type != MSG_DELETE)
 		return err_set(e, ERR_UNSUPPORTED, "this server can't replicate it");

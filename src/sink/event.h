@@ -24,6 +24,7 @@ struct event_rows {
 	struct slice end_id;       /* the source's position behind the pack */
 	bool last;                 /* nothing of this vchannel up to end_ts follows */
 	bool again;                /* may have been sent before */
+	bool alone;                /* in no batch with others: one of those was refused */
 	const struct iov *body;    /* milvus: the message with the target's names */
 };
 

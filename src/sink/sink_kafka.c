@@ -92,7 +92,7 @@ static enum err_code deliver(
 	struct kafka_ticket *t = take_pending(k, v->id);
 
 	if (!t) {
-		t = kafka_ticket_new();
+		t = kafka_ticket_new(true); /* not refused for a large neighbour */
 		if (send_event(k, v, t, s, e)) {
 			kafka_ticket_drop(t);
 			return e->code;
@@ -263,7 +263,7 @@ enum err_code sink_kafka_put(struct sink *sk, const struct event_rows *r, struct
 		return ERR_OK;
 	if (!rows && k->format == SINK_KAFKA_DEBEZIUM)
 		return ERR_OK;
-	struct kafka_ticket *t = kafka_ticket_new();
+	struct kafka_ticket *t = kafka_ticket_new(r->alone);
 	enum err_code code = k->format == SINK_KAFKA_DEBEZIUM ? put_rows(k, r, t, s, e)
 							      : put_envelope(k, r, t, s, e);
 	if (code)

@@ -43,7 +43,7 @@ static void release(void *arg)
 static enum err_code send_all(struct kafka_producer *kp, struct sweep_run *r, struct err *e)
 {
 	struct peer *p = r->peer;
-	struct kafka_ticket *t = kafka_ticket_new();
+	struct kafka_ticket *t = kafka_ticket_new(false);
 	char text[16];
 
 	for (int i = 0; i < RECORDS; i++) {

@@ -25,11 +25,13 @@ struct kafka_producer {
 	unsigned users; /* calls that use rk; below under mtx */
 	bool reopening;
 	size_t queued_bytes, queued;
+	bool alone; /* what is queued is one record of a ticket that wants to be alone */
 	bool denied;
 	char why[TEXT_BYTES]; /* librdkafka's last complaint; "" when records get through */
 };
 
 struct kafka_ticket {
+	bool alone;
 	struct mutex mtx;
 	unsigned refs; /* the caller's and one a report to come; below under mtx */
 	unsigned left; /* records without a report */
@@ -45,10 +47,11 @@ struct sent {
 	uint8_t lane[];
 };
 
-struct kafka_ticket *kafka_ticket_new(void)
+struct kafka_ticket *kafka_ticket_new(bool alone)
 {
 	struct kafka_ticket *t = xcalloc(1, sizeof(*t));
 
+	t->alone = alone;
 	t->refs = 1;
 	mutex_init(&t->mtx, "kafka ticket");
 	return t;
@@ -119,6 +122,7 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 	mutex_lock(&p->mtx);
 	p->queued_bytes -= s->bytes;
 	p->queued--;
+	p->alone = false; /* it was all that was queued */
 	if (!m->err) {
 		p->why[0] = '\0';
 		p->denied = false;
@@ -352,20 +356,30 @@ enum err_code kafka_producer_check(
 	}
 }
 
-/* Reserves room for one record of so many bytes; one alone may be larger than all the room. */
-static enum err_code reserve(struct kafka_producer *p, size_t bytes, struct stop *s, struct err *e)
+/* A single record may be larger than all the room. */
+static bool has_room(const struct kafka_producer *p, size_t bytes, bool alone)
+{
+	if (p->alone || (alone && p->queued))
+		return false;
+	return !p->queued ||
+	       (p->queued_bytes + bytes <= LIMIT_KAFKA_QUEUE && p->queued < LIMIT_KAFKA_RECORDS);
+}
+
+/* Reserves room for one record of so many bytes. */
+static enum err_code reserve(
+	struct kafka_producer *p, size_t bytes, bool alone, struct stop *s, struct err *e)
 {
 	struct stop_watch w;
 
 	stop_watch_add(s, &w, &p->mtx, &p->cond);
 	mutex_lock(&p->mtx);
-	while (!stop_is_set(s) && p->queued &&
-		(p->queued_bytes + bytes > LIMIT_KAFKA_QUEUE || p->queued >= LIMIT_KAFKA_RECORDS))
+	while (!stop_is_set(s) && !has_room(p, bytes, alone))
 		cond_wait(&p->cond, &p->mtx, DEADLINE_NEVER);
 	bool stopped = stop_is_set(s);
 	if (!stopped) {
 		p->queued_bytes += bytes;
 		p->queued++;
+		p->alone = alone;
 	}
 	mutex_unlock(&p->mtx);
 	stop_watch_del(s, &w);
@@ -377,6 +391,7 @@ static void unreserve(struct kafka_producer *p, size_t bytes)
 	mutex_lock(&p->mtx);
 	p->queued_bytes -= bytes;
 	p->queued--;
+	p->alone = false;
 	cond_broadcast(&p->cond);
 	mutex_unlock(&p->mtx);
 }
@@ -415,7 +430,7 @@ enum err_code kafka_producer_send(struct kafka_producer *p, const struct kafka_r
 	size_t bytes = sizeof(struct sent) + r->key.n + r->value.n + r->lane.n;
 	rd_kafka_resp_err_t code;
 
-	if (reserve(p, bytes, s, e))
+	if (reserve(p, bytes, t->alone, s, e))
 		return e->code;
 	struct sent *one = xcalloc(1, sizeof(*one) + r->lane.n);
 	one->ticket = t;

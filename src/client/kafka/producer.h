@@ -55,7 +55,10 @@ struct kafka_record {
 	size_t n_headers;
 };
 
-struct kafka_ticket *kafka_ticket_new(void);
+/* Alone: each of its records leaves when nothing else is queued, and what others send waits for its
+ * report. A broker judges the size of a batch and refuses all that is in it (Kafka 3.7:
+ * MSG_SIZE_TOO_LARGE for each record); of a record alone LIMIT is the truth. */
+struct kafka_ticket *kafka_ticket_new(bool alone);
 /* Reports that are still to come find it no longer. NULL is fine. */
 void kafka_ticket_drop(struct kafka_ticket *t);
 
@@ -65,7 +68,7 @@ NODISCARD enum err_code kafka_producer_send(struct kafka_producer *p, const stru
 	struct kafka_ticket *t, struct stop *s, struct err *e);
 
 /* Until all records of t are reported: OK, or the first failure: LIMIT = the broker refuses a record
- * of this size; DENIED, NOT_FOUND, UNAVAILABLE. TIMEOUT when d passes first, with what is known of
+ * of this size, or a batch that it was in; DENIED, NOT_FOUND, UNAVAILABLE. TIMEOUT when d passes first, with what is known of
  * the reason. @thread any */
 NODISCARD enum err_code kafka_ticket_wait(struct kafka_producer *p, struct kafka_ticket *t,
 	struct deadline d, struct stop *s, struct err *e);

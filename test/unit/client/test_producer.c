@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "client/kafka/producer.h"
 
 enum { WAIT_MS = 20000, PARTITIONS = 4, PRODUCE = 0 };
@@ -75,7 +76,7 @@ static enum err_code wait_for(struct fixture *f, struct kafka_ticket *t, int64_t
 static void test_confirmed(void **state)
 {
 	struct fixture *f = *state;
-	struct kafka_ticket *t = kafka_ticket_new(), *other = kafka_ticket_new();
+	struct kafka_ticket *t = kafka_ticket_new(false), *other = kafka_ticket_new(false);
 	struct err e = ERR_INIT;
 	char value[20];
 
@@ -131,7 +132,7 @@ static int consume(struct fixture *f, int want, int32_t ret_partition[2])
 static void test_trouble_is_repeated(void **state)
 {
 	struct fixture *f = *state;
-	struct kafka_ticket *t = kafka_ticket_new();
+	struct kafka_ticket *t = kafka_ticket_new(false);
 	struct err e = ERR_INIT;
 	char value[20];
 	int32_t partition[2];
@@ -151,7 +152,7 @@ static void test_trouble_is_repeated(void **state)
 static void test_away(void **state)
 {
 	struct fixture *f = *state;
-	struct kafka_ticket *t = kafka_ticket_new();
+	struct kafka_ticket *t = kafka_ticket_new(false);
 	struct err e = ERR_INIT;
 	int32_t partition[2];
 
@@ -169,7 +170,7 @@ static void test_away(void **state)
 static void test_refused_size(void **state)
 {
 	struct fixture *f = *state;
-	struct kafka_ticket *t = kafka_ticket_new();
+	struct kafka_ticket *t = kafka_ticket_new(false);
 	struct err e = ERR_INIT;
 
 	rd_kafka_mock_push_request_errors(
@@ -180,10 +181,48 @@ static void test_refused_size(void **state)
 	kafka_ticket_drop(t);
 }
 
+struct sender {
+	struct fixture *f;
+	struct kafka_ticket *t;
+	bool sent;
+};
+
+static void send_other(void *arg)
+{
+	struct sender *s = arg;
+
+	send_one(s->f, "a", "a2 |", s->t);
+	__atomic_store_n(&s->sent, true, __ATOMIC_RELEASE);
+}
+
+/* A record alone waits for all before it, and all behind it wait for its report. */
+static void test_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct sender other = {.f = f, .t = kafka_ticket_new(false)};
+	struct kafka_ticket *alone = kafka_ticket_new(true);
+	struct err e = ERR_INIT;
+	struct thread t;
+	int32_t partition[2];
+
+	rd_kafka_mock_broker_set_down(f->cluster, 1);
+	send_one(f, "a", "a1 |", alone);
+	assert_int_equal(thread_start(&t, "other", send_other, &other, &e), ERR_OK);
+	stop_sleep(&f->stop, 300);
+	assert_false(__atomic_load_n(&other.sent, __ATOMIC_ACQUIRE));
+	rd_kafka_mock_broker_set_up(f->cluster, 1);
+	thread_join(&t);
+	assert_int_equal(wait_for(f, alone, WAIT_MS, &e), ERR_OK);
+	assert_int_equal(wait_for(f, other.t, WAIT_MS, &e), ERR_OK);
+	assert_int_equal(consume(f, 2, partition), 2);
+	kafka_ticket_drop(alone);
+	kafka_ticket_drop(other.t);
+}
+
 static void test_stop(void **state)
 {
 	struct fixture *f = *state;
-	struct kafka_ticket *t = kafka_ticket_new();
+	struct kafka_ticket *t = kafka_ticket_new(false);
 	struct err e = ERR_INIT;
 
 	rd_kafka_mock_broker_set_down(f->cluster, 1);
@@ -222,6 +261,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {TEST(test_confirmed), TEST(test_trouble_is_repeated),
-		TEST(test_away), TEST(test_refused_size), TEST(test_stop), TEST(test_settings)};
+		TEST(test_away), TEST(test_refused_size), TEST(test_alone), TEST(test_stop),
+		TEST(test_settings)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
