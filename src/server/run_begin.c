@@ -182,10 +182,11 @@ enum err_code run_resolve_start(const struct services *sv, const struct run_new 
 	char why[COLL_REASON_BYTES];
 
 	stop_init(&b.stop, NULL);
-	if (!catalog_wait(sv->catalog, 0, deadline_in(CATALOG_MS), &b.stop)) {
+	if (catalog_current(sv->catalog, deadline_in(CATALOG_MS), &b.stop, e)) {
 		catalog_status(sv->catalog, why, sizeof(why));
 		stop_done(&b.stop);
-		return err_set(e, ERR_SYSTEM, "fail to read the source's metadata: %s", why);
+		err_ctx(e, "fail to read the source's metadata%s%s", *why ? ": " : "", why);
+		return e->code = ERR_SYSTEM;
 	}
 	enum err_code code = check_meetings(&b, e);
 	if (code) { /* the request's fault, not a system's */

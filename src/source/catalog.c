@@ -132,6 +132,35 @@ uint64_t catalog_wait(struct catalog *c, uint64_t seen, struct deadline d, struc
 	return version;
 }
 
+enum err_code catalog_current(struct catalog *c, struct deadline d, struct stop *s, struct err *e)
+{
+	struct stop_watch w;
+	int64_t newest = 0;
+
+	if (!catalog_wait(c, 0, d, s))
+		return stop_is_set(s) ? stop_err(e)
+				      : err_set(e, ERR_TIMEOUT, "there is no snapshot yet");
+	mutex_lock(&c->mtx);
+	int64_t seen = c->seen;
+	mutex_unlock(&c->mtx);
+	if (etcd_newest(c->etcd, c->base, seen + 1, s, &newest, e))
+		return e->code;
+	stop_watch_add(s, &w, &c->mtx, &c->changed);
+	mutex_lock(&c->mtx);
+	bool waits = true;
+	while (c->seen < newest && waits && !stop_is_set(s))
+		waits = cond_wait(&c->changed, &c->mtx, d);
+	bool known = c->seen >= newest;
+	mutex_unlock(&c->mtx);
+	stop_watch_del(s, &w);
+	if (known)
+		return ERR_OK;
+	if (stop_is_set(s))
+		return stop_err(e);
+	return err_set(e, ERR_TIMEOUT, "etcd's watch does not bring the writes up to revision %lld",
+		(long long)newest);
+}
+
 void catalog_poke(struct catalog *c)
 {
 	mutex_lock(&c->mtx);

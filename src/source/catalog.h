@@ -31,6 +31,12 @@ const char *catalog_base(const struct catalog *c);
  * set; returns the current version. */
 uint64_t catalog_wait(struct catalog *c, uint64_t seen, struct deadline d, struct stop *s);
 
+/* Waits until all that etcd holds now is known: events come some 100 ms after a write, and who asks for
+ * a task knows what it has just made. TIMEOUT, or etcd's error. What was deleted meanwhile may still
+ * be shown. */
+NODISCARD enum err_code catalog_current(
+	struct catalog *c, struct deadline d, struct stop *s, struct err *e);
+
 /* Wakes all waiters of catalog_wait with a new version, e.g. because a consumer has work of its
  * own. */
 void catalog_poke(struct catalog *c);

@@ -78,6 +78,7 @@ struct catalog {
 	uint64_t version;     /* under mtx; 0 before the first snapshot */
 	uint64_t gen;         /* under mtx; counts snapshots */
 	uint64_t clock;       /* under mtx */
+	int64_t seen;         /* under mtx; all of etcd up to this revision is applied */
 	struct umap entries;  /* under mtx; id -> entry */
 	struct entry **order; /* under mtx; entries with cur, in the order of the lists */
 	size_t n_order, cap_order;

@@ -175,6 +175,7 @@ void catalog_listing_apply(struct catalog *c, const struct catalog_listing *l)
 	put_all(c, &l->partitions);
 	put_all(c, &l->aliases);
 	catalog_versions_apply(c, l);
+	c->seen = l->revision;
 	end(c);
 	catalog_publish(c, first);
 }

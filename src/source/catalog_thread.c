@@ -20,6 +20,7 @@ static enum err_code list_all(struct catalog *c, struct err *e)
 		return e->code;
 	mutex_lock(&c->mtx);
 	catalog_listing_apply(c, &l);
+	cond_broadcast(&c->changed); /* for catalog_current, see apply_events */
 	mutex_unlock(&c->mtx);
 	log_info(&c->log,
 		"snapshot at revision %lld: keys of databases %zu, collections %zu, partitions %zu",
@@ -37,7 +38,9 @@ static void apply_events(struct catalog *c, const struct etcd_events *ev)
 		else
 			catalog_apply_put(c, &event->kv, false);
 	}
+	c->seen = MAX(c->seen, ev->revision);
 	catalog_publish(c, false);
+	cond_broadcast(&c->changed); /* catalog_current waits for c->seen */
 	mutex_unlock(&c->mtx);
 }
 

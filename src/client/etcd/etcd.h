@@ -59,6 +59,11 @@ NODISCARD enum err_code etcd_get_prefix(struct etcd *c, const char *prefix, int6
 NODISCARD enum err_code etcd_get_keys(struct etcd *c, const char *prefix, int64_t revision,
 	struct stop *s, struct etcd_range *r, struct err *e);
 
+/* The revision of the newest write at or after revision `from` to a key with the prefix that is still
+ * there; 0: there is none. etcd looks at all keys of the prefix for it. */
+NODISCARD enum err_code etcd_newest(struct etcd *c, const char *prefix, int64_t from,
+	struct stop *s, int64_t *ret_revision, struct err *e);
+
 enum etcd_op_kind { ETCD_PUT, ETCD_DELETE, ETCD_DELETE_PREFIX };
 
 struct etcd_op {

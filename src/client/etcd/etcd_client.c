@@ -160,6 +160,24 @@ enum err_code etcd_get_keys(struct etcd *c, const char *prefix, int64_t revision
 	return read_pages(c, slice_str(prefix), q, s, r, e);
 }
 
+enum err_code etcd_newest(struct etcd *c, const char *prefix, int64_t from, struct stop *s,
+	int64_t *ret_revision, struct err *e)
+{
+	CLEANUP(etcd_range_done) struct etcd_range r;
+	CLEANUP(buf_done) struct buf end = BUF_INIT(LIMIT_RECORD);
+	struct etcd_range_req q = {
+		.key = slice_str(prefix), .limit = 1, .changed_from = from, .keys_only = true};
+	bool more;
+
+	etcd_prefix_end(&end, q.key);
+	q.end = buf_slice(&end);
+	etcd_range_init(&r);
+	if (read_page(c, &q, s, &r, &more, e))
+		return e->code;
+	*ret_revision = r.n ? r.kvs[0].mod_revision : 0;
+	return ERR_OK;
+}
+
 /* Writing */
 
 enum err_code etcd_txn(struct etcd *c, const struct etcd_cmp *cmps, size_t n_cmps,

@@ -9,7 +9,17 @@
 /* Field numbers, by message of etcd's protocol. */
 enum { HEADER_CLUSTER = 1, HEADER_REVISION = 3 };
 enum { KV_KEY = 1, KV_CREATE_REV, KV_MOD_REV, KV_VERSION, KV_VALUE };
-enum { RANGE_KEY = 1, RANGE_END, RANGE_LIMIT, RANGE_REVISION, RANGE_KEYS_ONLY = 8 };
+enum {
+	RANGE_KEY = 1,
+	RANGE_END,
+	RANGE_LIMIT,
+	RANGE_REVISION,
+	RANGE_SORT_ORDER,
+	RANGE_SORT_TARGET,
+	RANGE_KEYS_ONLY = 8,
+	RANGE_MIN_MOD_REVISION = 10
+};
+enum { SORT_DESCEND = 2, SORT_MOD = 3 };
 enum { ANSWER_HEADER = 1 };
 enum { RANGE_ANSWER_KVS = 2, RANGE_ANSWER_MORE };
 enum { PUT_KEY = 1, PUT_VALUE, PUT_LEASE };
@@ -94,8 +104,14 @@ void etcd_encode_range(struct buf *b, const struct etcd_range_req *q)
 		wire_put_i64(b, RANGE_LIMIT, q->limit);
 	if (q->revision)
 		wire_put_i64(b, RANGE_REVISION, q->revision);
+	if (q->changed_from) {
+		wire_put_i64(b, RANGE_SORT_ORDER, SORT_DESCEND);
+		wire_put_i64(b, RANGE_SORT_TARGET, SORT_MOD);
+	}
 	if (q->keys_only)
 		wire_put_i64(b, RANGE_KEYS_ONLY, 1);
+	if (q->changed_from)
+		wire_put_i64(b, RANGE_MIN_MOD_REVISION, q->changed_from);
 }
 
 void etcd_encode_put(struct buf *b, struct slice key, struct slice value, int64_t lease)

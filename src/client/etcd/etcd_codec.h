@@ -28,6 +28,7 @@ void etcd_prefix_end(struct buf *b, struct slice prefix);
 struct etcd_range_req {
 	struct slice key, end; /* end.n 0: one key */
 	int64_t limit, revision;
+	int64_t changed_from; /* not 0: only keys written at this revision or later, newest first */
 	bool keys_only;
 };
 

@@ -311,6 +311,21 @@ static void test_snapshot_then_watch(void **state UNUSED)
 	wait_status("");
 }
 
+/* What has just been written is known at once when it is asked for, though its event is on its way. */
+static void test_current(void **state UNUSED)
+{
+	struct err e = ERR_INIT;
+
+	for (int64_t id = 1000; id < 1030; id += 10) {
+		create(1, id, "just made");
+		assert_int_equal(catalog_current(cat, deadline_in(WAIT_MS), &stop, &e), ERR_OK);
+		assert_true(is_created(id));
+		drop(1, id, "just made");
+	}
+	assert_int_equal(catalog_current(cat, deadline_in(WAIT_MS), &stop, &e), ERR_OK);
+	assert_true(is_gone(1020));
+}
+
 static void test_alter_tombstone_and_delete(void **state UNUSED)
 {
 	struct writes w = {.n = 0};
@@ -477,6 +492,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_snapshot_then_watch),
+		cmocka_unit_test(test_current),
 		cmocka_unit_test(test_alter_tombstone_and_delete),
 		cmocka_unit_test(test_databases_and_partitions),
 		cmocka_unit_test(test_unreadable_value_is_counted),
