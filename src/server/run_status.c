@@ -175,12 +175,12 @@ static json_t *waiting(struct run *r)
 
 	for (size_t i = 0; i < n; i++) {
 		CLEANUP(freep) char *id = b64_text(mq_id_slice(&items[i].id));
-		json_t *o = json_object();
-		json_object_set_new(o, "message", json_string(id));
-		json_object_set_new(o, "operation", json_string(items[i].what));
-		json_object_set_new(o, "held", json_boolean(items[i].held));
-		json_object_set_new(o, "reason", json_string(items[i].why));
-		json_array_append_new(l, o);
+		json_t *item = json_object();
+		json_object_set_new(item, "message", json_string(id));
+		json_object_set_new(item, "operation", json_string(items[i].what));
+		json_object_set_new(item, "held", json_boolean(items[i].held));
+		json_object_set_new(item, "reason", json_string(items[i].why));
+		json_array_append_new(l, item);
 	}
 	free(items);
 	return l;

@@ -30,7 +30,7 @@ def test_table(new_cdc, source, target):
     """Every refusal with its text and code, the worked examples of exclusion, maintenance."""
     cdc = new_cdc({"maxNameLength": 20})
     wrong = []
-    for case in (c for c in CASES if "title" not in c):
+    for case in (c for c in CASES if "title" not in c and "fake" not in c):
         body = case["send"] if "send" in case else \
             '{"request_type":"%s","request_data":%s}' % (case["type"], case["data"])
         body = body.replace("@URI@", target.uri).replace("@CHANNEL@", source.replicate_channel)

@@ -86,6 +86,8 @@ def test_dropped_collections_leave_nothing_behind(new_cdc, source, target):
     assert f'collection_name="{name}"' not in cdc.metrics()
     stays = Collection(names[0], using="source")
     line = f"db=default collection={names[0]} id={stays.describe()['collection_id']} "
+    stays.create_partition("after")
+    stays.drop_partition("after")
     wait_until(lambda: line in cdc.log_path.read_text(), 10, "so have the logs")
     fill(stays, range(5))
     wait_until(lambda: cdc.get(task)["detail"]["rows_written"] == 15, 20, "it goes on")

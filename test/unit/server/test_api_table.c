@@ -1,6 +1,7 @@
 /* Runs test/data/api_cases.jsonl against the API before a fake engine; test/e2e/test_api.py runs the
  * same file against a server. A line is a case: what is sent ("send" as it is, or "type" and "data"),
- * and the answer's code with its "message", the beginning of it ("like"), or its data ("answer"). */
+ * and the answer's code with its "message", the beginning of it ("like"), or its data ("answer").
+ * "fake": what the fake engine answers, not a server. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
