@@ -4,17 +4,17 @@
 #include <stdio.h>
 
 #include "base/buf.h"
-#include "server/cli.h"
+#include "server/tool/cli.h"
 #include "server/docs.h"
-#include "server/health.h"
+#include "server/tool/health.h"
 #include "server/server.h"
-#include "server/tool_count.h"
-#include "server/tool_doctor.h"
-#include "server/tool_inspect.h"
-#include "server/tool_migrate.h"
-#include "server/tool_positions.h"
-#include "server/tool_task.h"
-#include "server/tool_verify.h"
+#include "server/tool/tool_count.h"
+#include "server/tool/tool_doctor.h"
+#include "server/tool/tool_inspect.h"
+#include "server/tool/tool_migrate.h"
+#include "server/tool/tool_positions.h"
+#include "server/tool/tool_task.h"
+#include "server/tool/tool_verify.h"
 
 enum { TEXT_BYTES = 1 << 20, ARENAS = 2 };
 

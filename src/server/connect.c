@@ -2,7 +2,7 @@
 
 #include "client/etcd/etcd.h"
 #include "client/milvus/milvus.h"
-#include "server/config.h"
+#include "server/config/config.h"
 #include "source/mq_kafka.h"
 #include "source/mq_pulsar.h"
 #include "store/store_etcd.h"

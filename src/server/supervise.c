@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "server/config.h"
-#include "server/health.h"
+#include "server/config/config.h"
+#include "server/tool/health.h"
 #include "server/notify.h"
 
 enum { IDLE_MS = 3600000, PARTS = 3 };

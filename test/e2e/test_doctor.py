@@ -259,7 +259,7 @@ def test_configuration_that_can_not_be_used(look):
 
 def test_each_code_has_a_test():
     """Its mistake is made here, or by a fake in the unit test where no real peer can be made to."""
-    table = (REPOSITORY / "src/server/doctor_table.h").read_text()
+    table = (REPOSITORY / "src/server/doctor/doctor_table.h").read_text()
     here = Path(__file__).read_text()
     fakes = "".join((REPOSITORY / f"test/unit/server/{name}.c").read_text() for name in ("test_doctor", "test_doctor_catalog"))
     rows = re.findall(r'X\((\w+), "DOC-([A-Z-]+)"', table)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/row_page.h"
+#include "server/verify/row_page.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

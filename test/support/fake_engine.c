@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "metrics/metrics.h"
-#include "server/api.h"
-#include "server/config.h"
+#include "server/api/api.h"
+#include "server/config/config.h"
 
 static char text0[] = "";
 static char chan0[] = FAKE_CHANNEL;

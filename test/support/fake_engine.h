@@ -1,4 +1,4 @@
-/* The API before an engine that only remembers, and questions to it; for the tests of server/api.
+/* The API before an engine that only remembers, and questions to it; for the tests of server/api/api.
  * One at a time: there is one engine, and the tests reach into it. */
 #pragma once
 

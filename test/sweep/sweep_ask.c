@@ -4,9 +4,9 @@
 #include "base/mem.h"
 #include "client/http/http.h"
 #include "metrics/metrics.h"
-#include "server/api.h"
-#include "server/config.h"
-#include "server/http.h"
+#include "server/api/api.h"
+#include "server/config/config.h"
+#include "server/api/http.h"
 #include "sweep/sweep.h"
 
 enum { ASK_MS = 5000, PAGE_BYTES = 100000 };

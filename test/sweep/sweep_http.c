@@ -5,9 +5,9 @@
 #include "base/mem.h"
 #include "client/http/http.h"
 #include "metrics/metrics.h"
-#include "server/api.h"
-#include "server/config.h"
-#include "server/http.h"
+#include "server/api/api.h"
+#include "server/config/config.h"
+#include "server/api/http.h"
 #include "sweep/fault_io.h"
 #include "sweep/sweep.h"
 

@@ -19,9 +19,9 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "base/time.h"
-#include "server/config.h"
-#include "server/health.h"
-#include "server/http.h"
+#include "server/config/config.h"
+#include "server/tool/health.h"
+#include "server/api/http.h"
 #include "server/notify.h"
 #include "server/supervise.h"
 

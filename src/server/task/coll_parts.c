@@ -1,0 +1,401 @@
+/* Partitions of a collection. Rows bind by the source partition id through the map in coll->parts,
+ * never by name alone, so that rows of a dropped partition can't reach a later one of its name. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "model/ts.h"
+#include "server/task/coll.h"
+#include "server/config/config.h"
+#include "server/task/run_priv.h"
+#include "source/catalog.h"
+
+enum { UNKNOWN_MS = 10000, KEEP_MS = 10000 };
+
+static struct part *part_add_locked(struct coll *c, int64_t source_id, const char *name)
+{
+	struct part *p = xcalloc(1, sizeof(*p));
+	p->source_id = source_id;
+	p->name = xstrdup(name);
+	p->drop_seen = xcalloc((size_t)MAX(c->n_shards, 1), sizeof(bool));
+	umap_put(&c->parts, (uint64_t)source_id, p);
+	return p;
+}
+
+static void part_free(struct part *p)
+{
+	free(p->name);
+	free(p->drop_seen);
+	free(p);
+}
+
+void coll_parts_free(struct coll *c)
+{
+	size_t pos = 0;
+	void *v;
+
+	while (umap_next(&c->parts, &pos, NULL, &v))
+		part_free(v);
+	umap_done(&c->parts);
+}
+
+enum stream_partition coll_part_find(
+	struct stream *st, int64_t source_id, struct slice name, int64_t *ret_target)
+{
+	struct coll *c = st->owner;
+	enum stream_partition answer = STREAM_PARTITION_WAIT;
+
+	(void)name;
+	mutex_lock(&c->mtx);
+	struct part *p = umap_get(&c->parts, (uint64_t)source_id);
+	bool added = !p;
+	if (!p) {
+		p = part_add_locked(c, source_id, "");
+		p->wanted_ms = time_mono_ms();
+	}
+	if (p->state == PART_OK || (p->state == PART_DROPPING && p->target_id)) {
+		*ret_target = p->target_id;
+		answer = STREAM_PARTITION_OK;
+	} else if (p->state == PART_DROPPED) {
+		answer = STREAM_PARTITION_SKIP;
+	}
+	mutex_unlock(&c->mtx);
+	if (added)
+		job_wake(&c->job, 0);
+	return answer;
+}
+
+void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64_t ts)
+{
+	mutex_lock(&c->mtx);
+	struct part *p = umap_get(&c->parts, (uint64_t)partition_id);
+	if (p && p->state != PART_DROPPED && shard < c->n_shards) {
+		if (p->target_id)
+			p->state = PART_DROPPING; /* else when it is bound */
+		p->drop_ts = ts;
+		p->drop_seen[shard] = true;
+		c->drop_pending = true;
+	}
+	mutex_unlock(&c->mtx);
+	job_wake(&c->job, 0);
+}
+
+static int64_t target_partition(const struct sink_collection *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_partitions; i++)
+		if (strcmp(m->partitions[i].name, name) == 0)
+			return m->partitions[i].id;
+	return 0;
+}
+
+/* An older partition of the name must be gone before this one can be. */
+static bool name_taken_locked(struct coll *c, const struct partition *p)
+{
+	size_t pos = 0;
+	void *v;
+
+	while (umap_next(&c->parts, &pos, NULL, &v)) {
+		const struct part *o = v;
+		if (o->source_id != p->id && o->state != PART_DROPPED && o->target_id &&
+			strcmp(o->name, p->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void bind(struct coll *c, const struct partition *p, int64_t target_id)
+{
+	mutex_lock(&c->mtx);
+	struct part *mine = umap_get(&c->parts, (uint64_t)p->id);
+	if (!mine)
+		mine = part_add_locked(c, p->id, p->name);
+	if (!mine->name[0]) {
+		free(mine->name);
+		mine->name = xstrdup(p->name);
+	}
+	mine->target_id = target_id;
+	mine->state = mine->drop_ts ? PART_DROPPING : PART_OK;
+	mutex_unlock(&c->mtx);
+}
+
+static bool is_bound(struct coll *c, int64_t source_id)
+{
+	mutex_lock(&c->mtx);
+	const struct part *p = umap_get(&c->parts, (uint64_t)source_id);
+	bool bound = p && p->state != PART_WANTED;
+	mutex_unlock(&c->mtx);
+	return bound;
+}
+
+static void wake_channels(struct coll *c)
+{
+	for (int i = 0; i < c->n_shards; i++)
+		if (c->shards[i].attached)
+			tchan_wake(c->shards[i].chan);
+}
+
+/* Binds p to the target's partition of its name, creating that when it is missing. */
+static enum err_code bind_one(
+	struct coll *c, const struct partition *p, struct sink_collection *m, struct err *e)
+{
+	if (is_bound(c, p->id))
+		return ERR_OK;
+	mutex_lock(&c->mtx);
+	bool taken = name_taken_locked(c, p);
+	mutex_unlock(&c->mtx);
+	if (taken)
+		return ERR_OK; /* bound after the older one's drop */
+	if (!m->id && coll_describe(c, m, e))
+		return e->code;
+	int64_t id = target_partition(m, p->name);
+	if (!id && c->run->task->milvus.ignore_partition) {
+		/* The rows must go somewhere: held back they would stop their whole channel. */
+		id = target_partition(m, c->run->sv.config->default_partition);
+	} else if (!id) {
+		struct sink_change ch = {.kind = SINK_CREATE_PARTITION,
+			.partition = p->name,
+			.source_partition_id = p->id,
+			.ts = p->create_ts};
+		if (coll_change(c, &ch, e))
+			return err_ctx(e, "create partition %s", p->name);
+		metrics_add(metrics_get(METRIC_api_execute_total, c->run->task->id,
+				    "CreatePartition", NULL),
+			1);
+		log_info(&c->log, "partition %s created on the target", p->name);
+		if (coll_describe(c, m, e))
+			return e->code;
+		id = target_partition(m, p->name);
+	}
+	if (!id)
+		return err_set(
+			e, ERR_UNAVAILABLE, "partition %s is not on the target yet", p->name);
+	bind(c, p, id);
+	return ERR_OK;
+}
+
+/* Is a drop seen and not done, of a partition or of the collection? */
+static bool drop_left_locked(struct coll *c)
+{
+	bool left = false;
+	size_t pos = 0;
+	void *v;
+
+	while (umap_next(&c->parts, &pos, NULL, &v)) {
+		const struct part *p = v;
+		left = left || (p->drop_ts && p->state != PART_DROPPED);
+	}
+	for (int i = 0; i < c->n_shards; i++)
+		left = left || c->shards[i].drop_ts;
+	return left;
+}
+
+/* Rows ask for an id that the catalog, being in order, does not hold: the partition was dropped. */
+static bool settle_unknown(struct coll *c)
+{
+	bool settled = false;
+	char status[128];
+	size_t pos = 0;
+	void *v;
+
+	catalog_status(c->run->sv.catalog, status, sizeof(status));
+	mutex_lock(&c->mtx);
+	while (!status[0] && umap_next(&c->parts, &pos, NULL, &v)) {
+		struct part *p = v;
+		if (p->state == PART_WANTED && !p->name[0] && p->wanted_ms &&
+			time_mono_ms() - p->wanted_ms > UNKNOWN_MS) {
+			p->state = PART_DROPPED;
+			settled = true;
+		}
+	}
+	if (settled)
+		c->drop_pending = drop_left_locked(c);
+	mutex_unlock(&c->mtx);
+	return settled;
+}
+
+enum err_code coll_parts_sync(struct coll *c, const struct sink_collection *known, struct err *e)
+{
+	struct sink_collection m = {.id = 0};
+	struct partition *list = NULL;
+	size_t n = catalog_partitions(c->run->sv.catalog, c->id, &list);
+	size_t bound_before = 0, bound_after = 0;
+	enum err_code code = ERR_OK;
+
+	for (size_t i = 0; i < n; i++)
+		bound_before += is_bound(c, list[i].id);
+	if (known)
+		code = coll_describe(c, &m, e); /* the caller's may be from before a create */
+	for (size_t i = 0; i < n && !code; i++)
+		if (list[i].state == OBJECT_CREATED)
+			code = bind_one(c, &list[i], &m, e);
+	for (size_t i = 0; i < n; i++)
+		bound_after += is_bound(c, list[i].id);
+	catalog_partitions_free(list, n);
+	sink_collection_done(&m);
+	bool settled = settle_unknown(c);
+	if (bound_after != bound_before && c->started)
+		coll_record_put(c);
+	if (bound_after != bound_before || settled)
+		wake_channels(c);
+	return code;
+}
+
+static struct part *next_drop(struct coll *c, bool *ret_pending)
+{
+	size_t pos = 0;
+	void *v;
+	struct part *found = NULL;
+
+	mutex_lock(&c->mtx);
+	while (!found && umap_next(&c->parts, &pos, NULL, &v)) {
+		struct part *p = v;
+		bool all = p->state == PART_DROPPING;
+		if (all)
+			*ret_pending = true;
+		for (int i = 0; all && i < c->n_shards; i++)
+			all = p->drop_seen[i];
+		found = all ? p : NULL;
+	}
+	mutex_unlock(&c->mtx);
+	return found;
+}
+
+static void finish_drop(struct coll *c, struct part *p)
+{
+	mutex_lock(&c->mtx);
+	p->state = PART_DROPPED;
+	mutex_unlock(&c->mtx);
+	/* The record first: positions may move past the drop only when it says so. */
+	coll_record_put(c);
+	mutex_lock(&c->mtx);
+	c->drop_pending = drop_left_locked(c);
+	mutex_unlock(&c->mtx);
+	job_wake(&c->job, 0); /* a later one of the name may follow */
+}
+
+bool coll_parts_wanted(struct coll *c)
+{
+	size_t pos = 0;
+	void *v;
+	bool wanted = false;
+
+	mutex_lock(&c->mtx);
+	while (umap_next(&c->parts, &pos, NULL, &v))
+		wanted = wanted || ((struct part *)v)->state == PART_WANTED;
+	mutex_unlock(&c->mtx);
+	return wanted;
+}
+
+enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
+{
+	struct sink_collection m = {.id = 0};
+	struct part *p = next_drop(c, ret_pending);
+
+	if (!p || !coll_reached(c, p->drop_ts))
+		return ERR_OK;
+	*ret_pending = true;
+	if (c->run->task->milvus.ignore_partition) {
+		/* Its rows may stand in the default partition, whose drop message would take all. */
+		log_info(&c->log, "drop of partition %s ignored: ignore_partition", p->name);
+		finish_drop(c, p);
+		return ERR_OK;
+	}
+	enum err_code code = coll_describe(c, &m, e);
+	bool there = !code && p->target_id && target_partition(&m, p->name) == p->target_id;
+	sink_collection_done(&m);
+	if (code)
+		return code;
+	struct sink_change ch = {.kind = SINK_DROP_PARTITION,
+		.partition = p->name,
+		.source_partition_id = p->source_id,
+		.ts = p->drop_ts};
+	if (there && coll_change(c, &ch, e)) {
+		/* The release that came before at the source is on its way through the replicate
+		 * channel. */
+		e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;
+		return e->code;
+	}
+	if (!coll_notes(c, MSG_DROP_PARTITION, p))
+		return ERR_OK;
+	metrics_add(
+		metrics_get(METRIC_api_execute_total, c->run->task->id, "DropPartition", NULL), 1);
+	log_info(&c->log, "partition %s dropped on the target", p->name);
+	finish_drop(c, p);
+	return ERR_OK;
+}
+
+static bool is_at_source(const struct partition *list, size_t n, int64_t id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i].id == id)
+			return list[i].state == OBJECT_CREATED || list[i].state == OBJECT_CREATING;
+	return false;
+}
+
+/* Dropped for KEEP_MS, and its drop is behind every shard. One of an earlier run has no drop_ts: that
+ * run's positions are behind it. */
+static bool is_over(struct part *p, uint64_t acked_ts, int64_t now)
+{
+	if (!p->dropped_mono_ms)
+		p->dropped_mono_ms = now;
+	return now - p->dropped_mono_ms >= KEEP_MS && acked_ts >= p->drop_ts;
+}
+
+/* Takes out one that may go; NULL if there is none. *ret_left: others are dropped. */
+static struct part *take_over(
+	struct coll *c, const struct partition *list, size_t n, bool *ret_left)
+{
+	uint64_t acked = coll_acked_ts(c);
+	int64_t now = time_mono_ms();
+	struct part *found = NULL;
+	size_t pos = 0;
+	void *v;
+
+	*ret_left = false;
+	mutex_lock(&c->mtx);
+	while (!found && umap_next(&c->parts, &pos, NULL, &v)) {
+		struct part *p = v;
+		if (p->state != PART_DROPPED)
+			continue;
+		*ret_left = true;
+		if (is_over(p, acked, now) && !is_at_source(list, n, p->source_id))
+			found = p;
+	}
+	if (found)
+		umap_del(&c->parts, (uint64_t)found->source_id);
+	mutex_unlock(&c->mtx);
+	return found;
+}
+
+static bool has_dropped(struct coll *c)
+{
+	size_t pos = 0;
+	void *v;
+	bool has = false;
+
+	mutex_lock(&c->mtx);
+	while (!has && umap_next(&c->parts, &pos, NULL, &v))
+		has = ((struct part *)v)->state == PART_DROPPED;
+	mutex_unlock(&c->mtx);
+	return has;
+}
+
+int64_t coll_parts_prune(struct coll *c)
+{
+	struct partition *list = NULL;
+	struct part *p;
+	bool any = false, left = has_dropped(c);
+
+	if (!left)
+		return JOB_IDLE;
+	size_t n = catalog_partitions(c->run->sv.catalog, c->id, &list);
+	while ((p = take_over(c, list, n, &left))) {
+		part_free(p);
+		any = true;
+	}
+	catalog_partitions_free(list, n);
+	if (any)
+		coll_record_put(c);
+	return left ? KEEP_MS : JOB_IDLE;
+}
