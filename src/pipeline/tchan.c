@@ -241,6 +241,17 @@ struct position tchan_position(const struct stream *st)
 	return p;
 }
 
+bool tchan_still(const struct stream *st)
+{
+	struct tchan *c = st->chan;
+	if (!c)
+		return true;
+	mutex_lock(&c->mtx);
+	bool still = !st->lane || !st->lane->in_flight;
+	mutex_unlock(&c->mtx);
+	return still;
+}
+
 /* A lane counts as late for a moment after each tick, until its next pack is there; what is told here
  * is behind by more than the bound. */
 int64_t tchan_late_ms(const struct stream *st)

@@ -80,6 +80,8 @@ void tchan_rename(struct stream *st, const char *db, const char *collection);
 int64_t tchan_late_ms(const struct stream *st);
 /* The acknowledged position of st. @locks none */
 struct position tchan_position(const struct stream *st);
+/* Is all acknowledged that its lane has sent? */
+bool tchan_still(const struct stream *st);
 /* No row of st above this source time was ever handed to the worker. @locks none */
 uint64_t tchan_sent(const struct stream *st);
 

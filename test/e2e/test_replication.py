@@ -105,6 +105,21 @@ def test_partitions(task, source, target):
     assert again.name == "one"
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_partition_is_replaced_again_and_again(task, source, target, shards):
+    """Milvus writes the message of a drop when the next partition of the name may have rows already."""
+    collection = simple("source", load=False, shards_num=shards)
+    collection.create_partition("p")
+    for begin in range(0, 200, 20):
+        fill(collection, range(begin, begin + 10), partition_name="p")
+        collection.drop_partition("p")
+        collection.create_partition("p")
+        fill(collection, range(begin + 10, begin + 20), partition_name="p")
+    collection.create_index("v", {"index_type": "FLAT", "metric_type": "L2", "params": {}})
+    collection.load()
+    wait_equal(collection, on_target(collection.name), 60)
+
+
 def test_index_load_release_flush(task, source, target):
     collection = simple("source", load=False)
     collection.create_index("v", {"index_type": "IVF_FLAT", "metric_type": "IP", "params": {"nlist": 8}},

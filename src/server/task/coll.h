@@ -45,8 +45,14 @@ struct part {
 	int64_t source_id, target_id;
 	char *name;
 	enum part_state state;
-	uint64_t drop_ts;        /* source time of its drop, once seen */
-	bool *drop_seen;         /* per shard */
+	uint64_t drop_ts; /* source time of its drop, once seen */
+	/* By shard; made when the first of them is asked for. */
+	struct part_shard {
+		bool wanted;    /* rows wait for it at the head of their lane */
+		bool drop_seen; /* its drop was reached */
+		bool overtaken; /* so was a later partition of its name, before its drop */
+	} * shards;
+	int n_shards;
 	int64_t dropped_mono_ms; /* known to be Dropped since; job only */
 	int64_t wanted_ms;       /* since when rows wait for it */
 };
@@ -193,8 +199,8 @@ NODISCARD enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struc
 /* Forgets partitions that were dropped a while ago on both sides and of which no row can come any
  * more; job only. When to ask again, or JOB_IDLE. */
 int64_t coll_parts_prune(struct coll *c);
-/* Rows wait for a partition. */
-bool coll_parts_wanted(struct coll *c);
+/* Rows wait for a partition; ret_why (CAP bytes): for what it waits, "" if not for long. */
+bool coll_parts_wanted(struct coll *c, char *ret_why, size_t cap);
 enum stream_partition coll_part_find(
 	struct stream *st, int64_t source_id, struct slice name, int64_t *ret_target);
 void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64_t ts);

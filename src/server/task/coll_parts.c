@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "model/ts.h"
@@ -11,22 +12,33 @@
 #include "server/task/run_priv.h"
 #include "source/catalog.h"
 
-enum { UNKNOWN_MS = 10000, KEEP_MS = 10000 };
+enum { CURRENT_MS = 3000, PATIENCE_MS = 3000, KEEP_MS = 10000 };
 
 static struct part *part_add_locked(struct coll *c, int64_t source_id, const char *name)
 {
 	struct part *p = xcalloc(1, sizeof(*p));
 	p->source_id = source_id;
 	p->name = xstrdup(name);
-	p->drop_seen = xcalloc((size_t)MAX(c->n_shards, 1), sizeof(bool));
 	umap_put(&c->parts, (uint64_t)source_id, p);
 	return p;
+}
+
+/* A record of an earlier run does not say how many there are. */
+static struct part_shard *shard_of(struct part *p, int i)
+{
+	if (i >= p->n_shards) {
+		int n = i + 1;
+		p->shards = xrealloc(p->shards, (size_t)n * sizeof(*p->shards));
+		memset(&p->shards[p->n_shards], 0, (size_t)(n - p->n_shards) * sizeof(*p->shards));
+		p->n_shards = n;
+	}
+	return &p->shards[i];
 }
 
 static void part_free(struct part *p)
 {
 	free(p->name);
-	free(p->drop_seen);
+	free(p->shards);
 	free(p);
 }
 
@@ -44,22 +56,26 @@ enum stream_partition coll_part_find(
 	struct stream *st, int64_t source_id, struct slice name, int64_t *ret_target)
 {
 	struct coll *c = st->owner;
+	int shard = CONTAINER_OF(st, struct coll_shard, stream)->index;
 	enum stream_partition answer = STREAM_PARTITION_WAIT;
 
 	(void)name;
 	mutex_lock(&c->mtx);
 	struct part *p = umap_get(&c->parts, (uint64_t)source_id);
 	bool added = !p;
-	if (!p) {
+	if (!p)
 		p = part_add_locked(c, source_id, "");
-		p->wanted_ms = time_mono_ms();
-	}
-	if (p->state == PART_OK || (p->state == PART_DROPPING && p->target_id)) {
+	struct part_shard *s = shard_of(p, shard);
+	if (p->state == PART_DROPPED || s->drop_seen) {
+		answer = STREAM_PARTITION_SKIP;
+	} else if (p->state == PART_OK || (p->state == PART_DROPPING && p->target_id)) {
 		*ret_target = p->target_id;
 		answer = STREAM_PARTITION_OK;
-	} else if (p->state == PART_DROPPED) {
-		answer = STREAM_PARTITION_SKIP;
 	}
+	if (answer == STREAM_PARTITION_WAIT && !p->wanted_ms)
+		p->wanted_ms = time_mono_ms();
+	added = added || (answer == STREAM_PARTITION_WAIT && !s->wanted);
+	s->wanted = answer == STREAM_PARTITION_WAIT;
 	mutex_unlock(&c->mtx);
 	if (added)
 		job_wake(&c->job, 0);
@@ -74,7 +90,7 @@ void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64
 		if (p->target_id)
 			p->state = PART_DROPPING; /* else when it is bound */
 		p->drop_ts = ts;
-		p->drop_seen[shard] = true;
+		shard_of(p, shard)->drop_seen = true;
 		c->drop_pending = true;
 	}
 	mutex_unlock(&c->mtx);
@@ -89,19 +105,50 @@ static int64_t target_partition(const struct sink_collection *m, const char *nam
 	return 0;
 }
 
-/* An older partition of the name must be gone before this one can be. */
-static bool name_taken_locked(struct coll *c, const struct partition *p)
+/* The partition that has p's name on the target. */
+static struct part *holder_locked(struct coll *c, const struct partition *p)
 {
 	size_t pos = 0;
 	void *v;
 
 	while (umap_next(&c->parts, &pos, NULL, &v)) {
-		const struct part *o = v;
+		struct part *o = v;
 		if (o->source_id != p->id && o->state != PART_DROPPED && o->target_id &&
 			strcmp(o->name, p->name) == 0)
-			return true;
+			return o;
 	}
-	return false;
+	return NULL;
+}
+
+/* Rows of p, at the head of a lane, wait for the drop of an older partition of the name, whose message
+ * is behind them: Milvus writes it some time after it answered the drop, and other rows and that
+ * message may also be of one pack. On that shard the older one ends here: what still comes of it was
+ * dropped at the source. */
+static void overtake_locked(struct coll *c, struct part *old, const struct partition *p)
+{
+	struct part *mine = umap_get(&c->parts, (uint64_t)p->id);
+
+	for (int i = 0; mine && i < c->n_shards; i++) {
+		struct part_shard *s = shard_of(old, i);
+		if (!shard_of(mine, i)->wanted || s->drop_seen)
+			continue;
+		s->drop_seen = s->overtaken = true;
+		if (!old->drop_ts)
+			old->drop_ts = p->create_ts;
+		old->state = PART_DROPPING;
+		c->drop_pending = true;
+	}
+}
+
+/* An older partition of the name must be gone before this one can be. */
+static bool name_taken(struct coll *c, const struct partition *p)
+{
+	mutex_lock(&c->mtx);
+	struct part *old = holder_locked(c, p);
+	if (old)
+		overtake_locked(c, old, p);
+	mutex_unlock(&c->mtx);
+	return old != NULL;
 }
 
 static void bind(struct coll *c, const struct partition *p, int64_t target_id)
@@ -141,10 +188,7 @@ static enum err_code bind_one(
 {
 	if (is_bound(c, p->id))
 		return ERR_OK;
-	mutex_lock(&c->mtx);
-	bool taken = name_taken_locked(c, p);
-	mutex_unlock(&c->mtx);
-	if (taken)
+	if (name_taken(c, p))
 		return ERR_OK; /* bound after the older one's drop */
 	if (!m->id && coll_describe(c, m, e))
 		return e->code;
@@ -190,27 +234,67 @@ static bool drop_left_locked(struct coll *c)
 	return left;
 }
 
-/* Rows ask for an id that the catalog, being in order, does not hold: the partition was dropped. */
-static bool settle_unknown(struct coll *c)
+static bool is_at_source(const struct partition *list, size_t n, int64_t id)
 {
-	bool settled = false;
-	char status[128];
+	for (size_t i = 0; i < n; i++)
+		if (list[i].id == id)
+			return list[i].state == OBJECT_CREATED || list[i].state == OBJECT_CREATING;
+	return false;
+}
+
+/* Do rows wait for one that is not in the list? */
+static bool has_unknown(struct coll *c, const struct partition *list, size_t n)
+{
 	size_t pos = 0;
+	bool found = false;
 	void *v;
 
-	catalog_status(c->run->sv.catalog, status, sizeof(status));
 	mutex_lock(&c->mtx);
-	while (!status[0] && umap_next(&c->parts, &pos, NULL, &v)) {
+	while (!found && umap_next(&c->parts, &pos, NULL, &v)) {
+		const struct part *p = v;
+		found = p->state == PART_WANTED && p->wanted_ms &&
+			!is_at_source(list, n, p->source_id);
+	}
+	mutex_unlock(&c->mtx);
+	return found;
+}
+
+static bool settle(struct coll *c, const struct partition *list, size_t n)
+{
+	size_t pos = 0;
+	bool settled = false;
+	void *v;
+
+	mutex_lock(&c->mtx);
+	while (umap_next(&c->parts, &pos, NULL, &v)) {
 		struct part *p = v;
-		if (p->state == PART_WANTED && !p->name[0] && p->wanted_ms &&
-			time_mono_ms() - p->wanted_ms > UNKNOWN_MS) {
-			p->state = PART_DROPPED;
-			settled = true;
-		}
+		if (p->state != PART_WANTED || !p->wanted_ms || is_at_source(list, n, p->source_id))
+			continue;
+		p->state = PART_DROPPED;
+		settled = true;
 	}
 	if (settled)
 		c->drop_pending = drop_left_locked(c);
 	mutex_unlock(&c->mtx);
+	return settled;
+}
+
+/* Rows ask for an id that the source, asked now, does not have: the partition was dropped. While etcd is
+ * away nobody knows; the catalog says so. */
+static bool settle_unknown(struct coll *c, const struct partition *known, size_t n_known)
+{
+	struct catalog *cat = c->run->sv.catalog;
+	struct err e = ERR_INIT;
+	struct partition *list = NULL;
+	char status[128];
+
+	catalog_status(cat, status, sizeof(status));
+	if (status[0] || !has_unknown(c, known, n_known) ||
+		catalog_current(cat, deadline_in(CURRENT_MS), &c->run->stop, &e))
+		return false;
+	size_t n = catalog_partitions(cat, c->id, &list);
+	bool settled = settle(c, list, n);
+	catalog_partitions_free(list, n);
 	return settled;
 }
 
@@ -231,9 +315,9 @@ enum err_code coll_parts_sync(struct coll *c, const struct sink_collection *know
 			code = bind_one(c, &list[i], &m, e);
 	for (size_t i = 0; i < n; i++)
 		bound_after += is_bound(c, list[i].id);
-	catalog_partitions_free(list, n);
 	sink_collection_done(&m);
-	bool settled = settle_unknown(c);
+	bool settled = settle_unknown(c, list, n);
+	catalog_partitions_free(list, n);
 	if (bound_after != bound_before && c->started)
 		coll_record_put(c);
 	if (bound_after != bound_before || settled)
@@ -254,7 +338,7 @@ static struct part *next_drop(struct coll *c, bool *ret_pending)
 		if (all)
 			*ret_pending = true;
 		for (int i = 0; all && i < c->n_shards; i++)
-			all = p->drop_seen[i];
+			all = shard_of(p, i)->drop_seen;
 		found = all ? p : NULL;
 	}
 	mutex_unlock(&c->mtx);
@@ -274,17 +358,47 @@ static void finish_drop(struct coll *c, struct part *p)
 	job_wake(&c->job, 0); /* a later one of the name may follow */
 }
 
-bool coll_parts_wanted(struct coll *c)
+bool coll_parts_wanted(struct coll *c, char *ret_why, size_t cap)
 {
+	int64_t since = time_mono_ms() - PATIENCE_MS;
 	size_t pos = 0;
 	void *v;
 	bool wanted = false;
 
+	ret_why[0] = '\0';
 	mutex_lock(&c->mtx);
-	while (umap_next(&c->parts, &pos, NULL, &v))
-		wanted = wanted || ((struct part *)v)->state == PART_WANTED;
+	while (umap_next(&c->parts, &pos, NULL, &v)) {
+		const struct part *p = v;
+		if (p->state != PART_WANTED)
+			continue;
+		wanted = true;
+		if (p->wanted_ms && p->wanted_ms < since)
+			snprintf(ret_why, cap,
+				"rows wait for partition %" PRId64
+				": an older one of its name has not been dropped on the target "
+				"yet, "
+				"or the source's etcd is away",
+				p->source_id);
+	}
 	mutex_unlock(&c->mtx);
 	return wanted;
+}
+
+/* Is all acknowledged that came before its drop? */
+static bool is_reached(struct coll *c, struct part *p)
+{
+	bool any = false;
+
+	for (int i = 0; i < c->n_shards; i++) {
+		const struct stream *st = &c->shards[i].stream;
+		mutex_lock(&c->mtx);
+		bool overtaken = shard_of(p, i)->overtaken;
+		mutex_unlock(&c->mtx);
+		any = any || overtaken;
+		if (overtaken ? !tchan_still(st) : tchan_position(st).ts < p->drop_ts)
+			return false;
+	}
+	return any;
 }
 
 enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
@@ -292,7 +406,7 @@ enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
 	struct sink_collection m = {.id = 0};
 	struct part *p = next_drop(c, ret_pending);
 
-	if (!p || !coll_reached(c, p->drop_ts))
+	if (!p || !(coll_reached(c, p->drop_ts) || is_reached(c, p)))
 		return ERR_OK;
 	*ret_pending = true;
 	if (c->run->task->milvus.ignore_partition) {
@@ -323,14 +437,6 @@ enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
 	log_info(&c->log, "partition %s dropped on the target", p->name);
 	finish_drop(c, p);
 	return ERR_OK;
-}
-
-static bool is_at_source(const struct partition *list, size_t n, int64_t id)
-{
-	for (size_t i = 0; i < n; i++)
-		if (list[i].id == id)
-			return list[i].state == OBJECT_CREATED || list[i].state == OBJECT_CREATING;
-	return false;
 }
 
 /* Dropped for KEEP_MS, and its drop is behind every shard. One of an earlier run has no drop_ts: that

@@ -197,11 +197,10 @@ static void read_parts(struct coll *c, const json_t *l)
 		p->target_id = get_id(o, "target_id");
 		p->name = get_text(o, "name");
 		p->state = json_is_true(json_object_get(o, "dropped")) ? PART_DROPPED : PART_OK;
-		p->drop_seen = xcalloc((size_t)MAX(c->n_shards, 1), sizeof(bool));
 		struct part *old = umap_put(&c->parts, (uint64_t)p->source_id, p);
 		if (old) {
 			free(old->name);
-			free(old->drop_seen);
+			free(old->shards);
 			free(old);
 		}
 	}

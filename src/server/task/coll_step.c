@@ -383,10 +383,12 @@ static int64_t step_running(struct coll *c)
 	if (coll_follow(c, &e))
 		return coll_error(c, "follow the source", &e);
 	retry_reset(&c->backoff);
-	coll_waits(c, "%s", "");
+	char why[COLL_REASON_BYTES];
+	bool wanted = coll_parts_wanted(c, why, sizeof(why));
+	coll_waits(c, "%s", why);
 	if (pending)
 		return PARTS_MS;
-	return coll_parts_wanted(c) ? WANTED_MS : coll_parts_prune(c);
+	return wanted ? WANTED_MS : coll_parts_prune(c);
 }
 
 static int64_t step_dropping(struct coll *c)

@@ -185,8 +185,10 @@ enum err_code run_resolve_start(const struct services *sv, const struct run_new 
 	if (catalog_current(sv->catalog, deadline_in(CATALOG_MS), &b.stop, e)) {
 		catalog_status(sv->catalog, why, sizeof(why));
 		stop_done(&b.stop);
-		err_ctx(e, "fail to read the source's metadata%s%s", *why ? ": " : "", why);
-		return e->code = ERR_SYSTEM;
+		if (!*why) /* its own text says more */
+			snprintf(why, sizeof(why), "%.*s", (int)sizeof(why) - 1, e->text);
+		err_clear(e);
+		return err_set(e, ERR_SYSTEM, "fail to read the source's metadata: %s", why);
 	}
 	enum err_code code = check_meetings(&b, e);
 	if (code) { /* the request's fault, not a system's */
