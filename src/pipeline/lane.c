@@ -43,8 +43,10 @@ static void note_head_locked(struct lane *l, const struct pack *pk)
 	l->head_lag_ms = pk->at_head && now ? ts_ms(now) - ts_ms(pk->end_ts) : -1;
 }
 
-/* A consumer without a clock applies messages as they come, so they must come by time, deletes
- * before inserts of equal time: an upsert is both. */
+/* Between two ticks a topic is in no order: proxies write the messages of requests that run at the
+ * same time between each other, an upsert's delete behind its insert (Milvus 2.3.5). By time a later
+ * request stays the later one, and deletes before inserts of equal time leave the insert to whoever
+ * applies them one by one. */
 static bool before(const struct pack_msg *a, const struct pack_msg *b)
 {
 	if (a->dml.min_ts != b->dml.min_ts)
@@ -64,6 +66,14 @@ static struct pack_msg *merge(struct pack_msg *a, struct pack_msg *b)
 	}
 	*tail = a ? a : b;
 	return head;
+}
+
+static bool is_sorted(const struct pack *pk)
+{
+	for (const struct pack_msg *m = pk->msgs; m && m->next; m = m->next)
+		if (before(m->next, m))
+			return false;
+	return true;
 }
 
 /* A stable merge sort of the list: runs[i] holds 2^i messages. */
@@ -109,7 +119,7 @@ enum err_code lane_push(struct lane *l, struct pack *pk, struct stop *s, struct 
 	struct stop_watch w;
 	bool merged = false, pushed = false, wake = false;
 
-	if (c->opts.untimed)
+	if (!is_sorted(pk))
 		sort_by_time(pk);
 	stop_watch_add(s, &w, &c->mtx, &c->room);
 	mutex_lock(&c->mtx);

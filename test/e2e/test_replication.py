@@ -6,6 +6,7 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from helpers import (all_types, fill, fresh, rows_of, simple, wait_collection, wait_equal, wait_until)
 from replicate import stamp
+from rig import together
 
 pytestmark = pytest.mark.both_queues
 
@@ -105,6 +106,19 @@ def test_partitions(task, source, target):
     assert again.name == "one"
 
 
+def test_many_writers(task, source, target):
+    """Upserts at the same time: their messages stand between each other in the topic, not in order of time."""
+    collection = simple("source", shards_num=1)
+
+    def write(first: int) -> None:
+        for seed in range(15):
+            collection.upsert(list(rows_of(collection, range(first, first + 20), seed)))
+            collection.upsert(list(rows_of(collection, range(1000, 1010), f"{first} {seed}")))
+
+    together(*(lambda first=first: write(first) for first in range(0, 200, 25)))
+    wait_equal(collection, on_target(collection.name))
+
+
 @pytest.mark.parametrize("shards", [1, 2])
 def test_a_partition_is_replaced_again_and_again(task, source, target, shards):
     """Milvus writes the message of a drop when the next partition of the name may have rows already."""
@@ -118,6 +132,22 @@ def test_a_partition_is_replaced_again_and_again(task, source, target, shards):
     collection.create_index("v", {"index_type": "FLAT", "metric_type": "L2", "params": {}})
     collection.load()
     wait_equal(collection, on_target(collection.name), 60)
+
+
+def test_partitions_and_their_collection_are_dropped(task, source, target):
+    """All at once: each drop has messages of its own, and the name can be used again at once."""
+    name = fresh()
+    for _ in range(2):
+        collection = simple("source", name, load=False, shards_num=2)
+        for number in range(8):
+            collection.create_partition(f"p{number}")
+        fill(collection, range(20), partition_name="p3")
+        for number in range(8):
+            collection.drop_partition(f"p{number}")
+        collection.drop()
+    last = simple("source", name)
+    fill(last, range(50))
+    wait_equal(last, on_target(name))
 
 
 def test_index_load_release_flush(task, source, target):

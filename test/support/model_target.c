@@ -174,3 +174,13 @@ int model_target_live(const struct model_target *m, int64_t key)
 {
 	return count(m, key, UINT64_MAX);
 }
+
+uint64_t model_target_newest(const struct model_target *m, int64_t key)
+{
+	uint64_t newest = 0;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (m->rows[i].key == key && !m->rows[i].deleted)
+			newest = MAX(newest, m->rows[i].ts);
+	return newest;
+}

@@ -37,5 +37,7 @@ int64_t model_target_key(const struct model_target *m, size_t i);
 void model_target_position(const struct model_target *m, struct mq_id *ret);
 /* Rows of key that a reader sees: as below, of what the last tick covers. */
 int model_target_visible(const struct model_target *m, int64_t key);
+/* The stamp of key's newest insert; 0 if there is none. */
+uint64_t model_target_newest(const struct model_target *m, int64_t key);
 /* Rows of key that live: inserts with no later delete. */
 int model_target_live(const struct model_target *m, int64_t key);
