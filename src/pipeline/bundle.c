@@ -157,7 +157,9 @@ static void add_note_rows(struct bundle *k, const struct tchan *c, const struct 
 	if (!add_own(k, &t, n->gone, ts) || !n->rows)
 		return;
 	t.msg_id = o->fresh_id(o->arg);
-	(void)add_own(k, &t, n->rows, ts + 1);
+	/* Rows: of an unknown fate they are built anew, above the copy that may have landed. */
+	if (add_own(k, &t, n->rows, ts + 1))
+		k->rows += n->rows->rows;
 }
 
 static void add_note(

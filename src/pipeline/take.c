@@ -335,7 +335,7 @@ static bool window_backlog_locked(const struct tchan *c, uint64_t now)
 
 /* The windows of all streams are replayed between two ticks, with their deletes at one time: a
  * reader sees the state before or after, and rows of a window that share a key all survive. A
- * window that takes longer is cut by a tick. */
+ * window that takes longer is cut by the next tick (tchan_acked), but not inside a pack. */
 static bool window_locked(struct tchan *c, struct taken *t, int64_t now_ms, uint64_t now)
 {
 	if (!c->replaying) {
@@ -347,10 +347,8 @@ static bool window_locked(struct tchan *c, struct taken *t, int64_t now_ms, uint
 		c->window_mono_ms = now_ms;
 	}
 	t->window_from = c->window_from;
-	if (now_ms - c->window_mono_ms <= WINDOW_MS && window_backlog_locked(c, now))
-		return true;
-	c->window_from = 0;
-	return false;
+	return t->parted ||
+	       (now_ms - c->window_mono_ms <= WINDOW_MS && window_backlog_locked(c, now));
 }
 
 /* Fills t; false if there is nothing to send now. */
@@ -381,15 +379,15 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 		if (t->n_msgs)
 			t->tick = clock_tick_locked(c, now);
 	}
-	if (!t->tick && silent_locked(c, now_ms)) {
+	bool late_parted = parted_locked(c, true);
+	t->parted = late_parted || parted_locked(c, false);
+	if (!t->tick && !t->parted && silent_locked(c, now_ms)) {
 		t->tick = clock_tick_locked(c, now);
 		t->keepalive = t->tick && !t->n_msgs;
 	}
 	if (t->n_msgs)
 		c->rows_mono_ms = now_ms;
 	bool window = window_locked(c, t, now_ms, now);
-	bool late_parted = parted_locked(c, true);
-	t->parted = late_parted || parted_locked(c, false);
 	t->untold = c->untold;
 	if (late_parted || window) {
 		t->tick = 0;
@@ -484,6 +482,7 @@ void tchan_acked(struct tchan *c, struct taken *t, uint64_t sent_tick)
 		c->untold = 0;
 	if (sent_tick) {
 		c->last_tick = sent_tick;
+		c->window_from = 0; /* what is replayed after a tick is replayed above it */
 		c->last_tick_mono_ms = time_mono_ms();
 	}
 	for (size_t i = 0; i < t->n_lanes; i++) {

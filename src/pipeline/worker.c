@@ -110,12 +110,13 @@ static enum err_code settle(struct worker *w, struct stop *call, struct err *e)
 
 	if (settle_run(&o, call, &how, e))
 		return e->code;
-	uint64_t used = MAX(w->call.highest, w->call.tick);
-	w->spent = MAX(w->spent, used);
 	if (!w->call.rows && !w->pruned)
 		return ERR_OK;
 	if (how == SETTLE_RESEND && (!w->pruned || w->isolate.single))
 		return ERR_OK;
+	/* What the lost attempt carried may have been seen; sent again as it is it is not lost. */
+	uint64_t used = MAX(w->call.highest, w->call.tick);
+	w->spent = MAX(w->spent, used);
 	w->floor = MAX(used, w->floor);
 	if (how == SETTLE_REPLAY) {
 		w->landed = true;
@@ -262,7 +263,10 @@ static bool fence_earlier_run(struct worker *w)
 		.tick = OLDEST_TICK,
 		.last = &w->last};
 
-	return !tchan_unclean(w->chan) || !settle_run(&o, &w->stop, &how, &e);
+	if (!tchan_unclean(w->chan))
+		return true;
+	w->cut = settle_run(&o, &w->stop, &how, &e) != ERR_OK; /* the next run fences again */
+	return !w->cut;
 }
 
 static void run(void *arg)
