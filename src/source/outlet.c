@@ -177,11 +177,19 @@ static void pack_add(struct pack *pk, struct pack_msg ***tail, struct sub *s, st
 	pk->cost_bytes += pm->cost_bytes;
 }
 
-/* A message with a replicate id belongs to the pack of the next tick, whatever its own time. */
-static bool wants(
-	const struct sub *s, const struct outlet *o, const struct hub_raw *raw, uint64_t end_ts)
+/* A start without a time ("latest") may have joined a reader that is not there yet. */
+static bool is_before_start(const struct hub *h, const struct sub *s, const struct hub_raw *raw)
 {
-	return s->outlet == o && (raw->at_next_tick ? end_ts : raw->ts) > s->start.ts;
+	return !s->start.ts && s->start.id.n &&
+	       h->o.mq->ops->compare(&raw->m->id, &s->start.id) < 0;
+}
+
+/* A message with a replicate id belongs to the pack of the next tick, whatever its own time. */
+static bool wants(const struct hub *h, const struct sub *s, const struct outlet *o,
+	const struct hub_raw *raw, uint64_t end_ts)
+{
+	return s->outlet == o && (raw->at_next_tick ? end_ts : raw->ts) > s->start.ts &&
+	       !is_before_start(h, s, raw);
 }
 
 static struct pack *build_locked(UNUSED struct channel *ch, struct reader *r,
@@ -202,14 +210,14 @@ static struct pack *build_locked(UNUSED struct channel *ch, struct reader *r,
 			struct sub *s =
 				smap_getn(&r->by_vchannel, raw->dml.shard.p, raw->dml.shard.n);
 			for (; s; s = s->same)
-				if (wants(s, o, raw, cut->end_ts))
+				if (wants(r->hub, s, o, raw, cut->end_ts))
 					pack_add(pk, &tail, s, raw);
 			continue;
 		}
 		list_foreach (sub, &r->subs) {
 			struct sub *s = LIST_ITEM(sub, struct sub, link);
 			if (s->collection_id == raw->dml.collection_id &&
-				wants(s, o, raw, cut->end_ts))
+				wants(r->hub, s, o, raw, cut->end_ts))
 				pack_add(pk, &tail, s, raw);
 		}
 	}
