@@ -79,7 +79,7 @@ struct coll_shard {
 	bool note_out;
 };
 
-enum { COLL_REASON_BYTES = 400, COLL_FORMER_MAX = 16 };
+enum { COLL_REASON_BYTES = 400, COLL_FORMER_MAX = 16, NOTES_OF_NONE = 0, NOTES_OF_COLLECTION = -1 };
 
 /* A name it had before a rename. Target names stay for those who still hold them. */
 struct coll_former {
@@ -115,6 +115,7 @@ struct coll {
 	char *pk_name; /* set once; NULL = unknown */
 	struct coll_shard *shards;
 	int n_shards;
+	int64_t notes_of; /* whose notes are out: a partition's source id, NOTES_OF_COLLECTION; job only */
 	bool recorded; /* created or adopted by us: a record exists */
 	bool unclean;  /* earlier calls may have landed beyond the position */
 	bool rpc_done; /* the drop was executed by this run */
@@ -215,7 +216,7 @@ NODISCARD enum err_code coll_change(struct coll *c, struct sink_change *ch, stru
 /* The DropReady step: RPC, then the drop message on every channel. Returns the next delay. */
 int64_t coll_drop_step(struct coll *c);
 /* Sends a drop message on all channels of the collection: false while not all are acknowledged.
- * part may be NULL. */
+ * part may be NULL. Those of another drop that are out are waited for first. */
 bool coll_notes(struct coll *c, int type, const struct part *p);
 /* Notes that are out: false while not all are acknowledged. */
 bool coll_notes_settled(struct coll *c);

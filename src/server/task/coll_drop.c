@@ -78,12 +78,18 @@ static bool put_note(struct coll *c, struct coll_shard *s, int type, const struc
 
 bool coll_notes(struct coll *c, int type, const struct part *p)
 {
+	int64_t owner = p ? p->source_id : NOTES_OF_COLLECTION;
 	bool all = true;
 
+	if (c->notes_of != owner && !coll_notes_settled(c))
+		return false;
+	c->notes_of = owner;
 	for (int i = 0; i < c->n_shards; i++)
 		all = put_note(c, &c->shards[i], type, p) && all;
 	for (int i = 0; all && i < c->n_shards; i++)
 		c->shards[i].note_out = false;
+	if (all)
+		c->notes_of = NOTES_OF_NONE;
 	return all;
 }
 
@@ -95,6 +101,7 @@ bool coll_notes_settled(struct coll *c)
 			return false;
 		s->note_out = false;
 	}
+	c->notes_of = NOTES_OF_NONE;
 	return true;
 }
 
@@ -105,6 +112,7 @@ void coll_notes_cancel(struct coll *c)
 			tchan_note_cancel(c->shards[i].chan, &c->shards[i].note);
 		c->shards[i].note_out = false;
 	}
+	c->notes_of = NOTES_OF_NONE;
 }
 
 int64_t coll_drop_step(struct coll *c)

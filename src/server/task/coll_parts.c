@@ -86,7 +86,11 @@ void coll_part_drop_seen(struct coll *c, int shard, int64_t partition_id, uint64
 {
 	mutex_lock(&c->mtx);
 	struct part *p = umap_get(&c->parts, (uint64_t)partition_id);
-	if (p && p->state != PART_DROPPED && shard < c->n_shards) {
+	if (!p) { /* without rows; it may be being created just now */
+		p = part_add_locked(c, partition_id, "");
+		p->wanted_ms = time_mono_ms();
+	}
+	if (p->state != PART_DROPPED && shard < c->n_shards) {
 		if (p->target_id)
 			p->state = PART_DROPPING; /* else when it is bound */
 		p->drop_ts = ts;
@@ -341,6 +345,10 @@ static struct part *next_drop(struct coll *c, bool *ret_pending)
 			all = shard_of(p, i)->drop_seen;
 		found = all ? p : NULL;
 	}
+	/* What has begun is finished first. */
+	struct part *begun = umap_get(&c->parts, (uint64_t)c->notes_of);
+	if (begun && begun->state == PART_DROPPING)
+		found = begun;
 	mutex_unlock(&c->mtx);
 	return found;
 }

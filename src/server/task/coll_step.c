@@ -398,15 +398,15 @@ static int64_t step_dropping(struct coll *c)
 
 	if (take_failure(c) || fails_doubt(c))
 		return JOB_IDLE;
-	if (!coll_notes_settled(c))
-		return AGAIN_MS; /* of a partition's drop */
-	/* Shards that are not there yet may still need a partition. */
-	if (coll_parts_sync(c, NULL, &e) || coll_parts_drop(c, &pending, &e))
-		return coll_error(c, "partitions", &e);
 	if (!all_shards_at_drop(c)) {
+		/* Shards that are not there yet may still need a partition. */
+		if (coll_parts_sync(c, NULL, &e) || coll_parts_drop(c, &pending, &e))
+			return coll_error(c, "partitions", &e);
 		coll_waits(c, "the drop message of all shards");
 		return pending ? PARTS_MS : WANTED_MS;
 	}
+	if (!coll_notes_settled(c))
+		return AGAIN_MS; /* of a partition's drop; the collection's does the rest of it */
 	if (!drops_acked(c)) {
 		coll_waits(c, "the acknowledgement of its last rows");
 		return AGAIN_MS;

@@ -203,9 +203,9 @@ static uint64_t window_end(struct coll *c, struct coll_shard *s)
 {
 	const struct store_position *p = run_start_position(c->run, c->id, s->pchannel);
 	uint64_t head = c->run->replay_until;
-	uint64_t bound = head || c->unclean ? target_window_end(c->run->target, s->target_pchannel,
-						      s->chan, s->key)
-					    : 0;
+	/* Asked in any case: the first to ask gets what the process before left. */
+	uint64_t past = target_window_end(c->run->target, s->target_pchannel, s->chan, s->key);
+	uint64_t bound = head || c->unclean ? past : 0;
 	uint64_t killed = 0, unclean = 0;
 
 	if (head)

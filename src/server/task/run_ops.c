@@ -120,10 +120,9 @@ static void refuse(struct op_event *v, const struct err *e)
 	bool quiet = v->op.type == MSG_TIME_TICK || v->op.type == MSG_REPLICATE;
 
 	v->unreadable = !quiet;
+	v->done = quiet;
 	snprintf(v->why, sizeof(v->why), "%.*s", OP_TEXT_BYTES - 1, e->text);
 	op_enqueue(v);
-	if (quiet)
-		op_finish(v);
 }
 
 static void take(struct oplog *o, struct mq_msg *m)
