@@ -247,7 +247,9 @@ class Sideline(Load):
         if kind == "rows":
             self._write(collection, self.dice.choice(["_default", *self.alive[name]]))
         elif kind == "partition":
-            part = f"p{self.dice.randrange(10**6)}"
+            part = f"p{self.dice.randrange(4)}"  # names come back
+            if part in self.alive[name]:
+                return
             collection.create_partition(part, timeout=QUERY_S)
             self.alive[name].append(part)
             self._write(collection, part)

@@ -99,7 +99,8 @@ class World:
         self.loads.append(accounts)
         for number, name in enumerate(names[1:]):
             collection = simple("source", name, shards_num=shards, varchar_pk=bool(number % 2))
-            self.loads.append(Mixed(collection, f"{seed}/{number}", self.tally))
+            # two writers: their messages stand between each other in the topic
+            self.loads += [Mixed(collection, f"{seed}/{number}/{first}", self.tally, first) for first in (0, 10**7)]
         self.names += names
         for name in names:
             wait_collection(name, "target", timeout=90)
