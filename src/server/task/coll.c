@@ -82,7 +82,7 @@ void coll_fail(struct coll *c, const char *fmt, ...)
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	/* A failed collection must not hold back the channels it shares. */
-	if (c->started)
+	if (coll_started(c))
 		coll_stop_streams(c, FAIL_DETACH_MS);
 	coll_set_state(c, COLL_FAILED, why);
 }
@@ -192,7 +192,7 @@ struct coll *coll_from_record(struct run *r, int64_t id, const char *json)
 void coll_stop(struct coll *c, int64_t patience_ms)
 {
 	job_stop(&c->job);
-	if (c->started)
+	if (coll_started(c))
 		coll_stop_streams(c, patience_ms);
 	coll_notes_cancel(c);
 }
@@ -228,7 +228,7 @@ uint64_t coll_acked_ts(struct coll *c)
 {
 	uint64_t least = UINT64_MAX;
 
-	if (!c->started)
+	if (!coll_started(c))
 		return least;
 	for (int i = 0; i < c->n_shards; i++) {
 		uint64_t ts = tchan_position(&c->shards[i].stream).ts;
@@ -242,13 +242,13 @@ bool coll_reached(struct coll *c, uint64_t ts)
 	enum coll_state s = coll_get_state(c);
 	if (s == COLL_DROPPED || s == COLL_FAILED || s == COLL_DROP_READY)
 		return true;
-	return c->started && coll_acked_ts(c) >= ts;
+	return coll_started(c) && coll_acked_ts(c) >= ts;
 }
 
 /* All shards share the series. */
 int64_t coll_rows(const struct coll *c)
 {
-	if (!c->started || !c->n_shards)
+	if (!coll_started(c) || !c->n_shards)
 		return 0;
 	return metrics_value(c->shards[0].stream.metrics.rows_insert) +
 	       metrics_value(c->shards[0].stream.metrics.rows_delete);
@@ -291,7 +291,7 @@ bool coll_save_due(struct coll *c, int64_t now_ms, int64_t idle_ms)
 
 	if (coll_get_state(c) == COLL_DROPPED)
 		return !c->saved_dropped;
-	for (int i = 0; c->started && i < c->n_shards; i++) {
+	for (int i = 0; coll_started(c) && i < c->n_shards; i++) {
 		const struct coll_shard *sh = &c->shards[i];
 		bool moved = shard_position(sh).ts != sh->saved_ts;
 		bool rows = tchan_sent(&sh->stream) > sh->saved_ts;
@@ -315,7 +315,7 @@ bool coll_positions(struct coll *c, struct store_positions *ret)
 	enum coll_state st = coll_get_state(c);
 	bool dropped = st == COLL_DROPPED && c->recorded;
 
-	if (!c->n_shards || (!c->started && !dropped))
+	if (!c->n_shards || (!coll_started(c) && !dropped))
 		return false;
 	mutex_lock(&c->run->mtx);
 	char *name = xstrdup(c->name);

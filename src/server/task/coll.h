@@ -119,7 +119,7 @@ struct coll {
 	bool recorded; /* created or adopted by us: a record exists */
 	bool unclean;  /* earlier calls may have landed beyond the position */
 	bool rpc_done; /* the drop was executed by this run */
-	bool started;  /* streams are attached */
+	bool started;  /* streams are attached; others than the job: coll_started */
 	struct coll_follow follow;
 	struct coll_former *former; /* with names above: under run->mtx for others than the job */
 	size_t n_former;
@@ -151,6 +151,11 @@ void coll_stop(struct coll *c, int64_t patience_ms);
 void coll_free(struct coll *c);
 
 enum coll_state coll_get_state(struct coll *c);
+/* Are its streams attached, and its shards known? @thread any */
+static inline bool coll_started(const struct coll *c)
+{
+	return __atomic_load_n(&c->started, __ATOMIC_ACQUIRE);
+}
 /* Something says that the target no longer has it: its next step asks. @thread any */
 void coll_doubt(struct coll *c);
 /* True when every live stream has acknowledged source time ts, or has ended. */

@@ -267,7 +267,7 @@ enum err_code coll_start_streams(struct coll *c, struct err *e)
 		tchan_attach(s->chan, &s->stream);
 		s->attached = true;
 	}
-	c->started = true;
+	__atomic_store_n(&c->started, true, __ATOMIC_RELEASE);
 	c->unclean = false; /* known anew when the streams stop */
 	for (int i = 0; i < c->n_shards; i++)
 		hub_subscribe(c->run->sv.hub, &c->shards[i].sub);

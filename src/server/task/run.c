@@ -356,7 +356,7 @@ static bool stop_colls(struct run *r, int64_t patience_ms)
 		coll_stop(c, deadline_left_ms(d));
 		if (!c->recorded)
 			continue;
-		if (!c->started && r->replay_until)
+		if (!coll_started(c) && r->replay_until)
 			coll_leave_window(c);
 		coll_record_put(c);
 		clean = clean && !c->unclean;

@@ -152,7 +152,7 @@ void run_channels(struct run *r, json_t *status)
 	while (umap_next(&r->colls, &pos, NULL, &v)) {
 		struct coll *c = v;
 		enum coll_state st = coll_get_state(c);
-		bool flows = c->started && (st == COLL_RUNNING || st == COLL_DROPPING);
+		bool flows = coll_started(c) && (st == COLL_RUNNING || st == COLL_DROPPING);
 		for (int i = 0; flows && i < c->n_shards; i++)
 			add_shard(&w, &c->shards[i]);
 	}

@@ -105,7 +105,7 @@ static void add_coll(struct summary *s, struct coll *c)
 	if (waits)
 		add_wait(s, text);
 	s->rows += coll_rows(c);
-	if (c->started && (st == COLL_RUNNING || st == COLL_DROPPING))
+	if (coll_started(c) && (st == COLL_RUNNING || st == COLL_DROPPING))
 		add_lag(s, c);
 }
 
