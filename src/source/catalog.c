@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "source/catalog_priv.h"
 
 enum { RETRY_FIRST_MS = 100, RETRY_MOST_MS = 3000 };
@@ -229,6 +230,20 @@ void catalog_status(struct catalog *c, char *ret_text, size_t cap)
 		say(&b, text);
 	}
 	snprintf(ret_text, cap, "%s", buf_cstr(&b));
+}
+
+bool catalog_knows_all(struct catalog *c, const char *below)
+{
+	size_t pos = 0;
+	const char *key;
+	void *v;
+
+	mutex_lock(&c->mtx);
+	bool all = c->version && !c->outage[0];
+	while (all && smap_next(&c->bad, &pos, &key, &v))
+		all = !str_starts(key, below);
+	mutex_unlock(&c->mtx);
+	return all;
 }
 
 uint64_t catalog_clock(struct catalog *c)

@@ -44,6 +44,10 @@ void catalog_poke(struct catalog *c);
 /* "" when in order, else what the catalog waits for ("etcd unavailable: ... retry in 2 s"). */
 void catalog_status(struct catalog *c, char *ret_text, size_t cap);
 
+/* Is all known of the keys below `below` (behind catalog_base; "partitions/7/")? Not while etcd is
+ * away, nor with a value there that can't be read. */
+bool catalog_knows_all(struct catalog *c, const char *below);
+
 /* All collections known, in order of (db id, create time, id), those that are gone included until
  * catalog_forget: their state is OBJECT_GONE or DROPPED. What was gone before the first snapshot
  * was never known and is not listed. A collection whose fields can't be read yet is shown as

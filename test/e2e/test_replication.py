@@ -134,6 +134,26 @@ def test_a_partition_is_replaced_again_and_again(task, source, target, shards):
     wait_equal(collection, on_target(collection.name), 60)
 
 
+def test_a_load_waits_for_the_drop_of_a_partition(cdc, task, source, target):
+    """Milvus drops no loaded partition: a load that came first would keep it for ever."""
+    collection = simple("source")
+    collection.release()
+    collection.create_partition("p")
+    fill(collection, range(50), partition_name="p")
+    collection.load()
+    copy = on_target(collection.name)
+    wait_equal(collection, copy)
+    cdc.pause_task(task)
+    collection.release()
+    collection.drop_partition("p")
+    collection.load()
+    fill(collection, range(50, 60))
+    cdc.resume_task(task)
+    wait_equal(collection, copy, 60)
+    assert not copy.has_partition("p")
+    wait_until(lambda: utility.load_state(copy.name, using="target").name == "Loaded", 20, "it is loaded again")
+
+
 def test_partitions_and_their_collection_are_dropped(task, source, target):
     """All at once: each drop has messages of its own, and the name can be used again at once."""
     name = fresh()

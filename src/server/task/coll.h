@@ -205,6 +205,8 @@ NODISCARD enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struc
 /* Forgets partitions that were dropped a while ago on both sides and of which no row can come any
  * more; job only. When to ask again, or JOB_IDLE. */
 int64_t coll_parts_prune(struct coll *c);
+/* Is a partition still to be dropped whose drop was before ts? @thread any */
+bool coll_drop_left(struct coll *c, uint64_t ts);
 /* Rows wait for a partition; ret_why (CAP bytes): for what it waits, "" if not for long. */
 bool coll_parts_wanted(struct coll *c, char *ret_why, size_t cap);
 enum stream_partition coll_part_find(

@@ -290,10 +290,10 @@ static bool settle_unknown(struct coll *c, const struct partition *known, size_t
 	struct catalog *cat = c->run->sv.catalog;
 	struct err e = ERR_INIT;
 	struct partition *list = NULL;
-	char status[128];
+	char keys[64];
 
-	catalog_status(cat, status, sizeof(status));
-	if (status[0] || !has_unknown(c, known, n_known) ||
+	snprintf(keys, sizeof(keys), "partitions/%" PRId64 "/", c->id);
+	if (!has_unknown(c, known, n_known) || !catalog_knows_all(cat, keys) ||
 		catalog_current(cat, deadline_in(CURRENT_MS), &c->run->stop, &e))
 		return false;
 	size_t n = catalog_partitions(cat, c->id, &list);
@@ -364,6 +364,21 @@ static void finish_drop(struct coll *c, struct part *p)
 	c->drop_pending = drop_left_locked(c);
 	mutex_unlock(&c->mtx);
 	job_wake(&c->job, 0); /* a later one of the name may follow */
+}
+
+bool coll_drop_left(struct coll *c, uint64_t ts)
+{
+	size_t pos = 0;
+	void *v;
+	bool left = false;
+
+	mutex_lock(&c->mtx);
+	while (!left && umap_next(&c->parts, &pos, NULL, &v)) {
+		const struct part *p = v;
+		left = p->drop_ts && p->drop_ts < ts && p->state != PART_DROPPED;
+	}
+	mutex_unlock(&c->mtx);
+	return left;
 }
 
 bool coll_parts_wanted(struct coll *c, char *ret_why, size_t cap)

@@ -52,13 +52,16 @@ bool op_wanted(const struct op_event *v)
 /* A name that the catalog, being in order, does not know: its collection was dropped. */
 static enum op_readiness unknown(struct op_event *v, const char *name)
 {
-	char status[OP_TEXT_BYTES];
-
-	catalog_status(v->log->run->sv.catalog, status, sizeof(status));
-	if (!status[0] && time_mono_ms() - v->read_mono_ms > UNKNOWN_MS)
+	if (catalog_knows_all(v->log->run->sv.catalog, "database/") &&
+		time_mono_ms() - v->read_mono_ms > UNKNOWN_MS)
 		return OP_NEVER;
 	op_wait(v, 0, "collection %.100s, which the source's catalog does not show", name);
 	return OP_NOT_YET;
+}
+
+static bool loads(const struct op_event *v)
+{
+	return v->op.type == MSG_LOAD_COLLECTION || v->op.type == MSG_LOAD_PARTITIONS;
 }
 
 /* The collection `name` as it was when the operation happened. */
@@ -74,8 +77,14 @@ static enum op_readiness collection_ready(struct op_event *v, const char *name, 
 		return OP_NEVER;
 	if (s == COLL_FAILED)
 		return OP_LOST;
-	if ((s == COLL_RUNNING || s == COLL_DROPPING) && coll_reached(c, v->op.ts))
-		return OP_READY;
+	if ((s == COLL_RUNNING || s == COLL_DROPPING) && coll_reached(c, v->op.ts)) {
+		if (!loads(v) || !coll_drop_left(c, v->op.ts))
+			return OP_READY;
+		/* Milvus drops no loaded partition, so its drop would wait for ever. */
+		job_wake(&c->job, 0);
+		op_wait(v, 0, "the drop of a partition before it");
+		return OP_NOT_YET;
+	}
 	op_wait(v, 0, "the rows before it");
 	return OP_NOT_YET;
 }
