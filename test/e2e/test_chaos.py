@@ -53,6 +53,7 @@ def test_clock_jumps(rig, source, target, tally):
     scenarios.clock_jumps(rig, tally, jumps=(3600, -3600, 0), seconds=2)
 
 
+@pytest.mark.only_queue("kafka")  # test_faults_pulsar.py has the same of Pulsar
 def test_retention_overtakes_a_paused_task(rig, source, target, tally):
     scenarios.retention(rig, tally)
 

@@ -31,15 +31,17 @@ class Look(dict):
 
 
 @pytest.fixture(scope="module")
-def base(rig, source):
+def base(rig, source, queue):
     """A configuration of the real source, with a metastore that is not there yet."""
     folder = rig.dir / "doctor"
     folder.mkdir(exist_ok=True)
-    etcd, kafka = rig.part("etcd"), rig.part("kafka")
+    etcd = rig.part("etcd")
+    broker = {"kafka": {"address": rig.part("kafka").address}} if queue == "kafka" else \
+        {"pulsar": {"address": rig.part("pulsar").url}}
     return folder, {
         "address": "127.0.0.1:0", "metaStoreConfig": {"storeType": "sqlite", "sqlitePath": str(folder / "none.db")},
         "sourceConfig": {"etcd": {"address": [etcd.address], "rootPath": "source", "metaSubPath": "meta"},
-                         "kafka": {"address": kafka.address}, "replicateChan": source.replicate_channel}}
+                         "replicateChan": source.replicate_channel, **broker}}
 
 
 @pytest.fixture
@@ -105,6 +107,7 @@ def dead_port():
         yield f"127.0.0.1:{s.getsockname()[1]}"
 
 
+@pytest.mark.both_queues
 def test_in_order(look, source, target):
     name = simple("source", load=False).name
     found = look({}, request=task(target, name))
@@ -168,6 +171,7 @@ def test_etcd_login(look, rig):
         rig.remove(locked)
 
 
+@pytest.mark.only_queue("kafka")
 def test_queue_away(look, rig):
     with dead_port() as nobody:
         found = look({"sourceConfig": {"kafka": {"address": nobody}}})
@@ -179,6 +183,7 @@ def test_queue_away(look, rig):
     assert "QUEUE-AUTH" in found and "not-the-password" not in str(found)
 
 
+@pytest.mark.only_queue("kafka")
 def test_another_queue_than_the_sources(look, rig, target):
     ghost = Synthetic(rig)
     ghost.collection("c", shards=1)
@@ -202,6 +207,7 @@ def test_another_queue_than_the_sources(look, rig, target):
     assert "CATALOG-EMPTY" in look(change, request=task(target))
 
 
+@pytest.mark.only_queue("kafka")
 def test_wrong_machine_settings_and_a_target_that_is_no_replica(look, rig, source):
     name = simple("source", load=False).name
     with socket.socket() as s, dead_port() as nobody:
@@ -267,6 +273,7 @@ def test_each_code_has_a_test():
     assert not [code for name, code in rows if f"{code}\"" not in here and f"DOCTOR_CODE_{name})" not in fakes]
 
 
+@pytest.mark.only_queue("kafka")
 def test_beside_and_inside_a_server(new_cdc, rig, source, target):
     """The metastore of a running server; positions that the queue deletes soon, or does not have."""
     name = simple("source", load=False, shards_num=1).name
