@@ -7,9 +7,12 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/time.h"
+#include "server/target/replicate_id.h"
 #include "server/verify/verify_priv.h"
 #include "sink/schema_json.h"
 #include "source/catalog.h"
+
+enum { PARTITIONS_MS = 10000, LOOK_MS = 200 };
 
 /* ---- the plan ---- */
 
@@ -27,14 +30,19 @@ static void add_coll(struct verify *v, const struct collection *k, const char *d
 		.target_name = xstrdup(target_name),
 		.pk_name = xstrndup(pk.n ? (const char *)pk.p : "", pk.n),
 		.varchar = k->pk_is_varchar,
-		.has_partition_key = k->has_partition_key};
+		.has_partition_key = k->has_partition_key,
+		.undivided = k->has_partition_key || v->o.task->milvus.ignore_partition};
 }
 
-static bool wanted(const struct verify_opts *o, const char *db, const char *name)
+static bool wanted(const struct verify_opts *o, const struct collection *k, const char *db)
 {
-	if (o->name && (strcmp(o->db, db) != 0 || strcmp(o->name, name) != 0))
+	const char *id = o->replicate_id;
+
+	if (o->name && (strcmp(o->db, db) != 0 || strcmp(o->name, k->name) != 0))
 		return false;
-	return task_selects(o->task, db, name, NULL) && !task_excludes(o->task, db, name);
+	if (id && *id && slice_eq_str(replicate_id_of(k->properties), id))
+		return false; /* the target's own: not replicated back */
+	return task_selects(o->task, db, k->name, NULL) && !task_excludes(o->task, db, k->name);
 }
 
 static void plan(struct verify *v)
@@ -47,7 +55,7 @@ static void plan(struct verify *v)
 		const struct collection *k = list[i];
 		if (k->state == OBJECT_CREATED &&
 			catalog_database_name(v->o.catalog, k->db_id, db, sizeof(db)) &&
-			wanted(&v->o, db, k->name))
+			wanted(&v->o, k, db))
 			add_coll(v, k, db);
 		collection_unref(list[i]);
 	}
@@ -126,12 +134,13 @@ static enum err_code describe(
 	return ERR_OK;
 }
 
-static bool has_partition(const struct milvus_collection *c, const char *name)
+/* 0: it has none of that name. */
+static int64_t partition_id(const struct milvus_collection *c, const char *name)
 {
 	for (size_t i = 0; i < c->n_partitions; i++)
 		if (strcmp(c->partitions[i].name, name) == 0)
-			return true;
-	return false;
+			return c->partitions[i].id;
+	return 0;
 }
 
 static int by_text(const void *a, const void *b)
@@ -150,11 +159,67 @@ static const char **all_partitions(const struct sides *s, size_t *ret_n)
 	for (size_t i = 0; i < s->source.n_partitions; i++)
 		l[n++] = s->source.partitions[i].name;
 	for (size_t i = 0; i < s->target.n_partitions; i++)
-		if (!has_partition(&s->source, s->target.partitions[i].name))
+		if (!partition_id(&s->source, s->target.partitions[i].name))
 			l[n++] = s->target.partitions[i].name;
 	qsort(l, n, sizeof(*l), by_text);
 	*ret_n = n;
 	return l;
+}
+
+/* Has each side the partitions of the other, but for those that already stood so before? */
+static bool agree(const struct sides *s, const struct sides *before)
+{
+	size_t n;
+	CLEANUP(freep) const char **names = all_partitions(s, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		int64_t x = partition_id(&s->source, names[i]);
+		int64_t y = partition_id(&s->target, names[i]);
+		if (!x == !y)
+			continue;
+		if (!before || x != partition_id(&before->source, names[i]) ||
+			y != partition_id(&before->target, names[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Partitions are made and dropped on the target a moment after the source, and not by the channels
+ * that tell how far the task is: one that a side lacks may be on its way. */
+static enum err_code describe_parts(
+	struct verify *v, const struct verify_coll *c, struct sides *s, struct err *e)
+{
+	CLEANUP(sides_done) struct sides first = {.source = {.id = 0}};
+	struct deadline d = deadline_in(MIN((int64_t)PARTITIONS_MS, v->o.wait_ms));
+
+	if (describe(v, c, s, e) || c->undivided || agree(s, NULL))
+		return e->code;
+	first = *s;
+	*s = (struct sides){.source = {.id = 0}};
+	do {
+		if (stop_sleep(v->o.stop, LOOK_MS))
+			return stop_err(e);
+		sides_done(s);
+		if (verify_meet(v, c, e) || describe(v, c, s, e) || agree(s, NULL))
+			return e->code;
+	} while (!deadline_passed(d));
+	return agree(s, &first) ? ERR_OK
+				: err_set(e, ERR_BUSY, "partitions come and go all the time");
+}
+
+static void place(struct verify_part *p, const struct sides *s)
+{
+	p->on_source = !p->name || partition_id(&s->source, p->name);
+	p->on_target = !p->name || partition_id(&s->target, p->name);
+}
+
+enum err_code verify_place(struct verify_part *p, struct err *e)
+{
+	CLEANUP(sides_done) struct sides s = {.source = {.id = 0}};
+
+	if (!describe(p->v, p->c, &s, e))
+		place(p, &s);
+	return e->code;
 }
 
 static void set_text(char **text, const char *to)
@@ -163,31 +228,44 @@ static void set_text(char **text, const char *to)
 	*text = to ? xstrdup(to) : NULL;
 }
 
+/* A partition that both sides have lost while it was read is none. */
+static bool is_gone(struct verify_part *p)
+{
+	CLEANUP(sides_done) struct sides s = {.source = {.id = 0}};
+	struct err e = ERR_INIT;
+
+	if (!p->name || stop_is_set(p->v->o.stop) || describe_parts(p->v, p->c, &s, &e))
+		return false;
+	place(p, &s);
+	return !p->on_source && !p->on_target;
+}
+
 static enum err_code scan(struct verify *v, struct verify_coll *c, const char *partition,
 	const struct sides *s, struct err *e)
 {
-	struct verify_part p = {.v = v,
-		.c = c,
-		.name = partition,
-		.on_source = !partition || has_partition(&s->source, partition),
-		.on_target = !partition || has_partition(&s->target, partition)};
+	struct verify_part p = {.v = v, .c = c, .name = partition};
+	bool same = c->at && strcmp(c->at, partition ? partition : "") == 0;
 
-	if (!c->at || strcmp(c->at, partition ? partition : "") != 0)
+	if (same && c->at_done)
+		return ERR_OK;
+	if (!same)
 		set_text(&c->after, NULL);
 	set_text(&c->at, partition ? partition : "");
-	enum err_code code = verify_scan(&p, e);
+	c->at_done = false;
+	place(&p, s);
+	if (verify_scan(&p, e) && is_gone(&p))
+		err_clear(e);
 	arena_done(&p.arena);
 	free(p.suspects);
-	return code;
+	return e->code;
 }
 
-/* Milvus takes no names of partitions where it chooses them by a key: there all are read as one. */
 static enum err_code scan_all(
 	struct verify *v, struct verify_coll *c, const struct sides *s, struct err *e)
 {
 	size_t n;
 
-	if (c->has_partition_key || (s->source.n_partitions == 1 && s->target.n_partitions == 1))
+	if (c->undivided || (s->source.n_partitions == 1 && s->target.n_partitions == 1))
 		return scan(v, c, NULL, s, e);
 	CLEANUP(freep) const char **names = all_partitions(s, &n);
 	for (size_t i = 0; i < n && !e->code; i++)
@@ -202,7 +280,7 @@ static enum err_code verify_coll(struct verify *v, struct verify_coll *c, struct
 
 	if (!*c->pk_name)
 		return err_set(e, ERR_UNSUPPORTED, "its primary key is not known");
-	if (verify_meet_first(v, c, e) || describe(v, c, &s, e))
+	if (verify_meet_first(v, c, e) || describe_parts(v, c, &s, e))
 		return e->code;
 	if (s.source.id != c->id)
 		return err_set(e, ERR_NOT_FOUND,
@@ -243,8 +321,7 @@ static enum err_code begin(struct verify *v, struct err *e)
 		return err_ctx(e, "target");
 	if (!v->since_ts)
 		v->since_ts = v->meet_ts;
-	v->started_ms = time_mono_ms();
-	v->meet_end_ms = v->started_ms + v->o.wait_ms;
+	v->meet_end_ms = time_mono_ms() + v->o.wait_ms;
 	return ERR_OK;
 }
 

@@ -17,6 +17,7 @@
 struct catalog;
 struct milvus;
 struct store;
+struct store_positions;
 struct verify;
 
 enum { VERIFY_WAIT_MS = 60000 };
@@ -37,11 +38,16 @@ struct verify_progress {
 struct verify_opts {
 	struct milvus *source, *target;
 	struct store *store; /* where the task stores its positions */
+	/* The task's positions now, where they are at hand; NULL = what the store holds. Heap
+	 * (store_positions_free). */
+	enum err_code (*positions)(
+		void *arg, struct store_positions **ret_list, size_t *ret_n, struct err *e);
 	struct catalog *catalog;
 	const struct task *task;
-	const char *db, *name;   /* only this collection of the source; NULL = all of the task */
-	int64_t rows_per_second; /* 0 = no limit */
-	int64_t wait_ms;         /* for the task to reach a time of the source */
+	const char *replicate_id; /* of the configuration; NULL or "" = none */
+	const char *db, *name;    /* only this collection of the source; NULL = all of the task */
+	int64_t rows_per_second;  /* 0 = no limit */
+	int64_t wait_ms;          /* for the task to reach a time of the source */
 	struct stop *stop;
 	/* After each range, may be NULL. */
 	void (*on_range)(void *arg, struct verify *v);
@@ -68,7 +74,7 @@ const char *verify_state_name(enum verify_state s);
 /* verify_report.c: the document of a pass, finished or not: also what a later one goes on from. */
 json_t *verify_json(const struct verify *v);
 /* Takes over what doc says of collections that are still there; finished ones stay finished, but
- * those not known. INVALID: it is no such document, or of another task. */
+ * those not known, and those with differences if they are to be repaired. INVALID: it is no such document, or of another task. */
 NODISCARD enum err_code verify_resume(struct verify *v, const json_t *doc, struct err *e);
 /* For people. */
 void verify_text(const struct verify *v, struct buf *b);

@@ -15,6 +15,9 @@ enum {
 	VERIFY_LISTED_MAX = 10000, /* differences listed of a collection; more are counted */
 	VERIFY_SUSPECTS_MAX = 4096,
 	VERIFY_BATCH = 256, /* keys asked for at once */
+	/* Keys of a repair with a partition key: the server takes each by itself, and must have
+	 * done before who asks loses patience. */
+	VERIFY_REPAIR_BATCH = 32,
 	VERIFY_EXPR_BYTES = 8 << 20,
 	VERIFY_NAME_BYTES = 1024,
 };
@@ -33,6 +36,9 @@ struct verify_coll {
 	int64_t id;
 	char *db, *name, *target_db, *target_name, *pk_name;
 	bool varchar, has_partition_key;
+	/* Read as one: Milvus takes no names of partitions where it chooses them by a key, and with
+	 * ignore_partition rows stand in another partition of the target. */
+	bool undivided;
 	enum verify_state state;
 	char *reason;            /* of UNKNOWN */
 	int64_t rows, safe_rows; /* equal ones; those up to after */
@@ -41,8 +47,9 @@ struct verify_coll {
 	struct verify_diff *diffs;
 	size_t n_diffs, cap;
 	/* Where it goes on: the partition ("" = all together), the last key done; NULL = at the
-	 * beginning. */
+	 * beginning. at_done: at is through, it goes on with what comes behind. */
 	char *at, *after;
+	bool at_done;
 };
 
 struct verify {
@@ -55,7 +62,9 @@ struct verify {
 	uint64_t source_ts, target_ts; /* for queries: all up to them is to be seen */
 	struct store_positions *pos;   /* of the task, as read last */
 	size_t n_pos;
-	int64_t started_ms, paced_rows;
+	/* When the rows read so far are paid for at the wanted rate, and thousandths of rows that
+	 * are not in it. */
+	int64_t paced_ms, pace_rest;
 	size_t page_rows;
 	struct buf answer;
 };
@@ -78,6 +87,9 @@ struct verify_part {
 
 enum verify_side { VERIFY_SOURCE, VERIFY_TARGET };
 
+/* verify.c: looks again which sides have the partition. */
+NODISCARD enum err_code verify_place(struct verify_part *p, struct err *e);
+
 /* verify_read.c */
 /* Takes a time of the source, waits until the task has replicated c up to it. TIMEOUT. */
 NODISCARD enum err_code verify_meet(struct verify *v, const struct verify_coll *c, struct err *e);
@@ -87,9 +99,9 @@ NODISCARD enum err_code verify_meet_first(
 /* Rows of a part; what may pass is tried again. */
 NODISCARD enum err_code verify_query(struct verify_part *p, enum verify_side side, const char *expr,
 	int64_t limit, bool detail, struct row_page *ret, struct err *e);
-/* How many rows a part has physically: copies of a key count. */
-NODISCARD enum err_code verify_count(
-	struct verify_part *p, enum verify_side side, int64_t *ret_n, struct err *e);
+/* How many rows of a part fit expr ("" = all), physically: copies of a key count. */
+NODISCARD enum err_code verify_count(struct verify_part *p, enum verify_side side, const char *expr,
+	int64_t *ret_n, struct err *e);
 
 /* verify_scan.c: compares a part, from c->after on. */
 NODISCARD enum err_code verify_scan(struct verify_part *p, struct err *e);

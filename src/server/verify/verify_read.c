@@ -36,6 +36,8 @@ static enum err_code look(struct verify *v, struct err *e)
 	store_positions_free(v->pos, v->n_pos);
 	v->pos = NULL;
 	v->n_pos = 0;
+	if (v->o.positions)
+		return v->o.positions(v->o.arg, &v->pos, &v->n_pos, e);
 	return store_read_positions(v->o.store, v->o.task->id, v->o.stop, &v->pos, &v->n_pos, e);
 }
 
@@ -162,10 +164,10 @@ static int64_t read_count(struct slice answer)
 	return (int64_t)f.value;
 }
 
-enum err_code verify_count(
-	struct verify_part *p, enum verify_side side, int64_t *ret_n, struct err *e)
+enum err_code verify_count(struct verify_part *p, enum verify_side side, const char *expr,
+	int64_t *ret_n, struct err *e)
 {
-	struct milvus_query q = {.expr = "", .field = "count(*)"};
+	struct milvus_query q = {.expr = expr, .field = "count(*)"};
 
 	*ret_n = 0;
 	if (side == VERIFY_SOURCE ? !p->on_source : !p->on_target)

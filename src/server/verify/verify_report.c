@@ -67,6 +67,8 @@ static json_t *coll_json(const struct verify_coll *c)
 	if (c->state == VERIFY_OPEN) {
 		set_text(o, "partition_read", c->at);
 		set_text(o, "after", c->after);
+		if (c->at_done)
+			json_object_set_new(o, "partition_done", json_true());
 	}
 	return o;
 }
@@ -135,7 +137,7 @@ static bool is_key(const struct verify_coll *c, const char *text)
 	return c->varchar ? json_is_string(j) : json_is_integer(j);
 }
 
-static void take_coll(struct verify_coll *c, const json_t *o)
+static void take_coll(struct verify_coll *c, const json_t *o, bool repair)
 {
 	const char *result = text_of(o, "result"), *after = text_of(o, "after");
 	const json_t *one;
@@ -143,6 +145,8 @@ static void take_coll(struct verify_coll *c, const json_t *o)
 
 	if (!result || text_of(o, "reason") || (after && !is_key(c, after)))
 		return; /* from its beginning: not all of it was compared */
+	if (repair && number_of(o, "different"))
+		return; /* what is to be repaired has to be found again */
 	if (strcmp(result, "identical") == 0)
 		c->state = VERIFY_IDENTICAL;
 	else if (strcmp(result, "different") == 0)
@@ -153,6 +157,7 @@ static void take_coll(struct verify_coll *c, const json_t *o)
 	c->n_repaired = number_of(o, "repaired");
 	c->at = copy_of(o, "partition_read");
 	c->after = copy_of(o, "after");
+	c->at_done = json_is_true(json_object_get(o, "partition_done"));
 	json_array_foreach (json_object_get(o, "differences"), i, one) {
 		if (c->n_diffs < VERIFY_LISTED_MAX)
 			take_diff(c, one);
@@ -174,7 +179,7 @@ enum err_code verify_resume(struct verify *v, const json_t *doc, struct err *e)
 		int64_t id = number_of(one, "collection_id");
 		for (size_t i = 0; i < v->n; i++)
 			if (v->colls[i].id == id)
-				take_coll(&v->colls[i], one);
+				take_coll(&v->colls[i], one, v->o.repair != NULL);
 	}
 	v->since_ts = (uint64_t)ts;
 	return ERR_OK;

@@ -144,15 +144,17 @@ static enum err_code look_at(
 static enum err_code repair(struct looks *l, struct err *e)
 {
 	const struct verify_opts *o = &l->p->v->o;
-	enum err_code code = ERR_OK;
+	const struct verify_coll *c = l->p->c;
+	size_t most = c->has_partition_key ? VERIFY_REPAIR_BATCH : VERIFY_BATCH;
 
-	if (l->n_keys)
-		code = o->repair(o->arg, l->p->c->id, l->p->name, (const char *const *)l->keys,
-			l->n_keys, e);
+	for (size_t at = 0; at < l->n_keys && !e->code; at += most)
+		if (o->repair(o->arg, c->id, l->p->name, (const char *const *)l->keys + at,
+			    MIN(l->n_keys - at, most), e))
+			err_ctx(e, "repair");
 	for (size_t i = 0; i < l->n_keys; i++)
 		free(l->keys[i]);
 	l->n_keys = 0;
-	return code ? err_ctx(e, "repair") : ERR_OK;
+	return e->code;
 }
 
 static enum err_code look_round(struct looks *l, struct err *e)
@@ -160,7 +162,7 @@ static enum err_code look_round(struct looks *l, struct err *e)
 	struct verify_part *p = l->p;
 	size_t left = 0;
 
-	if (verify_meet(p->v, p->c, e))
+	if (verify_meet(p->v, p->c, e) || (p->on_source != p->on_target && verify_place(p, e)))
 		return e->code;
 	for (size_t at = 0; at < p->n; at += VERIFY_BATCH) {
 		size_t n = MIN(p->n - at, (size_t)VERIFY_BATCH), more = 0;
