@@ -13,6 +13,7 @@
 #include "server/connect.h"
 #include "server/engine/engine_priv.h"
 #include "server/target/target.h"
+#include "server/task/run.h"
 #include "server/verify/verify.h"
 #include "store/store.h"
 
@@ -84,6 +85,26 @@ static void conclude(struct pass *p, const struct verify *v)
 			id, verify_state_name(result), w.rows, w.unknown);
 }
 
+/* From memory: those of an idle collection are stored only once in a while. */
+static enum err_code positions(
+	void *arg, struct store_positions **ret_list, size_t *ret_n, UNUSED struct err *e)
+{
+	struct pass *p = arg;
+	struct engine *en = p->en;
+
+	*ret_list = NULL;
+	*ret_n = 0;
+	mutex_lock(&en->mtx);
+	struct etask *t = engine_find_locked(en, p->task->id);
+	struct run *run = t ? engine_pin_locked(t) : NULL;
+	mutex_unlock(&en->mtx);
+	if (!run)
+		return ERR_OK;
+	run_positions(run, ret_list, ret_n);
+	engine_unpin(en, t);
+	return ERR_OK;
+}
+
 static enum err_code compare(struct pass *p, struct err *e)
 {
 	struct engine *en = p->en;
@@ -97,7 +118,8 @@ static enum err_code compare(struct pass *p, struct err *e)
 		return e->code;
 	struct verify_opts o = {.source = p->source,
 		.target = p->target,
-		.store = en->sv.store,
+		.positions = positions,
+		.replicate_id = en->sv.config->replicate_id,
 		.catalog = en->sv.catalog,
 		.task = p->task,
 		.rows_per_second = en->sv.config->verify_rows_per_second,

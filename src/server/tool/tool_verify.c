@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "client/milvus/milvus.h"
+#include "server/config/config.h"
 #include "server/connect.h"
 #include "server/target/target.h"
 #include "server/tool/tool.h"
@@ -22,6 +23,7 @@
 #include "store/store.h"
 
 enum { TEXT_BYTES = 16 << 20, STATE_MS = 1000, BAR_MS = 200, BAR_CELLS = 24, FULL = 100 };
+enum { WAIT_INTERVALS = 25 };
 enum { IDENTICAL = 0, DIFFERENT = 1, NOT_KNOWN = 2, SECOND_MS = 1000, OWNER_ONLY = 0077 };
 
 struct visit {
@@ -179,6 +181,15 @@ static enum err_code open_sides(struct visit *v, struct err *e)
 	return milvus_open(v->tool.grpc, &o, &v->target, e) ? err_ctx(e, "target") : ERR_OK;
 }
 
+/* Positions of an idle collection are stored every 20 intervals (run_save.c). */
+static int64_t wait_ms(const struct visit *v, const struct cli *c)
+{
+	int64_t usual = MAX(
+		v->tool.config->checkpoint_interval_ms * WAIT_INTERVALS, (int64_t)VERIFY_WAIT_MS);
+
+	return MAX(cli_number(c, "--wait", usual / SECOND_MS), (int64_t)0) * SECOND_MS;
+}
+
 static enum err_code open_pass(struct visit *v, const struct cli *c, struct err *e)
 {
 	const char *db = cli_text(c, "--db");
@@ -188,10 +199,10 @@ static enum err_code open_pass(struct visit *v, const struct cli *c, struct err 
 		.catalog = v->tool.catalog,
 		.task = v->task,
 		.db = db ? db : "default",
+		.replicate_id = v->tool.config->replicate_id,
 		.name = cli_text(c, "--collection"),
 		.rows_per_second = MAX(cli_number(c, "--rate", 0), (int64_t)0),
-		.wait_ms = MAX(cli_number(c, "--wait", VERIFY_WAIT_MS / SECOND_MS), (int64_t)0) *
-			   SECOND_MS,
+		.wait_ms = wait_ms(v, c),
 		.stop = &v->tool.stop,
 		.on_range = on_range,
 		.repair = v->repair ? repair : NULL,
