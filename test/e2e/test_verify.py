@@ -8,8 +8,8 @@ import subprocess
 import threading
 
 import pytest
-from pymilvus import Collection, CollectionSchema, DataType, FieldSchema
-from pymilvus.grpc_gen import milvus_pb2
+from pymilvus import Collection, CollectionSchema, DataType, FieldSchema, utility
+from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from helpers import all_types, fill, fresh, simple, wait_collection, wait_equal, wait_until
 from replicate import Replica, stamp
@@ -40,7 +40,8 @@ def server(new_cdc, source):
 
 
 def config(source, **more) -> dict:
-    return {"sourceConfig": {"milvus": {"uri": source.uri}}, **more}
+    """Positions of idle collections, for which a pass waits, are stored every 20 intervals."""
+    return {"sourceConfig": {"milvus": {"uri": source.uri}}, "checkpointInterval": 100, **more}
 
 
 def words_of(cdc, task: str, *words: str) -> list[str]:
@@ -214,6 +215,50 @@ def test_repair(server, source, target):
     server.pause_task(task)
     done = subprocess.run(words_of(server, task, "--wait", "1"), capture_output=True, text=True, timeout=60)
     assert done.returncode == UNKNOWN and "Paused" in done.stdout and f"task get {task}" in done.stdout, done
+
+
+def test_ignore_partition(server, source, target):
+    """Rows of a partition that the target lacks stand in its default one: they are equal, and stay."""
+    name = fresh("flat")
+    task = server.create(target, {"default": [{"name": name}]}, milvus_connect_param={"ignore_partition": True})
+    collection = simple("source", name, dim=4, shards_num=1)
+    collection.create_partition("side")
+    fill(collection, range(20))
+    fill(collection, range(100, 120), partition_name="side")
+    copy = wait_collection(name, "target")
+    wait_equal(collection, copy)
+    assert verify(server, task)["rows"] == 40
+    remove(target, name, [5, 105])
+    wait_until(lambda: verify_result(server, task)["different"] == 2, 30, "the rows are missing")
+    assert verify(server, task, "--repair")["collections"][0]["repaired"] == 2
+    wait_equal(collection, copy)
+    params = {"task_id": task, "keys": [105], "partition": "side",
+              "collection_id": verify(server, task)["collections"][0]["collection_id"]}
+    refused = server.ask("maintenance", {"operation": "repair", "params": params})
+    assert "with ignore_partition" in json.dumps(refused), refused
+
+
+def test_keys_that_stand_twice(server, source, target):
+    """A query with a limit leaves out rows of segments that hold keys twice; verify sees them."""
+    name = fresh("twice")
+    task = server.create(target, {"default": [{"name": name}]})
+    collection = simple("source", name, dim=4, shards_num=1)
+    for _ in range(2):
+        fill(collection, range(2000))
+    collection.flush()
+    wait_collection(name, "target")
+    for side in ("source", "target"):
+        wait_until(lambda side=side: sealed_rows(name, side) == 4000, 60, f"all are in sealed segments of {side}")
+    assert verify(server, task)["rows"] == 2000
+    remove(target, name, [1500])
+    wait_until(lambda: verify_result(server, task)["different"], 30, "the row is missing")
+    answer = verify(server, task, code=DIFFERENT)
+    assert differences(answer) == {("missing", 1500, None)} and answer["rows"] == 1999
+
+
+def sealed_rows(name: str, side: str) -> int:
+    segments = utility.get_query_segment_info(name, using=side)
+    return sum(s.num_rows for s in segments if s.state == common_pb2.SegmentState.Sealed)
 
 
 def verify_result(server, task: str) -> dict:

@@ -338,6 +338,11 @@ static enum err_code find_target(struct repair *r, struct err *e)
 			r->coll->shards_num, c->shards_num);
 	if (r->partition_key)
 		return c->n_partitions ? ERR_OK : err_set(e, ERR_NOT_FOUND, "no partitions");
+	if (r->task->task->milvus.ignore_partition && (*name || c->n_partitions != 1))
+		return err_set(e, ERR_UNSUPPORTED,
+			"with ignore_partition rows do not stand in the partition they have at the "
+			"source: they are repaired without its name, and only where the target has "
+			"a single one; else delete and insert them at the source");
 	if (!*name && c->n_partitions == 1)
 		r->partition_id = c->partitions[0].id;
 	else if (!find_partition(r, name))
