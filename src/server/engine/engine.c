@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "metrics/metrics.h"
 #include "server/engine/engine_priv.h"
 #include "server/task/run.h"
 #include "server/target/target.h"
@@ -88,6 +89,9 @@ void engine_take_out(struct engine *en, struct etask *t)
 		en->tasks[i] = en->tasks[--en->n];
 		break;
 	}
+	/* Under the lock: another task of this id can begin as soon as it is free, while the target
+	 * is still being left, and its series are not ours to drop. */
+	metrics_drop("task_id", t->task->id);
 	cond_broadcast(&en->cond);
 	mutex_unlock(&en->mtx);
 	target_put(t->target, ENGINE_STOP_MS);

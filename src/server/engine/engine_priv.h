@@ -75,7 +75,7 @@ NODISCARD enum err_code engine_acquire(
 void engine_release(struct engine *en, struct etask *t);
 /* Takes task; the new entry is busy, and shown to get and list unless hidden. */
 struct etask *engine_add(struct engine *en, struct task *task, bool hidden);
-/* Frees t, which has no run and is busy for the caller. */
+/* Frees t, which has no run and is busy for the caller, and drops the task's series. */
 void engine_take_out(struct engine *en, struct etask *t);
 /* Publishes and logs; t is busy for the caller. */
 void engine_set_task(struct engine *en, struct etask *t, enum task_state s, const char *reason);

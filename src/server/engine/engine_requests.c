@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "metrics/metrics.h"
 #include "server/config/config.h"
 #include "server/engine/engine_priv.h"
 #include "server/task/run.h"
@@ -199,11 +198,9 @@ static enum err_code api_remove(void *arg, const char *id, struct err *e)
 	}
 	log_info(en->sv.log, "task %s is deleted", id);
 	CLEANUP(task_freep) struct task *gone = task_copy(t->task);
-	metrics_set(metrics_get(METRIC_task_state, id, NULL), -1);
 	if (t->target)
 		target_release_task(t->target);
 	engine_take_out(en, t);
-	metrics_drop("task_id", id); /* nobody counts for it any more */
 	tell_orphans(en, gone);
 	return ERR_OK;
 }

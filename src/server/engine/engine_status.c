@@ -77,29 +77,25 @@ void engine_status(struct engine *en, struct buf *ret)
 	json_decref(o);
 }
 
-static void count_task(const struct task *t, int64_t counts[3])
+/* Under the lock: no series of a task is made after its end. */
+static void count_tasks(struct engine *en, int64_t counts[3])
 {
-	counts[t->state]++;
-	metrics_set(metrics_get(METRIC_task_state, t->id, NULL), (int64_t)t->state);
+	mutex_lock(&en->mtx);
+	for (size_t i = 0; i < en->n; i++) {
+		const struct task *t = en->tasks[i]->task;
+		if (en->tasks[i]->hidden)
+			continue;
+		counts[t->state]++;
+		metrics_set(metrics_get(METRIC_task_state, t->id, NULL), (int64_t)t->state);
+	}
+	mutex_unlock(&en->mtx);
 }
 
 void engine_refresh_metrics(struct engine *en)
 {
 	int64_t counts[3] = {0};
-	struct api_engine api = engine_api(en);
-	struct task **tasks = NULL;
-	char **extras = NULL;
-	size_t n = 0;
-	struct err e = ERR_INIT;
 
-	if (!api.list(api.arg, &tasks, &extras, &n, &e)) {
-		for (size_t i = 0; i < n; i++) {
-			count_task(tasks[i], counts);
-			free(extras[i]);
-		}
-		free(extras);
-		store_tasks_free(tasks, n);
-	}
+	count_tasks(en, counts);
 	for (int s = TASK_INITIAL; s <= TASK_PAUSED; s++)
 		metrics_set(metrics_get(METRIC_task_num, task_state_name((enum task_state)s), NULL),
 			counts[s]);
