@@ -267,6 +267,9 @@ static void take_down(struct server *s)
 	struct err e = ERR_INIT;
 	struct stop none;
 
+	/* Requests that wait for a peer are not waited for; the listener joins their threads. */
+	if (s->engine)
+		engine_cancel(s->engine);
 	http_stop(s->http);
 	if (s->engine)
 		engine_stop(s->engine, STOP_MS);

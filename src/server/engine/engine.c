@@ -36,13 +36,17 @@ enum err_code engine_absent_locked(struct engine *en, const char *id, struct err
 enum err_code engine_acquire(struct engine *en, const char *id, struct etask **ret, struct err *e)
 {
 	struct deadline d = deadline_in(BUSY_MS);
+	struct stop_watch w;
 	enum err_code code = ERR_OK;
 
+	stop_watch_add(&en->stop, &w, &en->mtx, &en->cond);
 	mutex_lock(&en->mtx);
 	struct etask *t = engine_find_locked(en, id);
-	while (t && t->busy && cond_wait(&en->cond, &en->mtx, d))
+	while (t && t->busy && !stop_is_set(&en->stop) && cond_wait(&en->cond, &en->mtx, d))
 		t = engine_find_locked(en, id);
-	if (!t)
+	if (stop_is_set(&en->stop))
+		code = stop_err(e);
+	else if (!t)
 		code = engine_absent_locked(en, id, e);
 	else if (t->busy)
 		code = err_set(e, ERR_BUSY,
@@ -50,6 +54,7 @@ enum err_code engine_acquire(struct engine *en, const char *id, struct etask **r
 	else
 		t->busy = true;
 	mutex_unlock(&en->mtx);
+	stop_watch_del(&en->stop, &w);
 	*ret = t;
 	return code;
 }
@@ -227,11 +232,16 @@ enum err_code engine_start(struct engine *en, struct err *e)
 	return thread_start(&en->loader, "engine", engine_load, en, e);
 }
 
+void engine_cancel(struct engine *en)
+{
+	stop_set(&en->stop);
+}
+
 void engine_stop(struct engine *en, int64_t patience_ms)
 {
 	struct deadline d = deadline_in(patience_ms);
 
-	stop_set(&en->stop);
+	engine_cancel(en);
 	thread_join(&en->loader);
 	thread_join(&en->verifier);
 	engine_watch_stop(en);

@@ -20,6 +20,9 @@ NODISCARD enum err_code engine_new(const struct services *sv, struct engine **re
 /* Starts loading the stored tasks and starting them; returns at once. Until all are loaded,
  * requests are answered with what it waits for. */
 NODISCARD enum err_code engine_start(struct engine *en, struct err *e);
+/* Requests in flight end soon, with CANCELLED; runs go on. Before the listener waits for its
+ * requests. @thread any */
+void engine_cancel(struct engine *en);
 /* Stops all runs with positions stored, keeps the stored states. */
 void engine_stop(struct engine *en, int64_t patience_ms);
 void engine_free(struct engine *en);

@@ -18,7 +18,7 @@ static enum err_code api_check_target(void *arg, const struct task *t, struct er
 {
 	struct engine *en = arg;
 
-	enum err_code code = target_check(en->sv.targets, t, e);
+	enum err_code code = target_check(en->sv.targets, t, &en->stop, e);
 	return code ? (e->code = ERR_SYSTEM) : ERR_OK;
 }
 
@@ -46,9 +46,21 @@ static enum err_code resolve_start(struct engine *en, const struct task *t,
 			others[new.n_others++] = task_copy(en->tasks[i]->task);
 	mutex_unlock(&en->mtx);
 	new.others = others;
-	enum err_code code = run_resolve_start(&en->sv, &new, pos, n, warnings, e);
+	enum err_code code = run_resolve_start(&en->sv, &new, &en->stop, pos, n, warnings, e);
 	store_tasks_free(others, new.n_others);
 	return code;
+}
+
+/* Its creator is told that it failed: also while the server stops. */
+static void take_back(struct engine *en, const char *id)
+{
+	struct err e = ERR_INIT;
+	struct stop none;
+
+	stop_init(&none, NULL);
+	if (store_delete_task(en->sv.store, id, &none, &e))
+		log_error(en->sv.log, "task %s could not be taken back: %s", id, e.text);
+	stop_done(&none);
 }
 
 static enum err_code create(struct engine *en, struct task *t, const struct store_positions *given,
@@ -71,10 +83,7 @@ static enum err_code create(struct engine *en, struct task *t, const struct stor
 	struct etask *et = engine_add(en, t, true);
 	code = engine_start_run(en, et, e);
 	if (code) {
-		struct err ignored = ERR_INIT;
-		if (store_delete_task(en->sv.store, t->id, &en->stop, &ignored))
-			log_error(en->sv.log, "task %s could not be taken back: %s", t->id,
-				ignored.text);
+		take_back(en, t->id);
 		engine_take_out(en, et);
 		return code;
 	}
@@ -189,7 +198,8 @@ static enum err_code api_remove(void *arg, const char *id, struct err *e)
 		struct err again = ERR_INIT;
 		err_ctx(e, "fail to delete the task meta, task_id: %s", id);
 		e->code = ERR_SYSTEM;
-		if (t->task->state == TASK_RUNNING && engine_start_run(en, t, &again))
+		if (t->task->state == TASK_RUNNING && !stop_is_set(&en->stop) &&
+			engine_start_run(en, t, &again))
 			log_error(en->sv.log,
 				"task %s could be neither deleted nor started again: %s", id,
 				again.text);

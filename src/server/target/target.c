@@ -11,12 +11,13 @@
 #include "server/target/target_kafka.h"
 #include "server/target/target_priv.h"
 
-enum err_code target_check(struct targets *s, const struct task *t, struct err *e)
+enum err_code target_check(
+	struct targets *s, const struct task *t, struct stop *stop, struct err *e)
 {
 	struct sink *k = NULL;
 	struct sink_info info;
 
-	if (access_open_sink(s, t, true, &k, e) || k->ops->connect(k, &s->stop, &info, e))
+	if (access_open_sink(s, t, true, &k, e) || k->ops->connect(k, stop, &info, e))
 		err_ctx(e, "fail to connect the %s", *t->kafka.address ? "kafka" : "milvus");
 	sink_close(k);
 	return e->code;

@@ -44,7 +44,8 @@ NODISCARD enum err_code target_get(
 void target_put(struct target *t, int64_t patience_ms);
 
 /* Opens a client for the task's target and connects once, without a session. */
-NODISCARD enum err_code target_check(struct targets *s, const struct task *t, struct err *e);
+NODISCARD enum err_code target_check(
+	struct targets *s, const struct task *t, struct stop *stop, struct err *e);
 
 /* A client of the task's target, to be closed by the caller; no network yet. strict: certificate
  * files that can't be read are INVALID, else an error of its calls. */

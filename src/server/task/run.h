@@ -30,17 +30,22 @@ struct run_new {
 /* Resolves where a new task starts: "latest" of every channel of the collections that exist already
  * (unless use_start_position or a position is given) and of the replicate channel. Appends records
  * to *list. INVALID if two collections of the source would be one on the target; SYSTEM when a peer
- * does not answer. */
+ * does not answer, or stop is set. */
 NODISCARD enum err_code run_resolve_start(const struct services *sv, const struct run_new *new,
-	struct store_positions **list, size_t *n, struct buf *warnings, struct err *e);
+	struct stop *stop, struct store_positions **list, size_t *n, struct buf *warnings,
+	struct err *e);
 
 /* Is this source id one of the task's living collections? */
 bool run_has_coll(struct run *r, int64_t id);
 /* Positions as of now, heap list (store_positions_free). */
 void run_positions(struct run *r, struct store_positions **ret_list, size_t *ret_n);
+enum { RUN_LAG_UNKNOWN = -1 };
+
 /* How far a run is behind. */
 struct run_measure {
-	int64_t lag_ms;   /* 0: the source is still and everything is there */
+	/* 0: the source is still and everything is there. RUN_LAG_UNKNOWN until the collections are
+	 * known and while one of them has not started. */
+	int64_t lag_ms;
 	int64_t acked_ms; /* source time up to which all is there, ms since the epoch; 0 = unknown */
 	int64_t rows, bytes;       /* read and not written */
 	bool waits;                /* for something */

@@ -20,7 +20,7 @@ struct begin {
 	const struct task *task;
 	struct task *const *others;
 	size_t n_others;
-	struct stop stop;
+	struct stop *stop;
 	struct store_positions **list;
 	size_t *n;
 	size_t cap;
@@ -55,11 +55,11 @@ static enum err_code ask_latest(struct begin *b, const char *channel, int64_t pa
 
 	for (;;) {
 		enum err_code code = FAILPOINTS("queue.latest",
-			b->sv->mq->ops->latest(b->sv->mq, channel, &b->stop, ret_id, e));
+			b->sv->mq->ops->latest(b->sv->mq, channel, b->stop, ret_id, e));
 		if (code != ERR_NOT_FOUND || deadline_passed(d))
 			return code;
 		err_clear(e);
-		if (stop_sleep(&b->stop, TOPIC_PAUSE_MS))
+		if (stop_sleep(b->stop, TOPIC_PAUSE_MS))
 			return stop_err(e);
 	}
 }
@@ -170,31 +170,29 @@ static enum err_code begin_collections(struct begin *b, struct err *e)
 }
 
 enum err_code run_resolve_start(const struct services *sv, const struct run_new *new,
-	struct store_positions **list, size_t *n, struct buf *warnings, struct err *e)
+	struct stop *stop, struct store_positions **list, size_t *n, struct buf *warnings,
+	struct err *e)
 {
 	struct begin b = {.sv = sv,
 		.task = new->task,
 		.others = new->others,
 		.n_others = new->n_others,
+		.stop = stop,
 		.list = list,
 		.n = n,
 		.cap = *n};
 	char why[COLL_REASON_BYTES];
 
-	stop_init(&b.stop, NULL);
-	if (catalog_current(sv->catalog, deadline_in(CATALOG_MS), &b.stop, e)) {
+	if (catalog_current(sv->catalog, deadline_in(CATALOG_MS), stop, e)) {
 		catalog_status(sv->catalog, why, sizeof(why));
-		stop_done(&b.stop);
 		if (!*why) /* its own text says more */
 			snprintf(why, sizeof(why), "%.*s", (int)sizeof(why) - 1, e->text);
 		err_clear(e);
 		return err_set(e, ERR_SYSTEM, "fail to read the source's metadata: %s", why);
 	}
 	enum err_code code = check_meetings(&b, e);
-	if (code) { /* the request's fault, not a system's */
-		stop_done(&b.stop);
+	if (code) /* the request's fault, not a system's */
 		return code;
-	}
 	code = begin_ops(&b, e);
 	if (!code)
 		code = begin_collections(&b, e);
@@ -204,6 +202,5 @@ enum err_code run_resolve_start(const struct services *sv, const struct run_new 
 		warn_uncovered(&b, warnings);
 	if (!code)
 		warn_users(&b, warnings);
-	stop_done(&b.stop);
 	return code ? ERR_SYSTEM : ERR_OK;
 }

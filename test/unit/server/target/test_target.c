@@ -143,6 +143,7 @@ static void settings_that_cannot_be_right_are_refused(void **state)
 	CLEANUP(task_freep) struct task *t = task_of("https://127.0.0.1:1", "");
 	struct target *ret = NULL;
 	struct err e = ERR_INIT;
+	struct stop never;
 
 	free(t->milvus.ca_pem_path);
 	t->milvus.ca_pem_path = xstrdup("/nowhere/ca.pem");
@@ -153,7 +154,9 @@ static void settings_that_cannot_be_right_are_refused(void **state)
 	t->milvus.server_pem_path = TAKE(t->milvus.ca_pem_path);
 	t->milvus.ca_pem_path = xstrdup("");
 	err_clear(&e);
-	assert_int_equal(target_check(b->targets, t, &e), ERR_INVALID);
+	stop_init(&never, NULL);
+	assert_int_equal(target_check(b->targets, t, &never, &e), ERR_INVALID);
+	stop_done(&never);
 	assert_non_null(strstr(e.text, "/nowhere/ca.pem: No such file"));
 	err_clear(&e);
 	assert_int_equal(target_get(b->targets, t, &ret, &e), ERR_OK);
