@@ -59,6 +59,7 @@ struct stream {
 	bool at_least_once;    /* they are sent again as they are: copies remain */
 	const char *key;       /* its name in bound records (bound.h) */
 	struct stream_metrics metrics;
+	int64_t skipped_rows, skipped_bytes; /* read and never to be written; atomic */
 
 	/* The channel's, under its lock */
 	struct tchan *chan;
@@ -75,3 +76,10 @@ struct stream {
 	struct stamp stamp;
 	uint64_t ended_ts; /* source time of the DropCollection reached, 0 = none */
 };
+
+/* These rows were read and are not to be written. @thread any */
+static inline void stream_count_skipped(struct stream *st, const struct dml *d)
+{
+	__atomic_fetch_add(&st->skipped_rows, (int64_t)d->rows, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&st->skipped_bytes, (int64_t)d->payload.n, __ATOMIC_RELAXED);
+}

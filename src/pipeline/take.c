@@ -73,6 +73,7 @@ static bool ready_locked(struct lane *l, struct pack *pk)
 			return false;
 		case STREAM_PARTITION_SKIP:
 			metrics_add(st->metrics.skipped, (int64_t)m->dml.rows);
+			stream_count_skipped(st, &m->dml);
 			m->user = NULL;
 			break;
 		}

@@ -21,13 +21,14 @@ static struct coll_shard *shard_of_sub(struct sub *s)
 }
 
 /* In data migration: the source is also a target of a server with our replicateID. */
-static bool came_from_us(const struct coll_shard *s, const struct dml *d)
+static bool came_from_us(struct coll_shard *s, const struct dml *d)
 {
 	const char *id = s->coll->run->sv.config->replicate_id;
 
 	if (!*id || !slice_eq_str(d->base.replicate_id, id))
 		return false;
 	metrics_add(s->skipped_own, (int64_t)d->rows);
+	stream_count_skipped(&s->stream, d);
 	return true;
 }
 

@@ -51,8 +51,8 @@ static int64_t lag_of(struct coll *c, bool *ret_caught_up)
 	return lag_ms;
 }
 
-/* Rows that are skipped are read and never written, replayed ones are written twice: what is left
- * when all is there counts as 0 from then on. */
+/* Replayed rows are written twice, and what an earlier run skipped was read: what is left when all is
+ * there counts as 0 from then on. */
 static void add_behind(struct summary *s, struct coll *c, bool caught_up)
 {
 	int64_t rows = 0, bytes = 0;
@@ -62,11 +62,13 @@ static void add_behind(struct summary *s, struct coll *c, bool caught_up)
 		const struct stream_metrics *w = &sh->stream.metrics;
 		bytes += metrics_value(sh->read_bytes_insert) +
 			 metrics_value(sh->read_bytes_delete) - metrics_value(w->bytes_insert) -
-			 metrics_value(w->bytes_delete);
+			 metrics_value(w->bytes_delete) -
+			 __atomic_load_n(&sh->stream.skipped_bytes, __ATOMIC_RELAXED);
+		rows -= __atomic_load_n(&sh->stream.skipped_rows, __ATOMIC_RELAXED);
 		if (!i) /* one series a collection */
-			rows = metrics_value(sh->read_rows_insert) +
-			       metrics_value(sh->read_rows_delete) - metrics_value(w->rows_insert) -
-			       metrics_value(w->rows_delete);
+			rows += metrics_value(sh->read_rows_insert) +
+				metrics_value(sh->read_rows_delete) -
+				metrics_value(w->rows_insert) - metrics_value(w->rows_delete);
 	}
 	mutex_lock(&c->mtx);
 	if (caught_up || rows < c->base_rows)
