@@ -24,7 +24,8 @@
 	X(lag_ms, "milvus_cdc_lag_milliseconds", GAUGE, "task_id",                                 \
 		"Age of the source time up to which the task's target is equal; 0 when the "       \
 		"source is "                                                                       \
-		"still and all of it is there; grows during an outage and a pause")                \
+		"still and all of it is there; grows during an outage and a pause; missing while " \
+		"not all collections of the task have started")                                    \
 	X(catch_up, "milvus_cdc_catch_up_seconds", GAUGE, "task_id",                               \
 		"Until the task has caught up, at the pace of the last minute; 0 it keeps up, -1 " \
 		"the lag "                                                                         \

@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import ssl
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,51 @@ def plant_task(folder: Path) -> None:
               "DBCollections": {"*": [{"name": "*"}]}}
     with contextlib.closing(sqlite3.connect(folder / "milvus-cdc.db")) as db, db:
         db.execute("INSERT INTO task_info VALUES(?, ?, ?)", ("cdc/task_info/t1", "t1", json.dumps(record)))
+
+
+def test_running_and_not_started_is_no_lag_of_zero(serve, tmp_path):
+    """The source is away: what the task covers is not known, and so is how far it is behind."""
+    folder = tmp_path / "running"
+    store = {"metaStoreConfig": {"rootPath": "cdc"}}
+    serve(store, folder=folder).wait().stop()
+    plant_task(folder)
+    with contextlib.closing(sqlite3.connect(folder / "milvus-cdc.db")) as db, db:
+        db.execute("UPDATE task_info SET task_info_value = json_set(task_info_value, '$.State', 1, '$.Reason', '')")
+    server = serve(store, folder=folder).wait()
+    task = lambda: json.loads(server.ask({"request_type": "get", "request_data": {"task_id": "t1"}})[2])["data"]["task"]
+    wait_until(lambda: task()["state"] == "Running", 60, "it is loaded")
+    detail = task()["detail"]
+    assert detail["lag_ms"] is None and detail["waits_for"], detail
+    wait_until(lambda: 'milvus_cdc_task_waits{task_id="t1"} 1' in server.ask(path="/cdc/metrics")[2], 30, "it waits")
+    assert 'milvus_cdc_lag_milliseconds{task_id="t1"}' not in server.ask(path="/cdc/metrics")[2]
+    watch = subprocess.run([default_binary(), "task", "watch", "t1", "--server", f"http://127.0.0.1:{server.port}",
+                            "--until-lag", "999999999", "--timeout", "1"], capture_output=True, text=True, timeout=60)
+    assert watch.returncode == 1 and "the lag is not known yet; the task waits for" in watch.stderr, watch
+
+
+def test_a_stop_ends_requests_in_flight(serve):
+    """The target takes the connection of a create and is silent; the request has minutes, a stop has not."""
+    server = serve({}).wait()
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        create = pool.submit(server.ask, {"request_type": "create", "request_data": {
+            "milvus_connect_param": {"uri": uri, "connect_timeout": 600}, "db_collections": {"*": [{"name": "*"}]}}})
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        server.stop()
+        connection.close()
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            assert "cancelled" in create.result(60)[2]
+
+
+def test_doctor_of_a_task_whose_metastore_is_away(tmp_path):
+    """Whether there is such a task is not known: the metastore is what is wrong."""
+    config = tmp_path / "cdc.yaml"
+    config.write_text(json.dumps({"address": "127.0.0.1:0", "sourceConfig": SOURCE, "metaStoreConfig": {
+        "storeType": "etcd", "etcd": {"address": ["127.0.0.1:1"]}, "rootPath": "cdc"}}))
+    done = subprocess.run([default_binary(), "doctor", "--task", "t1", "--config", config], capture_output=True, text=True,
+                          timeout=120)
+    assert "DOC-STORE-UNREACHABLE" in done.stdout and "has no task" not in done.stderr, done
 
 
 def stored_token(folder: Path) -> str:

@@ -4,12 +4,13 @@ and every row is equal afterwards."""
 import contextlib
 import re
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from chaos.peers import ANSWERS
 from chaos.witness import new_witness
-from helpers import fresh, simple, wait_collection, wait_equal, wait_until
+from helpers import fill, fresh, simple, wait_collection, wait_equal, wait_until
 from test_tasks import Load, only
 
 pytestmark = pytest.mark.both_queues
@@ -84,6 +85,33 @@ def unreachable(proxy):
     proxy.cut()
     yield
     proxy.heal()
+
+
+@pytest.mark.only_queue("kafka")
+def test_deleted_and_created_while_the_target_hangs(cdc, rig, source, target):
+    """delete leaves a silent target for some seconds; a task of the same id counts for itself meanwhile."""
+    proxy = rig.proxy("hangs", target.address)
+    task, old, new = fresh("task"), fresh(), fresh()
+    uri = f"http://{proxy.address}"
+    cdc.create(target, only(old), task_id=task, milvus_connect_param={"uri": uri})
+    load = Load(simple("source", old))
+    try:
+        wait_until(lambda: cdc.get(task)["detail"]["rows_written"] > 100, 60, "rows are written")
+        proxy.half_open()
+        with ThreadPoolExecutor(1) as pool:
+            deleted = pool.submit(cdc.delete, task)
+            again = {"task_id": task, "milvus_connect_param": {"uri": target.uri}, "db_collections": only(new)}
+            wait_until(lambda: "warnings" not in cdc.ask("create", again), 60, "the id is free")
+            collection = simple("source", new)
+            fill(collection, range(100))
+            deleted.result(60)
+    finally:
+        load.stop()
+    fill(collection, range(100, 200))
+    wait_until(lambda: cdc.get(task)["detail"]["rows_written"] == 200, 60, "its rows are written")
+    assert re.search(r'replicate_data_cnt{.*%s.*op_type="write".*} 200' % new, cdc.metrics())
+    cdc.delete(task)
+    rig.remove(proxy)
 
 
 @pytest.mark.only_queue("kafka")

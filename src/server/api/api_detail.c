@@ -8,7 +8,7 @@
 static const struct {
 	const char *name, *type, *doc;
 } details[] = {
-	{"lag_ms", "integer", "age of the source time up to which the target is equal; 0 when the source is still and all is there; null: paused, and nothing was acknowledged yet"},
+	{"lag_ms", "integer", "age of the source time up to which the target is equal; 0 when the source is still and all is there; null: not known, since the task's collections have not all started (or it is paused, and nothing was acknowledged yet). Collections that failed are not part of it"},
 	{"catch_up_s", "integer", "until it has caught up, at the pace of the last minute; null: not known"},
 	{"source_log_expires_s", "integer", "until the source's queue deletes what is read next; null: not known"},
 	{"rows_behind", "integer", "rows read and not written"},

@@ -61,8 +61,8 @@ char *engine_findings(struct engine *en, const char *id)
 void engine_add_own(struct engine *en, const char *id, char **extra)
 {
 	CLEANUP(freep) char *found = engine_findings(en, id);
-	CLEANUP(freep) char *measures = engine_measures(en, id);
 	size_t n = strlen(*extra);
+	CLEANUP(freep) char *measures = engine_measures(en, id, n > 2);
 
 	/* into the object, behind its last member */
 	char *more = xasprintf("%.*s%s%s%s%s}", n > 2 ? (int)n - 1 : 1, n > 2 ? *extra : "{",

@@ -26,7 +26,8 @@ enum { ENGINE_STOP_MS = 5000 };
 /* What the thread "watch" saw last; under engine->mtx. */
 struct etask_watch {
 	struct catchup history;
-	int64_t lag_ms, catch_up_s;
+	int64_t lag_ms; /* or RUN_LAG_UNKNOWN */
+	int64_t catch_up_s;
 	int64_t expires_ms; /* until the queue deletes what is read next; -1 = unknown */
 	bool told;          /* that it is soon */
 };
@@ -69,7 +70,7 @@ struct etask *engine_find_locked(struct engine *en, const char *id) REQUIRES(en-
 /* NOT_FOUND, or what the engine waits for before it can tell. */
 enum err_code engine_absent_locked(struct engine *en, const char *id, struct err *e)
 	REQUIRES(en->mtx);
-/* The task for one request: others that change it wait. Also BUSY after a minute. */
+/* The task for one request: others that change it wait. Also BUSY after a minute, and CANCELLED. */
 NODISCARD enum err_code engine_acquire(
 	struct engine *en, const char *id, struct etask **ret, struct err *e);
 void engine_release(struct engine *en, struct etask *t);
@@ -95,8 +96,8 @@ NODISCARD enum err_code engine_watch_start(struct engine *en, struct err *e);
 void engine_watch_stop(struct engine *en);
 /* A task was made or stopped: what peers know of it is asked soon. */
 void engine_watch_kick(struct engine *en);
-/* JSON members for a task's own fields. Heap. */
-char *engine_measures(struct engine *en, const char *id);
+/* JSON members for a task's own fields; has_run: those of run_status are there. Heap. */
+char *engine_measures(struct engine *en, const char *id, bool has_run);
 
 /* engine_verify.c: the thread, if the configuration wants it; it ends with en->stop. */
 NODISCARD enum err_code engine_verify_start(struct engine *en, struct err *e);

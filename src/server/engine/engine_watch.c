@@ -148,7 +148,10 @@ static int64_t expires_ms(const struct engine *en, int64_t acked_ms)
 
 static void publish(const char *id, const struct etask_watch *w, const struct run_measure *m)
 {
-	metrics_set(metrics_get(METRIC_lag_ms, id, NULL), w->lag_ms);
+	if (w->lag_ms == RUN_LAG_UNKNOWN)
+		metrics_drop_of(METRIC_lag_ms, (const char *const[]){id});
+	else
+		metrics_set(metrics_get(METRIC_lag_ms, id, NULL), w->lag_ms);
 	metrics_set(metrics_get(METRIC_catch_up, id, NULL), w->catch_up_s);
 	if (w->expires_ms >= 0)
 		metrics_set(metrics_get(METRIC_log_expires, id, NULL), w->expires_ms / 1000);
@@ -161,6 +164,12 @@ static void publish(const char *id, const struct etask_watch *w, const struct ru
 			(int64_t)m->states[i]);
 }
 
+/* Of a task without a run. */
+static int64_t stored_lag_ms(int64_t at_ms)
+{
+	return at_ms ? time_wall_ms() - at_ms : RUN_LAG_UNKNOWN;
+}
+
 /* A quiet source has nothing that could expire. True: to be told in the log. */
 static bool judge_locked(struct engine *en, struct etask *t, const struct run_measure *m)
 	REQUIRES(en->mtx)
@@ -168,9 +177,11 @@ static bool judge_locked(struct engine *en, struct etask *t, const struct run_me
 	struct etask_watch *w = &t->watch;
 	int64_t at_ms = t->run ? m->acked_ms : t->stored_ms;
 
-	w->lag_ms = t->run ? m->lag_ms : at_ms ? time_wall_ms() - at_ms : 0;
-	catchup_note(&w->history, time_mono_ms(), w->lag_ms);
-	w->catch_up_s = t->run ? catchup_seconds(&w->history) : CATCHUP_UNKNOWN;
+	w->lag_ms = t->run ? m->lag_ms : stored_lag_ms(at_ms);
+	bool known = w->lag_ms != RUN_LAG_UNKNOWN;
+	if (known)
+		catchup_note(&w->history, time_mono_ms(), w->lag_ms);
+	w->catch_up_s = t->run && known ? catchup_seconds(&w->history) : CATCHUP_UNKNOWN;
 	if (!w->lag_ms && t->run)
 		at_ms = time_wall_ms();
 	w->expires_ms = expires_ms(en, at_ms);
@@ -181,10 +192,16 @@ static bool judge_locked(struct engine *en, struct etask *t, const struct run_me
 	return tell;
 }
 
+/* To run, and without a run: it is being started, and tried until that works. */
+static bool is_starting(const struct etask *t)
+{
+	return !t->run && t->task->state == TASK_RUNNING;
+}
+
 static void look_at(struct engine *en, const char *id)
 {
-	struct run_measure m = {.lag_ms = 0};
-	struct etask_watch w = {.lag_ms = 0};
+	struct run_measure m = {.lag_ms = RUN_LAG_UNKNOWN};
+	struct etask_watch w = {.lag_ms = RUN_LAG_UNKNOWN};
 
 	mutex_lock(&en->mtx);
 	struct etask *t = engine_find_locked(en, id);
@@ -196,6 +213,8 @@ static void look_at(struct engine *en, const char *id)
 	if (run && --t->readers == 0)
 		cond_broadcast(&en->cond);
 	t = engine_find_locked(en, id);
+	if (t && !run)
+		m.waits = is_starting(t);
 	bool tell = t && judge_locked(en, t, &m);
 	if (t) {
 		w = t->watch;
@@ -250,7 +269,7 @@ void engine_watch_stop(struct engine *en)
 
 /* ---- for people ---- */
 
-char *engine_measures(struct engine *en, const char *id)
+char *engine_measures(struct engine *en, const char *id, bool has_run)
 {
 	struct buf b = BUF_INIT(MEMBERS_BYTES);
 	struct json_out o = {.b = &b};
@@ -258,12 +277,15 @@ char *engine_measures(struct engine *en, const char *id)
 	mutex_lock(&en->mtx);
 	const struct etask *t = engine_find_locked(en, id);
 	struct etask_watch w = t ? t->watch : (struct etask_watch){.expires_ms = -1};
-	bool paused = t && !t->run, known = t && t->stored_ms;
+	bool starting = t && is_starting(t);
+	int64_t lag_ms = stored_lag_ms(t ? t->stored_ms : 0);
 	mutex_unlock(&en->mtx);
-	if (paused && known)
-		json_out_i64(&o, "lag_ms", w.lag_ms);
-	else if (paused) /* nothing was acknowledged before the pause, or it is not read yet */
+	if (!has_run && lag_ms != RUN_LAG_UNKNOWN)
+		json_out_i64(&o, "lag_ms", lag_ms);
+	else if (!has_run) /* nothing was acknowledged before the pause, or it is not read yet */
 		json_out_null(&o, "lag_ms");
+	if (!has_run && starting)
+		json_out_str(&o, "waits_for", "the task is being started");
 	if (w.catch_up_s >= 0)
 		json_out_i64(&o, "catch_up_s", w.catch_up_s);
 	else

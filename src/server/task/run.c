@@ -285,6 +285,9 @@ static void main_loop(void *arg)
 				: ", marked as possible repeats");
 	/* Before the operations: whose they are is told by the collections. */
 	sync_catalog(r, 0);
+	mutex_lock(&r->mtx);
+	r->synced = true;
+	mutex_unlock(&r->mtx);
 	wake_recorded(r);
 	start_operations(r);
 	run_watch_start(r);

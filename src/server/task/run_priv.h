@@ -62,6 +62,7 @@ struct run {
 
 	struct mutex mtx;
 	struct umap colls; /* source id -> struct coll */
+	bool synced;       /* all that the catalog held at the start are in colls */
 	struct umap dbs;   /* source id -> struct run_db */
 	struct skipped_op skipped[SKIPPED_KEPT];
 	size_t n_skipped;       /* ever */

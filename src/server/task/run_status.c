@@ -19,6 +19,7 @@ struct summary {
 	size_t states[COLL_STATE_COUNT];
 	uint64_t least_acked;
 	int64_t lag_ms, rows_behind, bytes_behind;
+	bool lag_unknown;
 	int64_t rows;
 	struct buf waits; /* joined by "; " */
 	size_t n_waits;
@@ -107,7 +108,10 @@ static void add_coll(struct summary *s, struct coll *c)
 	if (waits)
 		add_wait(s, text);
 	s->rows += coll_rows(c);
-	if (coll_started(c) && (st == COLL_RUNNING || st == COLL_DROPPING))
+	bool reads = st == COLL_RUNNING || st == COLL_DROPPING;
+	if (st == COLL_WAITING || st == COLL_CREATING || (reads && !coll_started(c)))
+		s->lag_unknown = true;
+	else if (reads)
 		add_lag(s, c);
 }
 
@@ -117,10 +121,13 @@ static void add_colls(struct run *r, struct summary *s)
 	void *v;
 
 	mutex_lock(&r->mtx);
+	s->lag_unknown = !r->synced;
 	s->rows += r->rows_forgotten;
 	while (umap_next(&r->colls, &pos, NULL, &v))
 		add_coll(s, v);
 	mutex_unlock(&r->mtx);
+	if (s->lag_unknown)
+		s->lag_ms = RUN_LAG_UNKNOWN;
 }
 
 static void add_services(struct run *r, struct summary *s)
@@ -219,7 +226,7 @@ char *run_status(struct run *r)
 			json_object_set_new(colls, coll_state_name((enum coll_state)i),
 				json_integer((json_int_t)s.states[i]));
 	}
-	json_object_set_new(o, "lag_ms", json_integer(s.lag_ms));
+	json_object_set_new(o, "lag_ms", s.lag_unknown ? json_null() : json_integer(s.lag_ms));
 	json_object_set_new(o, "rows_behind", json_integer(s.rows_behind));
 	json_object_set_new(o, "bytes_behind", json_integer(s.bytes_behind));
 	json_object_set_new(o, "collections", json_integer((json_int_t)total));

@@ -170,9 +170,24 @@ struct watch {
 static bool reached(const struct watch *w, const json_t *task)
 {
 	const json_t *detail = json_object_get(task, "detail");
+	const json_t *lag = json_object_get(detail, "lag_ms"); /* null: not known */
 
 	return w->until_lag_ms >= 0 && strcmp(tool_text(task, "state"), "Running") == 0 &&
-	       !*tool_text(detail, "waits_for") && tool_number(detail, "lag_ms") <= w->until_lag_ms;
+	       !*tool_text(detail, "waits_for") && json_is_integer(lag) &&
+	       json_integer_value(lag) <= w->until_lag_ms;
+}
+
+static enum err_code not_reached(const json_t *task, struct err *e)
+{
+	const json_t *detail = json_object_get(task, "detail");
+	const json_t *lag = json_object_get(detail, "lag_ms");
+	const char *waits = tool_text(detail, "waits_for");
+
+	if (!json_is_integer(lag))
+		return err_set(e, ERR_INVALID, "the lag is not known yet%s%s",
+			*waits ? "; the task waits for: " : "", waits);
+	return err_set(e, ERR_INVALID, "the lag is still %lld ms%s%s",
+		(long long)json_integer_value(lag), *waits ? "; the task waits for: " : "", waits);
 }
 
 static enum err_code watch(struct tool_api *a, const struct cli *c, struct err *e)
@@ -197,8 +212,7 @@ static enum err_code watch(struct tool_api *a, const struct cli *c, struct err *
 		if (reached(&w, task))
 			return ERR_OK;
 		if (deadline_passed(w.end))
-			return err_set(e, ERR_INVALID, "the lag is still %" PRId64 " ms",
-				tool_number(json_object_get(task, "detail"), "lag_ms"));
+			return not_reached(task, e);
 		stop_sleep(&a->stop, MIN(w.pause_ms, deadline_left_ms(w.end)));
 	}
 }

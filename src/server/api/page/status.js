@@ -266,7 +266,7 @@ function show(s) {
   for (const [id, c] of cards)
     if (!seen.has(id)) { c.box.remove(); cards.delete(id); }
   by('none').hidden = tasks.length > 0;
-  const running = tasks.filter(t => t.state === 'Running'), lags = running.map(t => number(t.lag_ms) || 0);
+  const running = tasks.filter(t => t.state === 'Running'), lags = running.map(t => number(t.lag_ms)).filter(v => v !== null);
   const rates = [...cards.values()].map(c => c.points[c.points.length - 1].rate).filter(r => r !== null);
   const tiles = by('tiles');
   tile(tiles, 'Tasks', running.length + ' running' + (tasks.length > running.length ? ', ' + (tasks.length - running.length) + ' not' : ''), '');
