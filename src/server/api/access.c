@@ -47,14 +47,17 @@ static enum access access_of_basic(const struct access_rules *a, const char *tex
 	return access_of_token(a, slice_of(colon + 1, b.n - (size_t)(colon + 1 - b.p)));
 }
 
-enum access access_of(const struct access_rules *a, const char *header, bool *ret_basic)
+enum access access_of(const struct access_rules *a, const char *header, bool *ret_bearer)
 {
-	*ret_basic = header && strncasecmp(header, "Basic ", 6) == 0;
+	enum access access = ACCESS_NONE;
+
+	*ret_bearer = false;
 	if (a->any)
 		return ACCESS_WRITE;
-	if (*ret_basic)
+	if (header && strncasecmp(header, "Basic ", 6) == 0)
 		return access_of_basic(a, header + 6 + strspn(header + 6, " "));
 	if (header && strncasecmp(header, "Bearer ", 7) == 0)
-		return access_of_token(a, slice_str(header + 7 + strspn(header + 7, " ")));
-	return ACCESS_NONE;
+		access = access_of_token(a, slice_str(header + 7 + strspn(header + 7, " ")));
+	*ret_bearer = access != ACCESS_NONE;
+	return access;
 }

@@ -17,6 +17,7 @@ struct access_rules {
 /* Tokens "" or NULL: none. */
 void access_init(struct access_rules *a, const char *read_token, const char *write_token);
 /* By the Authorization header, NULL if there is none: "Bearer TOKEN", or "Basic ..." with the token
- * as the password of any user, which is what browsers and scrapers can do. *ret_basic tells which.
+ * as the password of any user, which is what browsers and scrapers can do. *ret_bearer: by a
+ * good bearer token, which a browser adds to nothing by itself.
  * @thread any */
-enum access access_of(const struct access_rules *a, const char *header, bool *ret_basic);
+enum access access_of(const struct access_rules *a, const char *header, bool *ret_bearer);

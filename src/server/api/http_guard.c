@@ -162,9 +162,14 @@ static bool has_certificate(struct MHD_Connection *c)
 	       status == 0;
 }
 
-/* A browser adds a password it knows to what any page makes it send; it tells which page that was. */
+/* Any page can make a browser send a request, with the password and the client certificate it has for
+ * us, and into a network that the page's owner does not reach. It tells which page that was. A header
+ * of the page's own is more than it sends elsewhere without having asked, and who asks (OPTIONS) is
+ * not allowed to: that is our status page, also behind a proxy that changes Host. */
 static bool from_elsewhere(struct MHD_Connection *c)
 {
+	if (MHD_lookup_connection_value(c, MHD_HEADER_KIND, "X-Requested-With"))
+		return false;
 	const char *origin = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin");
 	const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
 	const char *from = origin ? strstr(origin, "://") : NULL;
@@ -181,7 +186,7 @@ struct http_verdict http_guard_check(
 	struct http_guard *g, struct MHD_Connection *c, const char *method, const char *path)
 {
 	const char *header = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
-	bool basic;
+	bool bearer;
 
 	if (strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0)
 		return (struct http_verdict){.access = ACCESS_WRITE};
@@ -192,11 +197,13 @@ struct http_verdict http_guard_check(
 			       "needed");
 	if (strcmp(path, "/") == 0) /* it holds nothing, and asks for the token */
 		return (struct http_verdict){.access = ACCESS_READ};
-	enum access access = access_of(&g->access, header, &basic);
+	enum access access = access_of(&g->access, header, &bearer);
 	if (access == ACCESS_NONE)
 		return no(401, header ? "the token is not known"
 				      : "a token is needed: Authorization: Bearer TOKEN");
-	if (basic && strcmp(method, "POST") == 0 && from_elsewhere(c))
-		return no(403, "a page of another site may not send requests with this password");
+	if (!bearer && strcmp(method, "POST") == 0 && from_elsewhere(c))
+		return no(403,
+			"a page of another site (header Origin) may not send requests without "
+			"a bearer token");
 	return (struct http_verdict){.access = access};
 }

@@ -1,6 +1,6 @@
-/* Who may use the listener: rate, client certificate, token, in this order. /healthz is free of all
- * three: whoever restarts a server must not need its secrets. The status page needs no token: it asks
- * for it. */
+/* Who may use the listener: rate, client certificate, token, in this order; then
+ * whether a page of another site makes a browser send it. /healthz and /readyz are free of all: whoever
+ * restarts a server must not need its secrets. The status page needs no token: it asks for it. */
 #pragma once
 
 #include "base/err.h"

@@ -22,10 +22,10 @@ static enum access basic(const struct access_rules *a, const char *pair)
 {
 	CLEANUP(freep) char *b64 = b64_text(slice_str(pair));
 	CLEANUP(freep) char *header = xasprintf("Basic %s", b64);
-	bool is_basic;
+	bool bearer;
 
-	enum access got = access_of(a, header, &is_basic);
-	assert_true(is_basic);
+	enum access got = access_of(a, header, &bearer);
+	assert_false(bearer);
 	return got;
 }
 
@@ -40,8 +40,9 @@ static void test_tokens(void **state)
 	assert_int_equal(access_of(&a, "", &b), ACCESS_NONE);
 	assert_int_equal(access_of(&a, "Bearer the-token-that-writes", &b), ACCESS_WRITE);
 	assert_int_equal(access_of(&a, "bearer  the-token-that-reads", &b), ACCESS_READ);
-	assert_false(b);
+	assert_true(b);
 	assert_int_equal(access_of(&a, "Bearer the-token-that-writes ", &b), ACCESS_NONE);
+	assert_false(b);
 	assert_int_equal(access_of(&a, "Bearer the-token-that-write", &b), ACCESS_NONE);
 	assert_int_equal(access_of(&a, "Bearer ", &b), ACCESS_NONE);
 	assert_int_equal(access_of(&a, "the-token-that-writes", &b), ACCESS_NONE);
@@ -61,6 +62,8 @@ static void test_no_tokens(void **state)
 	(void)state;
 	access_init(&a, "", NULL);
 	assert_int_equal(access_of(&a, NULL, &b), ACCESS_WRITE);
+	assert_int_equal(access_of(&a, "Bearer any", &b), ACCESS_WRITE);
+	assert_false(b); /* it was not looked at */
 	access_init(&a, NULL, write_token);
 	assert_int_equal(access_of(&a, NULL, &b), ACCESS_NONE);
 	assert_int_equal(access_of(&a, "Bearer ", &b), ACCESS_NONE);

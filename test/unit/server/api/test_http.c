@@ -356,6 +356,37 @@ static void test_idle_connection_is_closed(void **state)
 	close(fd);
 }
 
+/* No token is asked for: a page of another site must not send what its reader's browser can reach. */
+static void test_page_of_another_site(void **state)
+{
+	static const struct {
+		const char *headers, *status;
+	} asks[] = {
+		{"", "200"},
+		{"Origin: http://here.test:1\r\n", "200"},
+		{"Origin: https://evil.test\r\n", "403"},
+		{"Origin: null\r\n", "403"},
+		{"Origin: https://evil.test\r\nAuthorization: Basic eDp5\r\n", "403"},
+		/* only our own page can add it */
+		{"Origin: https://outside.test\r\nX-Requested-With: milvus-cdc\r\n", "200"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(asks); i++) {
+		int fd = dial();
+		CLEANUP(freep)
+		char *text =
+			xasprintf("POST /cdc HTTP/1.1\r\nHost: here.test:1\r\n%sContent-Length: "
+				  "%zu\r\n\r\n%s",
+				asks[i].headers, strlen(resume), resume);
+		send_all(fd, text, strlen(text));
+		CLEANUP(freep) char *got = read_answer(fd);
+		CLEANUP(freep) char *want = xasprintf("HTTP/1.1 %s ", asks[i].status);
+		assert_memory_equal(got, want, strlen(want));
+		close(fd);
+	}
+}
+
 static void stop_http(void *arg)
 {
 	http_stop(arg);
@@ -466,6 +497,7 @@ int main(void)
 		T(test_parallel),
 		T(test_long_call_outlives_idle_timeout),
 		T(test_idle_connection_is_closed),
+		T(test_page_of_another_site),
 		T(test_stop_lets_requests_end),
 		T(test_address_in_use),
 		T(test_any_address),
