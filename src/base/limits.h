@@ -3,8 +3,9 @@
 
 enum {
 	/* Control plane */
-	LIMIT_HTTP_BODY = 4 << 20,   /* a create request with thousands of names is < 1 MiB */
-	LIMIT_HTTP_CONNECTIONS = 64, /* count */
+	LIMIT_HTTP_BODY = 4 << 20,        /* a create request with thousands of names is < 1 MiB */
+	LIMIT_HTTP_CONNECTIONS = 64,      /* count */
+	LIMIT_HTTP_CONNECTIONS_EACH = 48, /* of them by one client address */
 	LIMIT_CONFIG_FILE = 1 << 20,
 	LIMIT_RECORD = 4 << 20,      /* one stored record */
 	LIMIT_GRPC_RECV = 256 << 20, /* one answer: etcd ranges of big clusters */

@@ -32,7 +32,7 @@
 #include "store/writer.h"
 
 /* Calls that block a thread end by their own limits after a minute at most. */
-enum { STOP_MS = 5000, PROBLEM_BYTES = 1 << 20, POLICY_BYTES = 1024, STUCK_MS = 120000 };
+enum { STOP_MS = 5000, PROBLEM_BYTES = 1 << 20, POLICY_BYTES = 1024 };
 
 static const struct log_ctx log_server = {.comp = LOG_server, .fields = ""};
 
@@ -149,8 +149,9 @@ static unsigned put_health(struct buf *ret)
 {
 	char role[16];
 
-	if (thread_stuck(STUCK_MS, role)) {
-		buf_putf(ret, "thread %s has hung for more than %d s\n", role, STUCK_MS / 1000);
+	if (thread_stuck(SUPERVISE_STUCK_MS, role)) {
+		buf_putf(ret, "thread %s has hung for more than %d s\n", role,
+			SUPERVISE_STUCK_MS / 1000);
 		return 503;
 	}
 	buf_put_str(ret, "OK\n");
@@ -313,7 +314,8 @@ int server_main(const char *config_path, const char *version)
 		log_error(&log_server, "the server can't start: %s", e.text);
 	} else {
 		log_info(&log_server, "the API listens on port %d", http_port(s.http));
-		log_info(&log_server, "signal %d: stopping", supervise(s.config, &log_server));
+		log_info(&log_server, "signal %d: stopping",
+			supervise(s.config, s.http, &log_server));
 	}
 	take_down(&s);
 	log_info(&log_server, "stopped");

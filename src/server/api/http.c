@@ -279,7 +279,8 @@ static struct MHD_Daemon *start_daemon(struct http *h)
 		tls[3] = option(MHD_OPTION_HTTPS_MEM_TRUST, ca);
 	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
 		on_log, NULL, MHD_OPTION_LISTEN_SOCKET, h->fd, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)LIMIT_HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)LIMIT_HTTP_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		(unsigned)LIMIT_HTTP_CONNECTIONS_EACH, MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)(h->o.idle_s ? h->o.idle_s : IDLE_S), MHD_OPTION_THREAD_STACK_SIZE,
 		(size_t)STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_done, h, MHD_OPTION_ARRAY, tls,
 		MHD_OPTION_END);
@@ -312,6 +313,14 @@ enum err_code http_start(const struct http_opts *o, struct http **ret_h, struct 
 int http_port(const struct http *h)
 {
 	return h->port;
+}
+
+bool http_is_crowded(const struct http *h)
+{
+	const union MHD_DaemonInfo *i =
+		MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return i && i->num_connections >= LIMIT_HTTP_CONNECTIONS_EACH;
 }
 
 static void wait_idle(struct http *h)

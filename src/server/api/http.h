@@ -1,6 +1,6 @@
 /* The HTTP listener: POST /cdc to the API, GET /cdc/metrics (and /cdc/metrics_default), GET / the
  * status page, GET /healthz. libmicrohttpd, a thread a connection, LIMIT_HTTP_CONNECTIONS of
- * them. */
+ * them, LIMIT_HTTP_CONNECTIONS_EACH to a client address. */
 #pragma once
 
 #include "base/buf.h"
@@ -25,5 +25,7 @@ struct http_opts {
 NODISCARD enum err_code http_start(const struct http_opts *o, struct http **ret_h, struct err *e);
 /* The port it listens on (for address port 0). */
 int http_port(const struct http *h);
+/* So many connections are open that one more may find no room, also one of ours. @thread any */
+bool http_is_crowded(const struct http *h);
 /* Lets running requests end (5 s), closes, frees. */
 void http_stop(struct http *h);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,8 +16,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/stop.h"
 #include "base/thread.h"
 #include "base/time.h"
 #include "server/config/config.h"
@@ -200,14 +203,14 @@ static void test_health_has_a_deadline(void **state)
 }
 
 struct supervising {
-	const struct config *c;
+	const struct serving *serving;
 	int sig;
 };
 
 static void run_supervise(void *arg)
 {
 	struct supervising *s = arg;
-	s->sig = supervise(s->c, &log_test);
+	s->sig = supervise(&s->serving->c, s->serving->http, &log_test);
 }
 
 /* The watchdog is fed while the server is well, not while it is not, and again afterwards. */
@@ -221,7 +224,7 @@ static void test_watchdog(void **state)
 	char usec[16];
 
 	serve(&s);
-	sup.c = &s.c;
+	sup.serving = &s;
 	bind_to(m, m->path);
 	snprintf(usec, sizeof(usec), "%d", STEP_US);
 	setenv("WATCHDOG_USEC", usec, 1);
@@ -247,6 +250,78 @@ static void test_watchdog(void **state)
 	http_stop(s.http);
 }
 
+/* Connections on which nothing is ever asked. */
+static void crowd(const struct serving *s, int fds[LIMIT_HTTP_CONNECTIONS])
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)http_port(s->http)),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct deadline d = deadline_in(WAIT_MS);
+	struct stop never;
+
+	for (int i = 0; i < LIMIT_HTTP_CONNECTIONS; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+		assert_int_equal(connect(fds[i], (const struct sockaddr *)&sa, sizeof(sa)), 0);
+	}
+	stop_init(&never, NULL);
+	while (!http_is_crowded(s->http) && !deadline_passed(d))
+		stop_sleep(&never, 1);
+	stop_done(&never);
+	assert_true(http_is_crowded(s->http));
+}
+
+/* Asks for /healthz from another address of this machine: does an answer come? */
+static bool answers_another(const struct serving *s)
+{
+	static const char ask[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct sockaddr_in sa = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
+	struct pollfd p = {.fd = socket(AF_INET, SOCK_STREAM, 0), .events = POLLIN};
+	char c;
+
+	assert_int_equal(bind(p.fd, (const struct sockaddr *)&sa, sizeof(sa)), 0);
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	sa.sin_port = htons((uint16_t)http_port(s->http));
+	assert_int_equal(connect(p.fd, (const struct sockaddr *)&sa, sizeof(sa)), 0);
+	bool sent = send(p.fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) > 0;
+	bool got = sent && poll(&p, 1, WAIT_MS) == 1 && recv(p.fd, &c, 1, 0) == 1;
+	close(p.fd);
+	return got;
+}
+
+/* Clients that hold all connections they may are no reason to end the server, and leave room for
+ * others. */
+static void test_watchdog_in_a_crowd(void **state)
+{
+	struct manager *m = *state;
+	struct supervising sup = {.sig = 0};
+	struct thread t = {.started = false};
+	struct serving s;
+	struct err e = ERR_INIT;
+	char usec[16];
+	int fds[LIMIT_HTTP_CONNECTIONS];
+
+	serve(&s);
+	crowd(&s, fds);
+	assert_int_not_equal(health_ask(&s.c, QUIET_MS, &e), ERR_OK);
+	err_clear(&e);
+	assert_true(answers_another(&s));
+	sup.serving = &s;
+	bind_to(m, m->path);
+	snprintf(usec, sizeof(usec), "%d", STEP_US);
+	setenv("WATCHDOG_USEC", usec, 1);
+	assert_int_equal(thread_start(&t, "main", run_supervise, &sup, &e), ERR_OK);
+	assert_non_null(strstr(told(m, WAIT_MS), "READY=1"));
+	assert_string_equal(told(m, WAIT_MS), "WATCHDOG=1");
+	assert_string_equal(told(m, WAIT_MS), "WATCHDOG=1");
+	for (int i = 0; i < LIMIT_HTTP_CONNECTIONS; i++)
+		close(fds[i]);
+	assert_string_equal(told(m, WAIT_MS), "WATCHDOG=1");
+	assert_int_equal(pthread_kill(t.id, SIGTERM), 0);
+	thread_join(&t);
+	http_stop(s.http);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -257,6 +332,7 @@ int main(void)
 		T(test_health),
 		T(test_health_has_a_deadline),
 		T(test_watchdog),
+		T(test_watchdog_in_a_crowd),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
