@@ -29,6 +29,7 @@ struct visit {
 	struct etcd *store_etcd;
 	struct task **tasks;
 	size_t n;
+	bool tasks_known; /* the metastore was read, or there is none yet */
 	struct stop stop;
 };
 
@@ -138,18 +139,20 @@ static void open_store(struct visit *v, struct doctor *d)
 {
 	struct err e = ERR_INIT;
 
-	if (is_missing_file(v->config))
+	v->tasks_known = is_missing_file(v->config);
+	if (v->tasks_known)
 		return;
 	if (connect_store_read(v->config, v->env.grpc, &v->store_etcd, &v->env.store, &e)) {
 		doctor_note(d, DOCTOR_CODE_STORE_UNREACHABLE, "metastore", "%s", e.text);
 		return;
 	}
 	/* What can't be read is doctor_store's to say. */
-	if (store_read_tasks(v->env.store, &v->stop, &v->tasks, &v->n, &e))
+	v->tasks_known = !store_read_tasks(v->env.store, &v->stop, &v->tasks, &v->n, &e);
+	if (!v->tasks_known)
 		v->n = 0;
 }
 
-/* Only the one asked for. */
+/* Only the one asked for. Whether a metastore that is away has it is not known. */
 static enum err_code choose(struct visit *v, const char *id, struct err *e)
 {
 	size_t kept = 0;
@@ -161,7 +164,9 @@ static enum err_code choose(struct visit *v, const char *id, struct err *e)
 			task_free(v->tasks[i]);
 	}
 	v->n = kept;
-	return kept ? ERR_OK : err_set(e, ERR_NOT_FOUND, "the metastore has no task %s", id);
+	if (kept || !v->tasks_known)
+		return ERR_OK;
+	return err_set(e, ERR_NOT_FOUND, "the metastore has no task %s", id);
 }
 
 static void visit_done(struct visit *v)
