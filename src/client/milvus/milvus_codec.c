@@ -33,6 +33,16 @@ static size_t host_length(const char *at, size_t n)
 	return n;
 }
 
+/* What stands before an '@' is a user and a password, and not for a log. */
+static enum err_code no_address(const char *uri, struct err *e)
+{
+	const char *at = strrchr(uri, '@');
+
+	return err_set(e, ERR_INVALID,
+		"\"%s%s\" is no address: http(s)://host:port or host:port is expected",
+		at ? "***" : "", at ? at : uri);
+}
+
 enum err_code milvus_address_parse(struct milvus_address *a, const char *uri, struct err *e)
 {
 	const char *at = uri;
@@ -53,8 +63,7 @@ enum err_code milvus_address_parse(struct milvus_address *a, const char *uri, st
 	if (!host_is_good(at, host) || strcspn(at, "/@?# ") < n ||
 		(host < n && !slice_to_i64(slice_of(at + host + 1, n - host - 1), &port)) ||
 		port < 1 || port > UINT16_MAX || host + sizeof(":65535") > sizeof(a->host_port))
-		return err_set(e, ERR_INVALID,
-			"\"%s\" is no address: http(s)://host:port or host:port is expected", uri);
+		return no_address(uri, e);
 	snprintf(a->host_port, sizeof(a->host_port), "%.*s:%d", (int)host, at, (int)port);
 	return ERR_OK;
 }

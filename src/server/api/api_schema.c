@@ -26,6 +26,12 @@
 		.name = n, .type = ty, .offset = offsetof(st, member),                             \
 		.count_offset = offsetof(st, count), .sub = s, .doc = text                         \
 	}
+/* Texts that may hold passwords: no value of the wrong type is shown. */
+#define SECRETS(n, st, member, count, text)                                                        \
+	{                                                                                          \
+		.name = n, .type = API_STRINGS, .flags = API_SECRET,                               \
+		.offset = offsetof(st, member), .count_offset = offsetof(st, count), .doc = text   \
+	}
 #define MANY_HAS(n, ty, member, s, text)                                                           \
 	{                                                                                          \
 		.name = n, .type = ty, .offset = offsetof(struct task, member),                    \
@@ -87,7 +93,7 @@ static const struct api_field kafka_fields[] = {
 	FIELD("format", API_STRING, struct task_kafka, format,
 		"`milvus` (default): the envelope `{\"data\",\"info\"}` with Milvus' own messages; "
 		"`debezium`: one JSON event a row"),
-	MANY("settings", API_STRINGS, struct task_kafka, settings, n_settings, NULL,
+	SECRETS("settings", struct task_kafka, settings, n_settings,
 		"more settings of librdkafka's producer, e.g. `compression.type`, "
 		"`ssl.ca.location`"),
 };

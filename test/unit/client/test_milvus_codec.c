@@ -22,7 +22,7 @@ static void test_addresses(void **state)
 		{"HTTPS://a.b.c", "a.b.c:443", true}, {"http://[::1]:5//", "[::1]:5", false},
 		{"[fe80::1]", "[fe80::1]:19530", false}};
 	static const char *const bad[] = {"", "http://", "h:", "h:0", "h:70000", "h:1x",
-		"ftp://h:1", "http://h:1/db", "u:p@h:1", "::1", "http:// h:1", "[::1", "https:///"};
+		"ftp://h:1", "http://h:1/db", "::1", "http:// h:1", "[::1", "https:///"};
 	struct milvus_address a;
 	struct err e;
 
@@ -38,6 +38,10 @@ static void test_addresses(void **state)
 		assert_int_equal(milvus_address_parse(&a, bad[i], &e), ERR_INVALID);
 		assert_non_null(strstr(e.text, bad[i]));
 	}
+	err_clear(&e);
+	assert_int_equal(milvus_address_parse(&a, "https://user:p@ss@h:1", &e), ERR_INVALID);
+	assert_non_null(strstr(e.text, "\"***@h:1\" is no address"));
+	assert_null(strstr(e.text, "user"));
 }
 
 static void put_status(struct buf *b, int legacy, const char *reason, int code, bool retriable)
