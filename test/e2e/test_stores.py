@@ -14,6 +14,7 @@ import yaml
 
 from rig import Rig, together
 from rig.server import default_binary
+from test_control_plane import Server
 
 TASK = "6623ae52d35842a5a2c9d89b16ed7aa1"
 
@@ -185,6 +186,21 @@ def test_a_store_in_use_is_refused(stores, tmp_path):
         plain.put("used/ext_owner", json.dumps(owner).encode())
     assert running.returncode == 1
     assert "in use by a running server" in (said := running.stderr.read()) and "7 on elsewhere" in said
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_a_server_that_writes_nothing_is_seen(stores, tmp_path):
+    """Its owner key stands still; it answers at the address of the configuration."""
+    plain = stores.part("etcd")
+    plant(plain, "still")
+    plain.put("still/ext_owner", json.dumps({"owner": "x", "process": "7 on elsewhere"}).encode())
+    server = Server(tmp_path, {"metaStoreConfig": etcd(plain, "still")}).wait()
+    try:
+        done = subprocess.run([default_binary(), "migrate-store", "--from", server.config, "--to",
+                               config(tmp_path, "to", sqlite("new.db"))], capture_output=True, text=True, timeout=60)
+    finally:
+        server.stop()
+    assert done.returncode == 1 and f"a running server answers at 127.0.0.1:{server.port}" in done.stderr, done.stderr
     assert not (tmp_path / "new.db").exists()
 
 

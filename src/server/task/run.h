@@ -12,6 +12,8 @@
 struct run;
 
 enum { RUN_STATES = 8 };
+/* Checkpoint intervals after which positions are stored although nothing but time moved. */
+enum { RUN_IDLE_INTERVALS = 20 };
 
 /* Starts a run of a copy of t. positions: what the store holds for the task (borrowed during the
  * call). */

@@ -9,7 +9,7 @@
 #include "server/task/run_priv.h"
 #include "store/writer.h"
 
-enum { COLLS_PER_ROUND = 500, IDLE_INTERVALS = 20 };
+enum { COLLS_PER_ROUND = 500 };
 
 static struct coll **list_colls(struct run *r, size_t *ret_n)
 {
@@ -72,7 +72,7 @@ static void save_ops(struct run *r)
 void run_save(struct run *r, bool all)
 {
 	int64_t now = time_mono_ms();
-	int64_t idle_ms = all ? 0 : r->sv.config->checkpoint_interval_ms * IDLE_INTERVALS;
+	int64_t idle_ms = all ? 0 : r->sv.config->checkpoint_interval_ms * RUN_IDLE_INTERVALS;
 	size_t n = 0, left = all ? SIZE_MAX : COLLS_PER_ROUND, i = 0;
 
 	run_hold(r);

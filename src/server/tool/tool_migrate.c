@@ -3,6 +3,7 @@
  * and the last line says so. */
 #include "server/tool/tool_migrate.h"
 
+#include <inttypes.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -10,10 +11,12 @@
 #include "net/grpc.h"
 #include "server/config/config.h"
 #include "server/connect.h"
+#include "server/task/run.h"
+#include "server/tool/health.h"
 #include "server/tool/tool.h"
 #include "store/image.h"
 
-enum { IDLE_MS = 500 };
+enum { IDLE_MS = 500, ASK_MS = 2000, SECOND_MS = 1000 };
 
 enum err_code migrate_check_idle(struct store *st, int64_t wait_ms, struct stop *s, struct err *e)
 {
@@ -147,11 +150,35 @@ static bool is_missing_file(const struct config *c)
 	return c->store_kind == CONFIG_STORE_SQLITE && access(c->sqlite_path, F_OK) != 0;
 }
 
+/* Asked is first the server of this configuration, which may have nothing to write. One elsewhere shows
+ * by what it writes: a server whose source rests does so every RUN_IDLE_INTERVALS. */
+static enum err_code check_unused(struct side *d, struct stop *s, struct err *e)
+{
+	int64_t wait_ms =
+		IDLE_MS + (RUN_IDLE_INTERVALS + 1) * (int64_t)d->config->checkpoint_interval_ms;
+	struct err away = ERR_INIT;
+	struct store_fence f;
+
+	if (d->store->ops->fence(d->store, s, &f, e))
+		return e->code;
+	if (!*f.text) /* no server ever used it, or its lock would have told */
+		return ERR_OK;
+	if (!health_ask(d->config, ASK_MS, &away))
+		return err_set(e, ERR_CONFLICT,
+			"a running server answers at %s, the address of this configuration; stop "
+			"it "
+			"first",
+			d->config->address);
+	fprintf(stderr, "looking for %" PRId64 " s whether a server uses the metastore\n",
+		(wait_ms + SECOND_MS - 1) / SECOND_MS);
+	return migrate_check_idle(d->store, wait_ms, s, e);
+}
+
 static enum err_code open_side(struct side *d, struct grpc *g, struct stop *s, struct err *e)
 {
 	if (connect_store(d->config, g, &d->etcd, &d->store, e))
 		return e->code;
-	return migrate_check_idle(d->store, IDLE_MS + 2 * d->config->checkpoint_interval_ms, s, e);
+	return check_unused(d, s, e);
 }
 
 static enum err_code open_from(struct side *d, struct grpc *g, struct stop *s, struct err *e)

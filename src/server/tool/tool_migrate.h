@@ -17,8 +17,8 @@ struct migrate_opts {
  * something else; MALFORMED: the source has damaged records. Says on out what it did. */
 NODISCARD enum err_code migrate_stores(struct store *from, struct store *to,
 	const struct migrate_opts *o, struct stop *s, FILE *out, struct err *e);
-/* CONFLICT if somebody changes the metastore within wait_ms. A running server writes positions every
- * checkpoint interval; one whose tasks all rest is not noticed. SQLite's lock needs no look. */
+/* CONFLICT if somebody changes the metastore within wait_ms. A running server whose tasks all rest is
+ * not noticed. SQLite's lock needs no look. */
 NODISCARD enum err_code migrate_check_idle(
 	struct store *st, int64_t wait_ms, struct stop *s, struct err *e);
 
