@@ -1,5 +1,7 @@
 #include "server/connect.h"
 
+#include <unistd.h>
+
 #include "client/etcd/etcd.h"
 #include "client/milvus/milvus.h"
 #include "server/config/config.h"
@@ -64,6 +66,11 @@ static enum err_code add_vault(const struct config *c, struct store **ret_store,
 	}
 	store_use_vault(*ret_store, v);
 	return ERR_OK;
+}
+
+bool connect_store_is_missing(const struct config *c)
+{
+	return c->store_kind == CONFIG_STORE_SQLITE && access(c->sqlite_path, F_OK) != 0;
 }
 
 enum err_code connect_store(const struct config *c, struct grpc *g, struct etcd **ret_etcd,

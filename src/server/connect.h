@@ -20,6 +20,8 @@ NODISCARD enum err_code connect_store(const struct config *c, struct grpc *g,
 /* The same for reading only, beside a server that uses it. */
 NODISCARD enum err_code connect_store_read(const struct config *c, struct grpc *g,
 	struct etcd **ret_etcd, struct store **ret_store, struct err *e);
+/* Is it an SQLite file that is not there yet? Opening for writing would make it. */
+bool connect_store_is_missing(const struct config *c);
 /* The source Milvus itself. INVALID if the configuration does not name it. */
 NODISCARD enum err_code connect_source_milvus(
 	const struct config *c, struct grpc *g, struct milvus **ret_m, struct err *e);

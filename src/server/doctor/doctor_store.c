@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/str.h"
 #include "server/config/config.h"
+#include "server/connect.h"
 #include "server/doctor/doctor.h"
 #include "store/store.h"
 
@@ -53,7 +53,7 @@ void doctor_store(struct doctor_env *env, struct doctor *d)
 	struct err e = ERR_INIT;
 
 	subject_of(c, subject);
-	if (!env->store && c->store_kind == CONFIG_STORE_SQLITE && access(c->sqlite_path, F_OK))
+	if (!env->store && connect_store_is_missing(c))
 		doctor_fact(d, subject, "no file yet; the server makes it");
 	if (!env->store)
 		return;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "base/limits.h"
@@ -130,16 +129,11 @@ static void open_source(struct visit *v, struct doctor *d)
 		doctor_note(d, DOCTOR_CODE_QUEUE_UNREACHABLE, "source queue", "%s", e.text);
 }
 
-static bool is_missing_file(const struct config *c)
-{
-	return c->store_kind == CONFIG_STORE_SQLITE && access(c->sqlite_path, F_OK) != 0;
-}
-
 static void open_store(struct visit *v, struct doctor *d)
 {
 	struct err e = ERR_INIT;
 
-	v->tasks_known = is_missing_file(v->config);
+	v->tasks_known = connect_store_is_missing(v->config);
 	if (v->tasks_known)
 		return;
 	if (connect_store_read(v->config, v->env.grpc, &v->store_etcd, &v->env.store, &e)) {

@@ -4,7 +4,6 @@
 #include "server/tool/tool_migrate.h"
 
 #include <inttypes.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "client/etcd/etcd.h"
@@ -145,11 +144,6 @@ static void side_done(struct side *d)
 	config_free(d->config);
 }
 
-static bool is_missing_file(const struct config *c)
-{
-	return c->store_kind == CONFIG_STORE_SQLITE && access(c->sqlite_path, F_OK) != 0;
-}
-
 /* Asked is first the server of this configuration, which may have nothing to write. One elsewhere shows
  * by what it writes: a server whose source rests does so every RUN_IDLE_INTERVALS. */
 static enum err_code check_unused(struct side *d, struct stop *s, struct err *e)
@@ -183,7 +177,7 @@ static enum err_code open_side(struct side *d, struct grpc *g, struct stop *s, s
 
 static enum err_code open_from(struct side *d, struct grpc *g, struct stop *s, struct err *e)
 {
-	if (is_missing_file(d->config))
+	if (connect_store_is_missing(d->config))
 		return err_set(
 			e, ERR_NOT_FOUND, "there is no SQLite file %s", d->config->sqlite_path);
 	return open_side(d, g, s, e);
@@ -201,7 +195,7 @@ static enum err_code run(const struct cli *c, struct side *from, struct side *to
 	if (open_from(from, g, s, e))
 		return err_ctx(e, "the source (metaStoreConfig of %s)", cli_text(c, "--from"));
 	/* A look creates no file. */
-	if (!(o.dry_run && is_missing_file(to->config)) && open_side(to, g, s, e))
+	if (!(o.dry_run && connect_store_is_missing(to->config)) && open_side(to, g, s, e))
 		return err_ctx(e, "the target (metaStoreConfig of %s)", cli_text(c, "--to"));
 	if (migrate_stores(from->store, to->store, &o, s, stdout, e))
 		return e->code;
