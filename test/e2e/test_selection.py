@@ -142,6 +142,38 @@ def test_names_of_two_tasks_that_meet(cdc, source, target, databases):
         cdc.delete(one)
 
 
+def test_database_of_a_narrow_task_comes_back(cdc, source, target, databases):
+    """The task covers a part of it, so its drop is not ours; its next generation does not wait for that. Dropped and
+    made anew while the server runs, and while it is down."""
+    name, one, other = fresh("db"), fresh(), fresh()
+    (inside,) = databases(name)
+    task = cdc.create(target, {name: [{"name": one}]})
+    fill(simple(inside, one, load=False), range(10))
+    wait_until(lambda: cdc.get(task)["detail"]["rows_written"] == 10, 30, "the first one's rows are there")
+    theirs = in_db("target", name)
+    simple(theirs, other, load=False)  # not ours: it stays
+
+    def again(rows: int) -> None:
+        utility.drop_collection(one, using=inside)
+        db.drop_database(name, using="source")
+        db.create_database(name, using="source")
+        fill(simple(inside, one, load=False), range(rows))
+
+    def id_there() -> int:
+        return Collection(one, using=theirs).describe()["collection_id"]
+
+    first = id_there()
+    again(20)
+    wait_until(lambda: cdc.get(task)["detail"]["rows_written"] == 30, 40, "so are the second one's")
+    second = id_there()
+    assert second != first
+    cdc.stop()
+    again(30)
+    cdc.start()
+    wait_until(lambda: cdc.get(task)["detail"]["rows_written"] == 30, 40, "and the third one's")
+    assert id_there() != second and there(other, theirs)
+
+
 @pytest.mark.parametrize("numbers", [(4, 16), (16, 4)])
 def test_channel_numbers_differ(new_cdc, rig, source, target, numbers):
     """Shard i goes to shard i whatever the numbers of DML channels; channel_num changes nothing."""

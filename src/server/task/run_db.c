@@ -243,6 +243,24 @@ static int64_t step_follow(struct run_db *d)
 	return delay;
 }
 
+/* Also one whose drop is not ours, as the task covers a part of it: it is over with its collections, and
+ * the next of its name must not wait for it. */
+static int64_t step_gone(struct run_db *d, bool known)
+{
+	if (!known) {
+		mutex_lock(&d->run->mtx);
+		d->dropped = true; /* came and went before we looked */
+		mutex_unlock(&d->run->mtx);
+		return JOB_IDLE;
+	}
+	if (d->managed)
+		return step_drop(d);
+	if (!run_db_empty(d->run, d->id))
+		return EMPTY_MS;
+	done(d, false, true);
+	return JOB_IDLE;
+}
+
 static int64_t step(void *arg)
 {
 	struct run_db *d = arg;
@@ -252,17 +270,11 @@ static int64_t step(void *arg)
 	mutex_unlock(&d->run->mtx);
 	if (stop_is_set(&d->run->stop) || dropped)
 		return JOB_IDLE;
-	if (gone && d->managed && (created || mine))
-		return step_drop(d);
-	if (gone && !created) {
-		mutex_lock(&d->run->mtx);
-		d->dropped = true; /* came and went before we looked */
-		mutex_unlock(&d->run->mtx);
-		return JOB_IDLE;
-	}
-	if (!created && !gone)
+	if (gone)
+		return step_gone(d, created || mine);
+	if (!created)
 		return step_create(d);
-	return created && !gone && d->whole ? step_follow(d) : JOB_IDLE;
+	return d->whole ? step_follow(d) : JOB_IDLE;
 }
 
 static struct run_db *db_new(struct run *r, int64_t id, const char *name)
