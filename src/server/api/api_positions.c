@@ -6,8 +6,13 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/time.h"
 #include "model/channel.h"
 #include "model/ts.h"
+#include "store/record.h"
+
+/* Two clocks may differ, but not by this. */
+enum { AHEAD_MS = 24 * 3600 * 1000 };
 
 /* Fills one entry of a record from a map entry. */
 static enum err_code read_position(const struct task_pair *p, struct store_position *out,
@@ -21,13 +26,33 @@ static enum err_code read_position(const struct task_pair *p, struct store_posit
 			"the vchannel is invalid, %s, err: it is not <pchannel>_<collection "
 			"id>v<shard>",
 			p->key);
-	*out = (struct store_position){.time_ms = 0};
+	*out = (struct store_position){.exact = false};
 	if (position_from_b64(&out->pos, p->value, &de))
 		return err_set(e, ERR_MALFORMED, "fail to decode the position data: %s", de.text);
+	if (ts_ms(out->pos.ts) > time_wall_ms() + AHEAD_MS)
+		return err_set(e, ERR_INVALID,
+			"the position of %s has a time in the future: rows up to it would be left "
+			"out",
+			p->key);
 	memcpy(out->channel, v.pchannel, sizeof(out->channel));
 	out->start_time_ms = ts_ms(out->pos.ts);
+	out->time_ms = record_time_ms(out->pos.ts);
+	out->exact = out->pos.ts != 0; /* as far as it goes; what it overlaps: load_records */
 	*ret_collection = v.collection_id;
 	return ERR_OK;
+}
+
+/* Shards may share a source pchannel (more shards than channels): the smaller place counts. */
+static void add_position(struct store_positions *r, const struct store_position *p)
+{
+	for (size_t i = 0; i < r->n_source; i++) {
+		if (strcmp(r->source[i].channel, p->channel) != 0)
+			continue;
+		if (p->pos.ts < r->source[i].pos.ts)
+			r->source[i] = *p;
+		return;
+	}
+	r->source[r->n_source++] = *p;
 }
 
 static enum err_code read_positions(
@@ -36,14 +61,15 @@ static enum err_code read_positions(
 	r->source = xcalloc(c->n_positions, sizeof(*r->source));
 	for (size_t i = 0; i < c->n_positions; i++) {
 		int64_t id = 0;
-		enum err_code code = read_position(&c->positions[i], &r->source[i], &id, e);
+		struct store_position p;
+		enum err_code code = read_position(&c->positions[i], &p, &id, e);
 		if (code)
 			return code;
 		if (i && id != r->collection_id)
 			return err_set(e, ERR_INVALID,
 				"the channel position info should be in the same collection");
 		r->collection_id = id;
-		r->n_source++;
+		add_position(r, &p);
 	}
 	return ERR_OK;
 }

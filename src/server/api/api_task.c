@@ -89,7 +89,7 @@ enum err_code api_doctor(struct api_call *call, struct err *e)
 static void put_position(struct json_out *o, int64_t collection_id, const struct store_position *p)
 {
 	CLEANUP(freep)
-	char *id = position_to_b64(p->channel, &p->pos, false);
+	char *id = position_to_b64(p->channel, &p->pos, collection_id > 0 && p->exact && p->pos.ts);
 
 	json_out_open(o, NULL, '{');
 	json_out_i64(o, "collection_id", collection_id);

@@ -199,7 +199,7 @@ static enum err_code start_position(
 }
 
 /* The source time up to which rows may be on the target beyond the position; 0 = none. A position
- * that the Go server wrote knows of no bound. */
+ * that the Go server wrote, or that came with create, knows of no bound. */
 static uint64_t window_end(struct coll *c, struct coll_shard *s)
 {
 	const struct store_position *p = run_start_position(c->run, c->id, s->pchannel);
@@ -210,7 +210,8 @@ static uint64_t window_end(struct coll *c, struct coll_shard *s)
 	uint64_t killed = 0, unclean = 0;
 
 	if (head)
-		killed = bound && (!p || p->exact) ? MIN(bound, head) : head;
+		killed =
+			bound && (!p || (p->exact && !c->run->unbounded)) ? MIN(bound, head) : head;
 	if (c->unclean)
 		unclean = s->sent ? s->sent : bound;
 	if (c->unclean && !unclean)

@@ -185,6 +185,11 @@ static void take_record(struct run *r, const char *name, const char *json)
 	}
 }
 
+static bool overlaps(const struct store_position *p)
+{
+	return !p->exact || p->pos.ts;
+}
+
 static enum err_code load_records(void *arg, struct err *e)
 {
 	struct run *r = arg;
@@ -200,11 +205,15 @@ static enum err_code load_records(void *arg, struct err *e)
 		run_seen = run_seen || strcmp(name, "run") == 0;
 		take_record(r, name, kv[i].value);
 	}
-	/* Positions without a run record were written by the reference, which has no clean stop. */
+	/* Positions without a run record were written by the reference, which has no clean stop, or came
+	 * with create: another task, or a back-up, may have brought more than they say, and no bound
+	 * of ours tells how much. The end of a topic at create has no time. */
 	for (size_t i = 0; i < r->n_start && !run_seen; i++)
 		for (size_t k = 0; k < r->start[i].n_source; k++)
-			if (r->start[i].collection_id > 0 && !r->start[i].source[k].exact)
+			if (r->start[i].collection_id > 0 && overlaps(&r->start[i].source[k])) {
 				r->replay_until = run_head_ts(r);
+				r->unbounded = true;
+			}
 	store_exts_free(kv, n);
 	return ERR_OK;
 }

@@ -55,6 +55,7 @@ struct run {
 	struct users *users;   /* NULL without enable_user_role */
 	struct job watch;      /* run_watch.c */
 	uint64_t replay_until; /* the last run ended uncleanly: what may have landed up to here */
+	bool unbounded;        /* what ran before was not ours: no bound says less */
 	struct store_positions *start; /* records at start */
 	size_t n_start;
 	int64_t saved_mono_ms;

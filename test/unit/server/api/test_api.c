@@ -81,7 +81,10 @@ static void test_positions_in_and_out(void **state)
 	assert_int_equal(fake_engine.pos[0].n_source, 2);
 	assert_string_equal(fake_engine.pos[0].source[1].channel, "p_1");
 	assert_int_equal(fake_engine.pos[0].source[0].start_time_ms, 1700000000000);
-	assert_int_equal(fake_engine.pos[0].source[0].time_ms, 0);
+	assert_int_equal(fake_engine.pos[0].source[0].time_ms, 1699999999999);
+	assert_true(fake_engine.pos[0].source[0].exact);
+	assert_int_equal(fake_engine.pos[0].source[0].pos.ts, (uint64_t)1700000000000 << 18 | 5);
+	assert_false(fake_engine.pos[1].source[0].exact);
 	assert_int_equal(fake_engine.pos[0].source[0].pos.id.n, 3);
 	assert_int_equal(fake_engine.pos[1].collection_id, -10);
 	assert_string_equal(fake_engine.pos[1].collection_name, "-10");
@@ -95,21 +98,54 @@ static void test_positions_in_and_out(void **state)
 	CLEANUP(freep)
 	char *rpc_id = position_to_b64(FAKE_CHANNEL, &fake_engine.pos[1].source[0].pos, false);
 	CLEANUP(freep)
+	char *id = position_to_b64("p_0", &fake_engine.pos[0].source[0].pos, true);
+	CLEANUP(freep)
 	char *want = xasprintf("{\"code\":200,\"data\":{\"op_positions\":null,\"positions\":[{"
 			       "\"collection_id\":449,"
 			       "\"channel_name\":\"p_0\",\"time\":1700000000000,\"tt\":"
 			       "445644800000262144,\"msg_id\":"
-			       "\"CgNwXzASAwECAw==\"},{\"collection_id\":-10,\"channel_name\":\"%"
+			       "\"%s\"},{\"collection_id\":-10,\"channel_name\":\"%"
 			       "s\",\"time\":0,\"tt\":"
 			       "262144,\"msg_id\":\"%s\"}],\"target_positions\":[{\"collection_"
 			       "id\":449,\"channel_name\":"
 			       "\"q\\u003c\",\"time\":0,\"tt\":262144,\"msg_id\":\"CgJxPBIA\"}]}}",
-		FAKE_CHANNEL, rpc_id);
+		id, FAKE_CHANNEL, rpc_id);
 	ask_expect_req("position", "{\"task_id\":\"\"}", want);
 	ask_expect_req("position", "{\"task_id\":\"t\"}", want);
 	ask_expect_req("position", "{\"task_id\":\"none\"}",
 		"{\"code\":200,\"data\":{\"op_positions\":null,\"positions\":null,\"target_"
 		"positions\":null}}");
+}
+
+/* The API leaves no second record for a channel, and no time that would leave rows out. */
+static void test_positions_with_and_without_time(void **state)
+{
+	CLEANUP(freep)
+	char *late = position_text("p_0", (uint64_t)1700000000000 << 18);
+	CLEANUP(freep)
+	char *early = position_text("p_0", (uint64_t)1600000000000 << 18);
+	CLEANUP(freep)
+	char *none = position_text("p_1", 0);
+	CLEANUP(freep)
+	char *future = position_text("p_1", (uint64_t)9000000000000 << 18);
+	CLEANUP(freep)
+	char *good = xasprintf("\"collection_infos\":[{\"name\":\"foo\",\"positions\":{"
+			       "\"p_0_449v0\":\"%s\",\"p_1_449v1\":\"%s\",\"p_0_449v2\":\"%s\"}}]",
+		late, none, early);
+	CLEANUP(freep)
+	char *bad = xasprintf("{\"milvus_connect_param\":{\"uri\":\"http://h:1\"},"
+			      "\"collection_infos\":[{\"name\":\"foo\",\"positions\":{"
+			      "\"p_1_449v0\":\"%s\"}}]}",
+		future);
+
+	(void)state;
+	ask_create("t", good);
+	assert_int_equal(fake_engine.pos[0].n_source, 2);
+	assert_int_equal(fake_engine.pos[0].source[0].start_time_ms, 1600000000000);
+	assert_false(fake_engine.pos[0].source[1].exact);
+	ask_expect_fail("create", bad, 400,
+		"the position of p_1_449v0 has a time in the future: rows up to it would be left "
+		"out");
 }
 
 static void test_delete_pause_resume(void **state)
@@ -251,6 +287,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_envelope),
 		T(test_positions_in_and_out),
+		T(test_positions_with_and_without_time),
 		T(test_delete_pause_resume),
 		T(test_get),
 		T(test_list),
