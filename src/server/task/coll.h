@@ -55,6 +55,7 @@ struct part {
 	int n_shards;
 	int64_t dropped_mono_ms; /* known to be Dropped since; job only */
 	int64_t wanted_ms;       /* since when rows wait for it */
+	int64_t refused_ms;      /* the target refused the drop that was asked for then */
 };
 
 struct coll_shard {
@@ -136,6 +137,7 @@ struct coll {
 	char *reason;                  /* why Failed, or what it waits for; NULL = nothing */
 	struct umap parts;             /* source id -> struct part */
 	int64_t base_rows, base_bytes; /* read but for ever unwritten; see run_status.c */
+	int64_t load_waits_ms;         /* since when a load waits for a drop; 0 = none does */
 	bool drop_pending;             /* a drop was seen and is not done: positions stand still */
 	char *failure;                 /* set by a stream that can't go on; NULL = none */
 	bool doubted;                  /* the target refuses its rows: is it still there? */
@@ -205,8 +207,9 @@ NODISCARD enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struc
 /* Forgets partitions that were dropped a while ago on both sides and of which no row can come any
  * more; job only. When to ask again, or JOB_IDLE. */
 int64_t coll_parts_prune(struct coll *c);
-/* Is a partition still to be dropped whose drop was before ts? @thread any */
-bool coll_drop_left(struct coll *c, uint64_t ts);
+/* Must a load of time ts wait for the drop of a partition? Milvus drops no loaded partition, so a drop
+ * that was before the load would wait for ever behind it. @thread any */
+bool coll_drop_first(struct coll *c, uint64_t ts);
 /* Rows wait for a partition; ret_why (CAP bytes): for what it waits, "" if not for long. */
 bool coll_parts_wanted(struct coll *c, char *ret_why, size_t cap);
 enum stream_partition coll_part_find(

@@ -12,6 +12,8 @@
 #include "server/task/run_priv.h"
 #include "source/catalog.h"
 
+/* Milvus (2.3.5) writes the message of a drop after it has answered it, with a time of its own. */
+enum { DROP_LATE_MS = 3000 };
 enum { CURRENT_MS = 3000, PATIENCE_MS = 3000, KEEP_MS = 10000 };
 
 static struct part *part_add_locked(struct coll *c, int64_t source_id, const char *name)
@@ -366,19 +368,34 @@ static void finish_drop(struct coll *c, struct part *p)
 	job_wake(&c->job, 0); /* a later one of the name may follow */
 }
 
-bool coll_drop_left(struct coll *c, uint64_t ts)
+/* Milvus refused the drop after the load had begun to wait: it is loaded, and the release comes later. */
+static bool is_refused(const struct coll *c, const struct part *p)
 {
-	size_t pos = 0;
+	return c->load_waits_ms && p->refused_ms >= c->load_waits_ms;
+}
+
+bool coll_drop_first(struct coll *c, uint64_t ts)
+{
+	uint64_t until = ts + ts_from_ms(DROP_LATE_MS);
+	bool all_read = coll_reached(c, until), first = false;
+	struct partition *list = NULL;
+	size_t pos = 0, n = catalog_partitions(c->run->sv.catalog, c->id, &list);
 	void *v;
-	bool left = false;
 
 	mutex_lock(&c->mtx);
-	while (!left && umap_next(&c->parts, &pos, NULL, &v)) {
+	while (!first && umap_next(&c->parts, &pos, NULL, &v)) {
 		const struct part *p = v;
-		left = p->drop_ts && p->drop_ts < ts && p->state != PART_DROPPED;
+		bool bound = p->target_id && (p->state == PART_OK || p->state == PART_DROPPING);
+		first = bound && !is_at_source(list, n, p->source_id) &&
+			(p->drop_ts ? p->drop_ts <= until : !all_read) && !is_refused(c, p);
 	}
+	if (!first)
+		c->load_waits_ms = 0;
+	else if (!c->load_waits_ms)
+		c->load_waits_ms = time_mono_ms();
 	mutex_unlock(&c->mtx);
-	return left;
+	catalog_partitions_free(list, n);
+	return first;
 }
 
 bool coll_parts_wanted(struct coll *c, char *ret_why, size_t cap)
@@ -447,7 +464,11 @@ enum err_code coll_parts_drop(struct coll *c, bool *ret_pending, struct err *e)
 		.partition = p->name,
 		.source_partition_id = p->source_id,
 		.ts = p->drop_ts};
+	int64_t asked_ms = time_mono_ms();
 	if (there && coll_change(c, &ch, e)) {
+		mutex_lock(&c->mtx);
+		p->refused_ms = asked_ms;
+		mutex_unlock(&c->mtx);
 		/* The release that came before at the source is on its way through the replicate
 		 * channel. */
 		e->code = e->code == ERR_CANCELLED ? ERR_CANCELLED : ERR_UNAVAILABLE;

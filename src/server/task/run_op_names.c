@@ -78,9 +78,8 @@ static enum op_readiness collection_ready(struct op_event *v, const char *name, 
 	if (s == COLL_FAILED)
 		return OP_LOST;
 	if ((s == COLL_RUNNING || s == COLL_DROPPING) && coll_reached(c, v->op.ts)) {
-		if (!loads(v) || !coll_drop_left(c, v->op.ts))
+		if (!loads(v) || !coll_drop_first(c, v->op.ts))
 			return OP_READY;
-		/* Milvus drops no loaded partition, so its drop would wait for ever. */
 		job_wake(&c->job, 0);
 		op_wait(v, 0, "the drop of a partition before it");
 		return OP_NOT_YET;
