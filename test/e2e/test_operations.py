@@ -97,6 +97,36 @@ def test_aliases_and_properties(cdc, channel, source, target):
     assert detail(cdc, task)["skipped_operations"] == []
 
 
+def test_alias_moves_between_tasks_and_from_a_dropped_collection(cdc, source, target):
+    """Who has lost an alias drops it on the target only while nobody else has taken it; etcd alone tells."""
+    one, two, three = (simple("source", load=False) for _ in range(3))
+    for names in ([one.name], [two.name, three.name]):
+        cdc.create(target, {"default": [{"name": name, "use_start_position": True} for name in names]})
+    for collection in (one, two, three):
+        ready(collection)
+    name, mark = fresh("alias"), fresh("mark")
+    utility.create_alias(one.name, name, using="source")
+    wait_until(lambda: aliases(one.name) == [name], 20, "the alias is made")
+
+    def move(old, new) -> None:
+        utility.alter_alias(new.name, name, using="source")
+        wait_until(lambda: aliases(new.name) == [name], 20, "the alias has moved")
+        # what was to be done for the old one is done when this is
+        utility.create_alias(old.name, mark, using="source")
+        wait_until(lambda: aliases(old.name) == [mark], 20, "another is made")
+        utility.drop_alias(mark, using="source")
+        wait_until(lambda: not aliases(old.name), 20, "and dropped")
+        assert aliases(new.name) == [name]
+
+    move(one, two)
+    move(two, one)
+    move(one, two)
+    utility.alter_alias(three.name, name, using="source")
+    two.drop()
+    wait_until(lambda: not utility.has_collection(two.name, using="target"), 20, "it is dropped")
+    wait_until(lambda: aliases(three.name) == [name], 20, "the alias is there")
+
+
 def test_users_and_roles(cdc, channel, source, target):
     """Everything twice; the grantor comes from us, for a 2.3.5 target asks for one even without passwords."""
     user, role, there = fresh("u"), fresh("r"), fresh("here")

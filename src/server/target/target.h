@@ -63,6 +63,8 @@ void target_silence(struct target *t);
 /* Each source collection is one task's on a target, also when a rename brings it into the selection
  * of another. False if another owner has it. @thread any */
 bool target_claim(struct target *t, int64_t source_id, const void *owner);
+/* Does some task of ours replicate this source collection to the target? @thread any */
+bool target_has_claim(struct target *t, int64_t source_id);
 /* The owner gives this one back. */
 void target_unclaim_one(struct target *t, int64_t source_id, const void *owner);
 /* The owner gives all of its own back. */

@@ -32,6 +32,16 @@ bool target_claim(struct target *t, int64_t source_id, const void *owner)
 	return !has || has == mine;
 }
 
+bool target_has_claim(struct target *t, int64_t source_id)
+{
+	struct session *s = t->session;
+
+	mutex_lock(&s->mtx);
+	bool has = umap_get(&s->claims, (uint64_t)source_id) != NULL;
+	mutex_unlock(&s->mtx);
+	return has;
+}
+
 void target_unclaim_one(struct target *t, int64_t source_id, const void *owner)
 {
 	struct session *s = t->session;

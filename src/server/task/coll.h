@@ -141,6 +141,7 @@ struct coll {
 	bool drop_pending;             /* a drop was seen and is not done: positions stand still */
 	char *failure;                 /* set by a stream that can't go on; NULL = none */
 	bool doubted;                  /* the target refuses its rows: is it still there? */
+	bool alias_lost; /* an alias was dropped that it may have had: it puts them again */
 };
 
 const char *coll_state_name(enum coll_state s);
@@ -239,6 +240,9 @@ void coll_follow_created(struct coll *c, struct slice properties);
 /* A rename that was on its way when the last run ended is done: the target has our collection under
  * its next name. */
 bool coll_follow_finish(struct coll *c, int64_t found_id);
+/* An alias was dropped on the target because it was c's. If the source has given it to another
+ * collection of the task, and that one was quicker, it has lost it and is told. Job only. */
+void coll_alias_dropped(struct coll *c, const char *alias);
 void coll_follow_done(struct coll *c);
 
 /* Puts the record into the write-behind store. */

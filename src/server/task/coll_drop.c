@@ -22,7 +22,11 @@ static enum err_code drop_aliases(struct coll *c, const struct sink_collection *
 {
 	for (size_t i = 0; i < m->n_aliases; i++) {
 		struct sink_change ch = {.kind = SINK_DROP_ALIAS, .alias = m->aliases[i]};
-		if (coll_change(c, &ch, e))
+		enum err_code code = coll_change(c, &ch, e);
+		coll_alias_dropped(c, m->aliases[i]);
+		if (code == ERR_NOT_FOUND)
+			err_clear(e); /* it has left meanwhile */
+		else if (code)
 			return err_ctx(e, "alias %s", m->aliases[i]);
 	}
 	return ERR_OK;

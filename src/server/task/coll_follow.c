@@ -202,17 +202,42 @@ static enum err_code put_alias(struct coll *c, const char *alias, struct err *e)
 	return e->code;
 }
 
+void coll_alias_dropped(struct coll *c, const char *alias)
+{
+	int64_t owner = catalog_alias(c->run->sv.catalog, c->db_id, alias);
+
+	if (!owner || owner == c->id)
+		return;
+	mutex_lock(&c->run->mtx);
+	struct coll *o = umap_get(&c->run->colls, (uint64_t)owner);
+	if (o) {
+		mutex_lock(&o->mtx);
+		o->alias_lost = true;
+		mutex_unlock(&o->mtx);
+		job_wake(&o->job, 0);
+	}
+	mutex_unlock(&c->run->mtx);
+}
+
+/* Moved to one that some task replicates: it takes the alias, or has it. */
+static bool has_taker(struct coll *c, const char *alias)
+{
+	int64_t owner = catalog_alias(c->run->sv.catalog, c->db_id, alias);
+
+	return owner && (run_has_coll(c->run, owner) || target_has_claim(c->run->target, owner));
+}
+
 static enum err_code drop_alias(struct coll *c, const char *alias, struct err *e)
 {
 	CLEANUP(buf_done) struct buf body = BUF_INIT(LIMIT_RECORD);
-	int64_t owner = catalog_alias(c->run->sv.catalog, c->db_id, alias);
 
-	if (owner && run_has_coll(c->run, owner))
-		return ERR_OK; /* moved: the new owner takes it */
+	if (has_taker(c, alias))
+		return ERR_OK;
 	begin(&body, c, MSG_DROP_ALIAS);
 	wire_put_str(&body, F_DROPPED_ALIAS, alias);
 	if (call(c, "DropAlias", c->target_db, &body, e) == ERR_NOT_FOUND)
 		err_clear(e);
+	coll_alias_dropped(c, alias);
 	return e->code;
 }
 
@@ -224,15 +249,29 @@ static bool has_name(char *const *names, size_t n, const char *name)
 	return false;
 }
 
+static bool set_alias_lost(struct coll *c, bool lost)
+{
+	mutex_lock(&c->mtx);
+	bool was = c->alias_lost;
+	c->alias_lost = lost;
+	mutex_unlock(&c->mtx);
+	return was;
+}
+
 static bool add_aliases(struct coll *c, char *const *now, size_t n, bool *changed, struct err *e)
 {
+	bool lost = set_alias_lost(c, false);
+
 	for (size_t i = 0; i < n; i++) {
-		if (kv_get(&c->follow.aliases, now[i]))
+		if (!lost && kv_get(&c->follow.aliases, now[i]))
 			continue;
 		if (put_alias(c, now[i], e))
 			err_ctx(e, "alias %s", now[i]);
-		if (!settled(c, "CreateAlias", e))
+		if (!settled(c, "CreateAlias", e)) {
+			if (lost)
+				(void)set_alias_lost(c, true);
 			return false;
+		}
 		kv_put(&c->follow.aliases, now[i], "");
 		*changed = true;
 	}
