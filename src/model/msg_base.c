@@ -94,7 +94,7 @@ enum err_code msg_base_rewrite(struct slice payload, const struct msg_base_chang
 		return e->code;
 	if (!scan_base(&scan, base) || !scan.one_type)
 		return err_set(e, ERR_MALFORMED, "the message's base (field 1) can't be read");
-	bool set = c->replicate_ts || (c->replicate_id && *c->replicate_id);
+	bool set = c->replicated || c->replicate_ts || (c->replicate_id && *c->replicate_id);
 	if (set)
 		info = msg_base_replicate_info(c->replicate_ts, c->replicate_id, a);
 	if (c->msg_id)

@@ -11,8 +11,9 @@ struct msg_base_change {
 	int64_t msg_id; /* 0 = stays */
 	bool set_ts;
 	uint64_t ts; /* when set_ts */
-	/* Either given: replicateInfo becomes {isReplicate, msgTimestamp, replicateID}; else it is
+	/* Any given: replicateInfo becomes {isReplicate, msgTimestamp, replicateID}; else it is
 	 * removed. NULL or "" = no id. */
+	bool replicated;
 	uint64_t replicate_ts;
 	const char *replicate_id;
 };

@@ -222,8 +222,6 @@ enum err_code ops_read(struct op *op, struct slice payload, struct arena *a, str
 	op->is_replicate = base.is_replicate;
 	op->replicate_id = base.replicate_id;
 	op->ts = base.is_replicate && base.replicate_ts ? base.replicate_ts : base.ts;
-	if (!op->ts)
-		return err_set(e, ERR_MALFORMED, "%s has no time", op->method);
 	if (!read_names(op, op->row, payload, a))
 		return err_set(
 			e, ERR_MALFORMED, "%s of %zu bytes can't be read", op->method, payload.n);
@@ -365,7 +363,8 @@ static enum err_code plan_names(struct plan *p, const struct op *op, const struc
 enum err_code ops_forward(const struct op *op, const struct op_names *to, struct arena *a,
 	struct iov *out, struct err *e)
 {
-	struct msg_base_change change = {.replicate_ts = op->ts, .replicate_id = to->replicate_id};
+	struct msg_base_change change = {
+		.replicated = true, .replicate_ts = op->ts, .replicate_id = to->replicate_id};
 	struct plan p = {.n = 0};
 
 	if (msg_base_rewrite(op->payload, &change, a, &p.base, e))
@@ -379,7 +378,7 @@ enum err_code ops_forward(const struct op *op, const struct op_names *to, struct
 enum err_code ops_ask_password(const struct op *op, struct arena *a, struct iov *out, struct err *e)
 {
 	enum { F_OLD = 3, F_NEW = 4 };
-	struct msg_base_change change = {.replicate_ts = op->ts};
+	struct msg_base_change change = {.replicated = true, .replicate_ts = op->ts};
 	struct plan p = {.n = 0};
 	struct slice password = {0};
 

@@ -25,8 +25,11 @@ struct op_row;
 struct op {
 	int type;           /* enum msg_type */
 	const char *method; /* of MilvusService */
-	uint64_t ts;        /* when it happened: where a replicator sent it, at that one's source */
-	bool is_replicate;  /* a replicator sent it, not a user */
+	/* When it happened: where a replicator sent it, at that one's source. 0 = not said: what a
+	 * proxy of 2.4 and later does itself, without a task of its own (users, roles, grants), it
+	 * writes down with nothing but a type. */
+	uint64_t ts;
+	bool is_replicate;         /* a replicator sent it, not a user */
 	struct slice replicate_id; /* which one, in data migration; else empty */
 	unsigned flags;
 	struct slice db;     /* empty = the default database, or none */

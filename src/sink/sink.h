@@ -83,6 +83,7 @@ struct sink_call {
 	const char *db;     /* whose connection; "" = the default database */
 	const struct iov *body;
 	uint64_t ts;
+	struct slice message;   /* with ts 0: what tells it from the same call at another time */
 	struct buf *ret_answer; /* may be NULL; only a Milvus puts its answer there */
 };
 

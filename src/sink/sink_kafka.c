@@ -146,6 +146,19 @@ static uint64_t hash(const struct iov *body)
 	return h;
 }
 
+/* Equal for a repetition only. */
+static void call_id(char id[ID_BYTES], const struct sink_call *c)
+{
+	struct iov both = {0};
+
+	for (size_t i = 0; i < c->body->n; i++)
+		iov_put(&both, c->body->v[i]);
+	if (!c->ts)
+		iov_put(&both, c->message);
+	snprintf(id, ID_BYTES, "%s/%" PRIu64 "/%016" PRIx64, c->method, c->ts, hash(&both));
+	iov_done(&both);
+}
+
 static enum err_code call(struct sink *sk, const struct sink_call *c, struct stop *s, struct err *e)
 {
 	struct sink_kafka *k = self_of(sk);
@@ -154,7 +167,7 @@ static enum err_code call(struct sink *sk, const struct sink_call *c, struct sto
 		.ts = c->ts,
 		.value = BUF_INIT(LIMIT_KAFKA_RECORD)};
 
-	snprintf(v.id, sizeof(v.id), "%s/%" PRIu64 "/%016" PRIx64, c->method, c->ts, hash(c->body));
+	call_id(v.id, c);
 	enum err_code code = k->format == SINK_KAFKA_DEBEZIUM
 				     ? event_call(&v.value, c, time_wall_ms(), &v.kind, e)
 				     : event_envelope_call(&v.value, c, &v.kind, e);

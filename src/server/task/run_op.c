@@ -15,7 +15,9 @@ void op_count(const struct op_event *v, const char *what)
 	const struct run *r = v->log->run;
 	const char *channel = r->sv.config->replicate_channel, *task = r->task->id;
 
-	metrics_set(metrics_get(METRIC_replicate_tt, task, channel, what, NULL), ts_ms(v->op.ts));
+	if (v->op.ts)
+		metrics_set(metrics_get(METRIC_replicate_tt, task, channel, what, NULL),
+			ts_ms(v->op.ts));
 	metrics_add(
 		metrics_get(METRIC_replicate_data_size, task, channel, what, op_type_name(v), NULL),
 		(int64_t)v->op.payload.n);
@@ -26,7 +28,11 @@ static enum err_code send(struct op_event *v, const char *method, const char *db
 {
 	struct run *r = v->log->run;
 	struct sink *k = target_sink(r->target);
-	struct sink_call c = {.method = method, .db = db, .body = body, .ts = v->op.ts};
+	struct sink_call c = {.method = method,
+		.db = db,
+		.body = body,
+		.ts = v->op.ts,
+		.message = mq_id_slice(&v->id)};
 
 	return k->ops->call(k, &c, &r->stop, e);
 }

@@ -15,9 +15,12 @@ void op_text(struct slice s, char *out, size_t cap)
 	out[n] = '\0';
 }
 
+/* An operation without a time (a grant) means what has the name now. */
 static struct coll *coll_of(const struct op_event *v, const char *name)
 {
-	return run_find_coll(v->log->run, v->db, name, v->op.ts);
+	uint64_t ts = v->op.ts ? v->op.ts : (uint64_t)INT64_MAX;
+
+	return run_find_coll(v->log->run, v->db, name, ts);
 }
 
 /* One of the task's collections, or will be when the catalog shows it. */

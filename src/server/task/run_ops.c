@@ -56,7 +56,9 @@ static void sweep(struct oplog *o)
 		struct op_event *v = LIST_ITEM(o->events.next, struct op_event, link);
 		if (!v->done)
 			break;
-		o->at = (struct position){.id = v->id, .ts = MAX(v->op.ts, (uint64_t)1)};
+		/* one without a time, or that can't be read, is as late as those before it */
+		o->at = (struct position){
+			.id = v->id, .ts = v->op.ts ? v->op.ts : MAX(o->at.ts, (uint64_t)1)};
 		o->known = true;
 		list_del(&v->link);
 		list_push(&gone, &v->link);
@@ -117,7 +119,8 @@ static bool streaming(struct mq_msg *m)
 /* What can't be read is an operation too: it is skipped or held in its turn. */
 static void refuse(struct op_event *v, const struct err *e)
 {
-	bool quiet = v->op.type == MSG_TIME_TICK || v->op.type == MSG_REPLICATE;
+	bool quiet = v->op.type == MSG_TIME_TICK || v->op.type == MSG_REPLICATE ||
+		     (v->op.flags & OP_RBAC && !op_wanted(v));
 
 	v->unreadable = !quiet;
 	v->done = quiet;
@@ -143,6 +146,12 @@ static void take(struct oplog *o, struct mq_msg *m)
 	mutex_unlock(&o->mtx);
 	op_text(v->op.db.n ? v->op.db : slice_str("default"), v->db, sizeof(v->db));
 	bool wanted = op_wanted(v);
+	/* Users and roles are one object: the order of the channel is all they need. */
+	if (wanted && !v->op.ts && !(v->op.flags & OP_RBAC)) {
+		err_set(&e, ERR_MALFORMED, "%s has no time", v->op.method);
+		refuse(v, &e);
+		return;
+	}
 	if (wanted) {
 		op_count(v, "read");
 		op_set_objects(v);
