@@ -2,6 +2,10 @@
 would, twice each, and run against the real target; and what becomes of those that can't be replicated."""
 
 import base64
+import contextlib
+import json
+import sqlite3
+import time
 
 import pytest
 from pymilvus import Collection, MilvusException, db, utility
@@ -54,6 +58,18 @@ def ready(collection: Collection) -> Collection:
     return wait_collection(collection.name, "target", loaded=False)
 
 
+def stored(cdc, task, **change) -> dict:
+    """What is stored of the replicate channel's position ("Ext"), after a change by hand."""
+    with contextlib.closing(sqlite3.connect(cdc.path("milvus-cdc.db"), timeout=10)) as store, store:
+        where = "WHERE task_id = ? AND collection_id = -10"
+        text, = store.execute(f"SELECT task_position_value FROM task_position {where}", (task,)).fetchone()
+        (channel, entry), = (value := json.loads(text)).items()
+        if change:
+            entry["Ext"].update(change)
+            store.execute(f"UPDATE task_position SET task_position_value = ? {where}", (json.dumps(value), task))
+    return value[channel]["Ext"]
+
+
 @pytest.mark.both_queues
 def test_position_is_trimmed(new_cdc, channel, source, target, mq):
     """While the server is down the channel forgets: its last operation was done, so nothing is missing. An
@@ -67,7 +83,10 @@ def test_position_is_trimmed(new_cdc, channel, source, target, mq):
     wait_until(lambda: aliases(one.name) == [first], 30, "the alias is made")
     cdc.stop()
     mq.forget(source.replicate_channel)
+    now = int(time.time() * 1000)
+    stored(cdc, task, End=now - 2 * 60000)
     cdc.start()
+    wait_until(lambda: stored(cdc, task)["End"] >= now, 20, "that an idle channel has no more is stored anew")
     channel.tell(alias(second, one.name), common_pb2.CreateAlias, times=1)
     wait_until(lambda: set(aliases(one.name)) == {first, second}, 30, "the next operation is done")
     assert cdc.get(task)["state"] == "Running" and not detail(cdc, task)["waits_for"]
@@ -229,9 +248,15 @@ def test_skipped(cdc, channel, source, target):
     metrics = cdc.metrics()
     assert f'milvus_cdc_skipped_operations_total{{task_id="{task}",api_type="AlterDatabase"}} 1' in metrics
     cdc.restart()
-    channel.tell(milvus_pb2.DropAliasRequest(alias=name), common_pb2.DropAlias, times=1)
+    at = channel.tell(milvus_pb2.DropAliasRequest(alias=name), common_pb2.DropAlias, times=1)
     wait_until(lambda: not aliases(collection.name), 20, "it goes on")
     assert detail(cdc, task)["skipped_operations"] == []
+    wait_until(lambda: stored(cdc, task)["TS"] == at, 20, "the position is stored")
+    before = stored(cdc, task)["ID"]  # what has no time moves it as well
+    channel.tell_bytes(b"\xff\xff not a message")
+    wait_until(lambda: detail(cdc, task)["skipped_operations"], 20, "it is listed")
+    wait_until(lambda: stored(cdc, task)["ID"] != before, 20, "its position is stored")
+    assert stored(cdc, task)["TS"] == at
 
 
 def test_held_until_skipped(cdc, channel, source, target):

@@ -66,12 +66,13 @@ struct run {
 	bool synced;       /* all that the catalog held at the start are in colls */
 	struct umap dbs;   /* source id -> struct run_db */
 	struct skipped_op skipped[SKIPPED_KEPT];
-	size_t n_skipped;       /* ever */
-	int holders;            /* run_hold */
-	int64_t rows_forgotten; /* written for collections that run_prune has freed */
-	struct smap by_target;  /* names on the target -> first struct coll, see same_target */
-	uint64_t saved_ops_ts;  /* the record -10 as saved last; of the run's thread */
-	size_t save_from;       /* where the next round of run_save begins; as above */
+	size_t n_skipped;          /* ever */
+	int holders;               /* run_hold */
+	int64_t rows_forgotten;    /* written for collections that run_prune has freed */
+	struct smap by_target;     /* names on the target -> first struct coll, see same_target */
+	struct position saved_ops; /* the record -10 as saved last; of the run's thread */
+	int64_t saved_ops_end_ms;  /* its End; as above */
+	size_t save_from;          /* where the next round of run_save begins; as above */
 };
 
 /* Between them no collection is freed: for who uses one without being its job. Short. @thread any */

@@ -56,16 +56,25 @@ static bool save_coll(struct run *r, struct coll *c)
 	return true;
 }
 
+static bool ops_moved(const struct run *r, const struct store_position *p)
+{
+	return p->pos.ts != r->saved_ops.ts || p->end_ms != r->saved_ops_end_ms ||
+	       !slice_eq(mq_id_slice(&p->pos.id), mq_id_slice(&r->saved_ops.id));
+}
+
+/* An idle channel has a new end once a minute; stored, it tells after a restart that nothing was
+ * missed, though the broker has deleted the last operation meanwhile. */
 static void save_ops(struct run *r)
 {
 	struct store_positions d;
 
 	if (!r->oplog || !oplog_position(r->oplog, &d))
 		return;
-	uint64_t ts = d.n_source ? d.source[0].pos.ts : 0;
-	if (ts != r->saved_ops_ts)
+	if (ops_moved(r, &d.source[0])) {
 		writer_put_position(r->sv.writer, &d);
-	r->saved_ops_ts = ts;
+		r->saved_ops = d.source[0].pos;
+		r->saved_ops_end_ms = d.source[0].end_ms;
+	}
 	store_positions_done(&d);
 }
 
