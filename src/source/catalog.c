@@ -381,13 +381,52 @@ size_t catalog_aliases(struct catalog *c, int64_t collection_id, char ***ret_nam
 	return n;
 }
 
-int64_t catalog_alias(struct catalog *c, int64_t db_id, const char *name)
+static int64_t alias_locked(struct catalog *c, int64_t db_id, const char *name) REQUIRES(c->mtx)
 {
 	CLEANUP(freep) char *key = xasprintf("database/aliases/%lld/%s", (long long)db_id, name);
+	const struct alias_slot *a = smap_get(&c->aliases, key);
+
+	return a ? a->collection_id : 0;
+}
+
+int64_t catalog_alias(struct catalog *c, int64_t db_id, const char *name)
+{
+	mutex_lock(&c->mtx);
+	int64_t id = alias_locked(c, db_id, name);
+	mutex_unlock(&c->mtx);
+	return id;
+}
+
+static bool is_called(const struct collection *col, const char *name)
+{
+	return col->state < OBJECT_DROPPING && strcmp(col->name, name) == 0;
+}
+
+static int64_t find_locked(struct catalog *c, int64_t db_id, const char *name, uint64_t ts)
+	REQUIRES(c->mtx)
+{
+	const int64_t alias = alias_locked(c, db_id, name);
+
+	for (size_t i = 0; i < c->n_order; i++) {
+		const struct collection *col = c->order[i]->cur;
+		if (col->db_id == db_id && (col->id == alias || is_called(col, name)))
+			return col->create_ts <= ts ? col->id : 0;
+	}
+	return 0;
+}
+
+int64_t catalog_find(struct catalog *c, const char *db, const char *name, uint64_t ts)
+{
+	int64_t id = 0;
+	size_t pos = 0;
+	void *v;
 
 	mutex_lock(&c->mtx);
-	const struct alias_slot *a = smap_get(&c->aliases, key);
-	int64_t id = a ? a->collection_id : 0;
+	while (!id && umap_next(&c->databases, &pos, NULL, &v)) {
+		const struct database_slot *slot = v;
+		if (strcmp(slot->db.name, db) == 0)
+			id = find_locked(c, slot->db.id, name, ts);
+	}
 	mutex_unlock(&c->mtx);
 	return id;
 }

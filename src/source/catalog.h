@@ -71,6 +71,9 @@ bool catalog_database_name(struct catalog *c, int64_t db_id, char *name, size_t 
 size_t catalog_aliases(struct catalog *c, int64_t collection_id, char ***ret_names);
 /* The collection behind an alias; 0 if there is none. */
 int64_t catalog_alias(struct catalog *c, int64_t db_id, const char *name);
+/* The collection of a database that has this name or alias now and was there at source time ts; 0 if
+ * there is none. */
+int64_t catalog_find(struct catalog *c, const char *db, const char *name, uint64_t ts);
 /* Was a collection called so at source time ts? UNKNOWN for one that never had another name, and for
  * times before the first name we know. Times of names are exact after a listing of a Milvus that
  * keeps versions (up to 2.5), else those at which we learned of them: slack widens each on both

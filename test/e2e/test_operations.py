@@ -208,6 +208,32 @@ def test_without_enable_user_role(cdc, channel, source, target):
     assert role not in [r.role.name for r in answer.results] and detail(cdc, task)["skipped_operations"] == []
 
 
+def test_collection_named_by_an_alias(cdc, source, target):
+    """The source writes what the user said. The alias is none of the task's names and was made just before; a release
+    by the alias and a load by the name keep their order."""
+    one, foreign = (simple("source", load=False) for _ in range(2))
+    names = [fresh("alias") for _ in range(2)]
+    task = cdc.create(target, {"default": [{"name": one.name, "use_start_position": True}]})
+    copy = ready(one)
+
+    def state() -> str:
+        return utility.load_state(one.name, using="target").name
+
+    for name, collection in zip(names, (one, foreign)):
+        collection.create_index("v", {"index_type": "FLAT", "metric_type": "L2", "params": {}})
+        utility.create_alias(collection.name, name, using="source")
+        Collection(name, using="source").load()
+    wait_until(lambda: state() == "Loaded", 40, "it is loaded")
+    fill(one, range(50))
+    Collection(names[0], using="source").flush()
+    wait_until(lambda: copy.num_entities == 50, 30, "it is flushed")
+    Collection(names[0], using="source").release()
+    one.load()
+    Collection(names[0], using="source").release()
+    wait_until(lambda: state() == "NotLoad" and not detail(cdc, task)["waiting_operations"], 30, "it is released")
+    assert detail(cdc, task)["skipped_operations"] == []
+
+
 def test_flush_to_several_databases(cdc, channel, source, target):
     """One Flush of collections that are in two databases of the target, and of one that is not ours."""
     dbs = [fresh("db") for _ in range(2)]

@@ -60,6 +60,14 @@ struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint
 	return c;
 }
 
+struct coll *run_coll(struct run *r, int64_t id)
+{
+	mutex_lock(&r->mtx);
+	struct coll *c = umap_get(&r->colls, (uint64_t)id);
+	mutex_unlock(&r->mtx);
+	return c;
+}
+
 bool run_target_name(struct run *r, const struct coll *c, char *ret_db, char *ret_name)
 {
 	if (!c)

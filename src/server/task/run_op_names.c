@@ -3,10 +3,16 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "model/ts.h"
 #include "server/task/run_ops_priv.h"
 #include "source/catalog.h"
 
-enum { UNKNOWN_MS = 10000 /* how long a name may be unknown to the catalog */ };
+enum {
+	UNKNOWN_MS = 10000, /* how long a name may be unknown to the catalog */
+	CURRENT_MS = 5000,
+	CLOCKS_MS = 10000, /* more than the source's clock differs from ours */
+	NEVER_KNOWN = -1,
+};
 
 void op_text(struct slice s, char *out, size_t cap)
 {
@@ -23,10 +29,65 @@ static struct coll *coll_of(const struct op_event *v, const char *name)
 	return run_find_coll(v->log->run, v->db, name, ts);
 }
 
-/* One of the task's collections, or will be when the catalog shows it. */
-static bool is_ours(const struct op_event *v, const char *name)
+/* The same of its i-th collection, which may be named by an alias. */
+static struct coll *coll_at(const struct op_event *v, size_t i, const char *name)
 {
-	return coll_of(v, name) || task_selects(v->log->run->task, v->db, name, NULL);
+	struct coll *c = coll_of(v, name);
+
+	return c || !v->ids[i] ? c : run_coll(v->log->run, v->ids[i]);
+}
+
+/* One of the task's collections, or will be when the catalog shows it. */
+static bool is_ours(const struct op_event *v, size_t i, const char *name)
+{
+	const struct run *r = v->log->run;
+
+	if (coll_at(v, i, name))
+		return true;
+	struct collection *known = v->ids[i] ? catalog_collection(r->sv.catalog, v->ids[i]) : NULL;
+	bool ours = task_selects(r->task, v->db, known ? known->name : name, NULL);
+	collection_unref(known);
+	return ours;
+}
+
+/* Are all known? */
+static bool find_ids(struct op_event *v)
+{
+	struct run *r = v->log->run;
+	char name[NAME_BYTES];
+	bool all = true;
+
+	run_hold(r);
+	for (size_t i = 0; i < v->op.n_collections; i++) {
+		op_text(v->op.collections[i], name, sizeof(name));
+		const struct coll *c = v->ids[i] ? NULL : coll_of(v, name);
+		if (c)
+			v->ids[i] = c->id;
+		else if (!v->ids[i])
+			v->ids[i] = catalog_find(r->sv.catalog, v->db, name, v->op.ts);
+		all = all && v->ids[i];
+	}
+	run_release(r);
+	return all;
+}
+
+enum err_code op_resolve(struct op_event *v, struct err *e)
+{
+	struct oplog *o = v->log;
+	int64_t now = time_wall_ms();
+
+	v->ids = arena_alloc(&v->arena, (v->op.n_collections + 1) * sizeof(*v->ids));
+	memset(v->ids, 0, (v->op.n_collections + 1) * sizeof(*v->ids));
+	if (v->op.flags & (OP_RBAC | OP_RENAME) || find_ids(v))
+		return ERR_OK;
+	/* What is older than that, and not known, is gone: a backlog asks once. */
+	if (ts_ms(v->op.ts) + CLOCKS_MS < o->current_ms)
+		return ERR_OK;
+	if (catalog_current(o->run->sv.catalog, deadline_in(CURRENT_MS), &o->stop, e))
+		return e->code;
+	o->current_ms = now;
+	find_ids(v);
+	return ERR_OK;
 }
 
 bool op_wanted(const struct op_event *v)
@@ -46,18 +107,45 @@ bool op_wanted(const struct op_event *v)
 		return task_selects(t, v->db, RUN_ANY_COLLECTION, NULL);
 	for (size_t i = 0; i < v->op.n_collections; i++) {
 		op_text(v->op.collections[i], name, sizeof(name));
-		if (is_ours(v, name))
+		if (is_ours(v, i, name))
 			return true;
 	}
 	return false;
 }
 
-/* A name that the catalog, being in order, does not know: its collection was dropped. */
-static enum op_readiness unknown(struct op_event *v, const char *name)
+/* The catalog has known every name since we began; what was dropped or lost its alias before, it does
+ * not. */
+static void tell_unknown(struct op_event *v, const char *name)
 {
-	if (catalog_knows_all(v->log->run->sv.catalog, "database/") &&
-		time_mono_ms() - v->read_mono_ms > UNKNOWN_MS)
+	struct run *r = v->log->run;
+	char what[OP_TEXT_BYTES];
+
+	op_describe(v, what, sizeof(what));
+	if (ts_ms(v->op.ts) > v->log->began_ms)
+		run_skip_op(r, op_type_name(v),
+			"%s: the source has no collection of the task with the name or alias "
+			"%.100s",
+			what, name);
+	else
+		log_warn(&r->log,
+			"operation %s is left out: the source has no collection with the name or "
+			"alias %.100s any more",
+			what, name);
+}
+
+/* A name that the catalog, being in order, does not know: its collection was dropped. */
+static enum op_readiness unknown(struct op_event *v, size_t i, const char *name)
+{
+	if (v->ids[i] == NEVER_KNOWN)
 		return OP_NEVER;
+	if (catalog_knows_all(v->log->run->sv.catalog, "database/") &&
+		time_mono_ms() - v->read_mono_ms > UNKNOWN_MS) {
+		/* it was known once: its collection was dropped meanwhile */
+		if (!v->ids[i])
+			tell_unknown(v, name);
+		v->ids[i] = NEVER_KNOWN;
+		return OP_NEVER;
+	}
 	op_wait(v, 0, "collection %.100s, which the source's catalog does not show", name);
 	return OP_NOT_YET;
 }
@@ -68,13 +156,14 @@ static bool loads(const struct op_event *v)
 }
 
 /* The collection `name` as it was when the operation happened. */
-static enum op_readiness collection_ready(struct op_event *v, const char *name, struct coll **ret)
+static enum op_readiness collection_ready(
+	struct op_event *v, size_t i, const char *name, struct coll **ret)
 {
-	struct coll *c = coll_of(v, name);
+	struct coll *c = coll_at(v, i, name);
 
 	*ret = c;
 	if (!c)
-		return unknown(v, name);
+		return unknown(v, i, name);
 	enum coll_state s = coll_get_state(c);
 	if (s == COLL_DROPPED || s == COLL_DROP_READY)
 		return OP_NEVER;
@@ -135,12 +224,14 @@ static enum op_readiness collection_names(struct op_event *v, struct op_target *
 	enum op_readiness worst = OP_NEVER;
 	char name[NAME_BYTES];
 
+	find_ids(v); /* what was not known when it was read */
+
 	for (size_t i = 0; i < v->op.n_collections; i++) {
 		struct coll *c = NULL;
 		op_text(v->op.collections[i], name, sizeof(name));
-		if (!is_ours(v, name))
+		if (!is_ours(v, i, name))
 			continue;
-		enum op_readiness r = collection_ready(v, name, &c);
+		enum op_readiness r = collection_ready(v, i, name, &c);
 		if (r == OP_NOT_YET)
 			return r;
 		if (r == OP_LOST && worst == OP_NEVER)

@@ -1,7 +1,7 @@
 /* The order of operations, and what becomes of those that can't be replicated.
  *
- * Each operation is about a few objects (a collection by name, an alias, a database, all of users
- * and roles). It counts the earlier ones that share an object and are not done; at none it runs. One
+ * Each operation is about a few objects (a collection by name and by id, which its other names and
+ * aliases share, an alias, a database, all of users and roles). It counts the earlier ones that share an object and are not done; at none it runs. One
  * that is held stops all that come after it until a person skips it or the task is resumed. */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "server/task/run_ops_priv.h"
 
-enum { HELD_MS = 500, OBJECTS_MORE = 4 };
+enum { HELD_MS = 500, OBJECTS_MORE = 4, OBJECTS_EACH = 2 };
 
 const char *op_type_name(const struct op_event *v)
 {
@@ -57,14 +57,17 @@ void op_set_objects(struct op_event *v)
 	struct op *op = &v->op;
 	char new_db[NAME_BYTES];
 
-	v->objects =
-		arena_alloc(&v->arena, (op->n_collections + OBJECTS_MORE) * sizeof(*v->objects));
+	size_t n = OBJECTS_EACH * op->n_collections + OBJECTS_MORE;
+	v->objects = arena_alloc(&v->arena, n * sizeof(*v->objects));
 	if (op->flags & OP_RBAC) {
 		add_object(v, 'u', "", (struct slice){0});
 		return;
 	}
-	for (size_t i = 0; i < op->n_collections; i++)
+	for (size_t i = 0; i < op->n_collections; i++) {
 		add_object(v, 'c', v->db, op->collections[i]);
+		if (v->ids[i])
+			add_object(v, 'i', "", slice_of(&v->ids[i], sizeof(v->ids[i])));
+	}
 	if (op->alias.n)
 		add_object(v, 'a', v->db, op->alias);
 	if (op->flags & OP_RENAME) {

@@ -128,6 +128,24 @@ static void refuse(struct op_event *v, const struct err *e)
 	op_enqueue(v);
 }
 
+/* Its aliases are known to etcd alone; until etcd can tell, nothing after it is read. */
+static bool is_wanted(struct oplog *o, struct op_event *v)
+{
+	char text[COLL_REASON_BYTES];
+	struct err e = ERR_INIT;
+
+	while (op_resolve(v, &e) && !op_wanted(v)) {
+		snprintf(text, sizeof(text),
+			"is operation %s the task's? The source's etcd: %.250s", op_type_name(v),
+			e.text);
+		set_status(o, text);
+		if (stop_sleep(&o->stop, NEXT_MS))
+			return true; /* not known: the position stays before it */
+		err_clear(&e);
+	}
+	return op_wanted(v);
+}
+
 static void take(struct oplog *o, struct mq_msg *m)
 {
 	struct op_event *v = event_new(o, m);
@@ -145,7 +163,7 @@ static void take(struct oplog *o, struct mq_msg *m)
 	o->read_ts = MAX(o->read_ts, v->op.ts);
 	mutex_unlock(&o->mtx);
 	op_text(v->op.db.n ? v->op.db : slice_str("default"), v->db, sizeof(v->db));
-	bool wanted = op_wanted(v);
+	bool wanted = is_wanted(o, v);
 	/* Users and roles are one object: the order of the channel is all they need. */
 	if (wanted && !v->op.ts && !(v->op.flags & OP_RBAC)) {
 		err_set(&e, ERR_MALFORMED, "%s has no time", v->op.method);
@@ -326,6 +344,7 @@ enum err_code oplog_start(struct run *r, struct oplog **ret_o, struct err *e)
 	struct oplog *o = xcalloc(1, sizeof(*o));
 
 	o->run = r;
+	o->began_ms = time_wall_ms();
 	mutex_init(&o->mtx, "operations");
 	cond_init(&o->room);
 	list_init(&o->events);

@@ -24,6 +24,7 @@ struct op_event {
 	struct mq_id id;
 	char db[NAME_BYTES];
 	int64_t read_mono_ms;
+	int64_t *ids; /* of the source beside op.collections; 0 = not known yet, -1 = never */
 	/* Hashes of what it is about. Operations that share one keep their order. */
 	uint64_t *objects;
 	size_t n_objects;
@@ -55,6 +56,8 @@ struct oplog {
 	int64_t end_mono_ms; /* the topic was read to its end last then */
 	uint64_t read_ts;    /* source time of the newest operation read */
 	bool known;
+	int64_t began_ms;   /* wall time */
+	int64_t current_ms; /* wall time; the catalog knew all of then. Of the reading thread */
 	char status[COLL_REASON_BYTES];
 };
 
@@ -98,6 +101,9 @@ struct op_target {
 
 /* Copies s, cut to cap, with a 0 behind it. */
 void op_text(struct slice s, char *out, size_t cap);
+/* Finds out which collections it names, by name or by alias. What the catalog does not show makes it
+ * ask etcd for what is newer: not OK if that can't be told now. Before op_wanted. */
+NODISCARD enum err_code op_resolve(struct op_event *v, struct err *e);
 /* Is it one of the task's? */
 bool op_wanted(const struct op_event *v);
 /* Fills the names and counts the requests; op_target_at gives each. */

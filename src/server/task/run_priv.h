@@ -92,6 +92,8 @@ void run_prune(struct run *r);
 /* The collection of (db, name) that lived at source time ts; NULL if unknown. Valid until
  * run_release. */
 struct coll *run_find_coll(struct run *r, const char *db, const char *name, uint64_t ts);
+/* The one with this source id; NULL if the task has none. Valid as above. */
+struct coll *run_coll(struct run *r, int64_t id);
 /* Its names on the target now, NAME_BYTES each; false for NULL. */
 bool run_target_name(struct run *r, const struct coll *c, char *ret_db, char *ret_name);
 /* Gives c other names, copied; it is still found by the old ones for what happened before. */

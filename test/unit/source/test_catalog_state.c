@@ -705,6 +705,11 @@ static void test_aliases(void **state UNUSED)
 	expect_aliases(10, 1, "a");
 	assert_int_equal(catalog_alias(cat, 1, "a"), 10);
 	assert_int_equal(catalog_alias(cat, 2, "a"), 0);
+	assert_int_equal(catalog_find(cat, "default", "a", UINT64_MAX), 10);
+	assert_int_equal(catalog_find(cat, "default", "d", UINT64_MAX), 20);
+	assert_int_equal(catalog_find(cat, "default", "e", UINT64_MAX), 0);
+	assert_int_equal(catalog_find(cat, "other", "a", UINT64_MAX), 0);
+	assert_int_equal(catalog_find(cat, "default", "a", 0), 0); /* before it was made */
 	begin();
 	put_alias(1, "a", 20);
 	put_alias(2, "a", 20);
