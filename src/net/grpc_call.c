@@ -333,13 +333,16 @@ static void call_run(struct loop_job *j, unsigned ops)
 {
 	struct call *k = CONTAINER_OF(j, struct call, job);
 
-	if (ops & CALL_START) {
-		loop_timer_set(k->loop, &k->timer, k->req->deadline.at_ms);
-		chan_add(k->chan, k);
-	}
 	if (ops & CALL_CANCEL) {
 		end_with(k, ERR_CANCELLED, "cancelled");
 		return;
+	}
+	if (ops & CALL_START) {
+		bool unary = !k->bidi;
+		loop_timer_set(k->loop, &k->timer, k->req->deadline.at_ms);
+		chan_add(k->chan, k);
+		if (unary) /* it may have ended there, and its caller's frame with it */
+			return;
 	}
 	if (ops & CALL_CREDIT && k->stream && k->uncredited) {
 		h2_consume(k->stream, k->uncredited);

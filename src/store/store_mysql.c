@@ -205,6 +205,11 @@ static enum err_code change(
 		err_clear(&mine);
 		code = attempt(me, ch, s, &mine);
 	}
+	/* NOT_FOUND would be a task's: here tables or the database were taken away under us. */
+	if (code == ERR_NOT_FOUND && mine.origin) {
+		me->ready = false; /* they are made again */
+		code = ERR_UNAVAILABLE;
+	}
 	turn_give(&me->turn);
 	return code ? err_set_origin(e, code, mine.origin, "metastore: %s", mine.text) : ERR_OK;
 }

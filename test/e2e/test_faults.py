@@ -161,7 +161,7 @@ def test_mariadb_away(new_cdc, rig, source, target):
             assert cdc.get(task)["state"] == "Running"
             back()
             wait_until(lambda: "metastore" not in waits_for(cdc, task), 60, "it is in order again")
-            goal = load.key
+            goal = load.key + 50  # of the batch that is being written, or the next
             wait_until(lambda: copy.query(f"id == {goal - 10}", consistency_level="Strong"), 60, "rows go on")
     finally:
         load.stop()
@@ -184,7 +184,7 @@ def test_target_takes_no_rows(cdc, rig, source, target):
             wait_until(lambda: ANSWERS[answer]["reason"] in waits_for(cdc, task), 30, f"the task says: {answer}")
             assert cdc.get(task)["state"] == "Running"
             witness.heal()
-            goal = load.key
+            goal = load.key + 50  # of the batch that is being written, or the next
             wait_until(lambda: copy.query(f"id == {goal - 10}", consistency_level="Strong"), 60, "rows go on")
     finally:
         load.stop()

@@ -16,6 +16,7 @@ enum {
 	KAFKA_PROBE_MS = 1000, /* between two probes of a connection that is in doubt */
 	KAFKA_STALL_MS = 10000,
 	KAFKA_CONFIRM_MS = 2000,
+	KAFKA_MISSING_MS = 30000, /* a topic that is not there is believed then */
 	KAFKA_STALL_MOST_MS = 300000,
 	KAFKA_BACKLOG = 64,   /* messages behind the end: begin as busy */
 	KAFKA_CALM_MS = 5000, /* at the end for so long: calm */

@@ -24,11 +24,12 @@ struct kafka_part {
 	struct kafka_lease *lease;
 	rd_kafka_topic_t *rkt;
 	rd_kafka_queue_t *queue;
-	int64_t next, end;      /* the next offset to return; the end known last */
-	size_t since_wake;      /* bytes returned since the fetcher was woken */
-	int64_t quiet_since_ms; /* nothing came since then */
-	bool suspected;         /* and the topic had more when it was asked */
-	int64_t stall_ms;       /* patience with that, doubled at each restart */
+	int64_t next, end;        /* the next offset to return; the end known last */
+	size_t since_wake;        /* bytes returned since the fetcher was woken */
+	int64_t quiet_since_ms;   /* nothing came since then */
+	int64_t missing_since_ms; /* the broker says that there is no such topic; 0: it has it */
+	bool suspected;           /* and the topic had more when it was asked */
+	int64_t stall_ms;         /* patience with that, doubled at each restart */
 	enum kafka_pace pace;
 	int64_t at_end_since_ms;           /* 0: behind the end */
 	int64_t pace_since_ms, starved_ms; /* waited though there was more, in this while */
@@ -164,13 +165,29 @@ static enum err_code restart(struct kafka_part *p, bool retire, struct err *e)
 	return fetch_start(p, e);
 }
 
+/* A broker that has just started may not know its topics for a while. */
+static enum err_code believe_later(struct kafka_part *p, struct err *e)
+{
+	int64_t now = time_mono_ms();
+
+	if (!p->missing_since_ms)
+		p->missing_since_ms = now;
+	if (now - p->missing_since_ms < KAFKA_MISSING_MS)
+		e->code = ERR_UNAVAILABLE;
+	return e->code;
+}
+
 /* Asks the broker where the topic begins and ends. UNAVAILABLE when it can't be asked now. */
 static enum err_code ask_range(struct kafka_part *p, struct err *e)
 {
 	int64_t first, end;
+	enum err_code code = kafka_conn_ends(p->conn, p->topic, &first, &end, e);
 
-	if (kafka_conn_ends(p->conn, p->topic, &first, &end, e))
-		return e->code;
+	if (code == ERR_NOT_FOUND)
+		return believe_later(p, e);
+	if (code)
+		return code;
+	p->missing_since_ms = 0;
 	p->end = end;
 	return check_range(p, first, end, e);
 }

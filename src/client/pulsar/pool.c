@@ -165,6 +165,9 @@ void pulsar_consumer_register(struct pulsar_conn *c, struct pulsar_consumer *cs)
 		cs->lost = true;
 		cs->why = c->why;
 	}
+	/* A new one for each subscription: entries of a consumer that was closed may still be on their
+	 * way, on the same connection. */
+	cs->id = ++p->last_consumer;
 	umap_put(&c->consumers, cs->id, cs);
 	c->users++;
 	p->n_consumers++;
