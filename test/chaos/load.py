@@ -163,18 +163,34 @@ class Auditor(Load):
 
     def step(self) -> None:
         a = self.accounts
-        rows = Collection(a.collection.name, using=self.alias).query(
-            a._all(), output_fields=["id", "amount"], consistency_level="Eventually", timeout=QUERY_S)
+        found = self._wrong()
         if not self.settled.is_set():
-            if len(rows) < a.ROWS:
+            if found:
                 return
             self.settled.set()
         self.tally.add("sums checked")
+        if found and self._stays_wrong() and found != self.last:
+            self.tally.find(f"{a.collection.name} on {self.alias}: reads saw {found}")
+        self.last = found
+
+    def _wrong(self) -> str:
+        """What one read has found; "" if all is right."""
+        a = self.accounts
+        rows = Collection(a.collection.name, using=self.alias).query(
+            a._all(), output_fields=["id", "amount"], consistency_level="Eventually", timeout=QUERY_S)
         total = sum(row["amount"] for row in rows)
-        text = f"{len(rows)} of {a.ROWS} accounts with {total} of {a.total}"
-        if (len(rows) != a.ROWS or total != a.total) and text != self.last:
-            self.tally.find(f"{a.collection.name} on {self.alias}: a read saw {text}")
-        self.last = text
+        right = len(rows) == a.ROWS and total == a.total
+        return "" if right else f"{len(rows)} of {a.ROWS} accounts with {total} of {a.total}"
+
+    def _stays_wrong(self) -> bool:
+        """A read of Milvus (2.3.5) is torn by itself when a growing segment is born: on a source without any
+        replication, flushed each second, reads miss rows of the newest segment. The next ones are right."""
+        for _ in range(3):
+            self._stopping.wait(0.1)
+            if not self._wrong():
+                self.tally.add("torn reads")
+                return False
+        return True
 
 
 class Mixed(Load):

@@ -267,7 +267,7 @@ def test_each_code_has_a_test():
     """Its mistake is made here, or by a fake in the unit test where no real peer can be made to."""
     table = (REPOSITORY / "src/server/doctor/doctor_table.h").read_text()
     here = Path(__file__).read_text()
-    fakes = "".join((REPOSITORY / f"test/unit/server/{name}.c").read_text() for name in ("test_doctor", "test_doctor_catalog"))
+    fakes = "".join((REPOSITORY / f"test/unit/server/doctor/{name}.c").read_text() for name in ("test_doctor", "test_doctor_catalog"))
     rows = re.findall(r'X\((\w+), "DOC-([A-Z-]+)"', table)
     assert len(rows) > 30
     assert not [code for name, code in rows if f"{code}\"" not in here and f"DOCTOR_CODE_{name})" not in fakes]
