@@ -29,8 +29,8 @@ struct bundle_opts {
 
 void bundle_init(struct bundle *k);
 void bundle_done(struct bundle *k);
-/* Builds k anew from t, and notes in t what it replays. A message that can't be translated fails its stream and is left out; drop
- * messages are told to their streams once. */
+/* Builds k anew from t, and notes in t what it replays. A message that can't be translated fails its
+ * stream and is left out; drop messages are told to their streams once. */
 void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const struct bundle_opts *o);
 /* Makes k->request of n messages from `first` on; after a build it is all of them. */
 void bundle_select(struct bundle *k, const struct tchan *c, size_t first, size_t n);

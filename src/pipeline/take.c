@@ -364,14 +364,14 @@ static bool choose_locked(struct tchan *c, struct taken *t, int64_t now_ms)
 		return t->n_lanes || !list_empty(&t->notes);
 	}
 	refresh_late_locked(c, now_ms);
-	uint64_t w = hold_locked(c, watermark_locked(c), now);
+	uint64_t mark = watermark_locked(c), w = hold_locked(c, mark, now);
 	if (w > c->last_tick) {
 		size_t share =
 			late_waits_locked(c) ? most / 100 * (100 - LATE_SHARE_PERCENT) : most;
 		take_lanes_locked(c, t, false, w, share);
 		take_lanes_locked(c, t, true, w, most);
 		t->tick = tick_after_locked(c, w);
-	} else if (watermark_locked(c)) {
+	} else if (mark) {
 		/* Between two ticks of the lanes in time late rows leave all the same. */
 		take_lanes_locked(c, t, true, w, most);
 	} else {

@@ -68,8 +68,8 @@ NODISCARD enum err_code kafka_producer_send(struct kafka_producer *p, const stru
 	struct kafka_ticket *t, struct stop *s, struct err *e);
 
 /* Until all records of t are reported: OK, or the first failure: LIMIT = the broker refuses a record
- * of this size, or a batch that it was in; DENIED, NOT_FOUND, UNAVAILABLE. TIMEOUT when d passes first, with what is known of
- * the reason. @thread any */
+ * of this size, or a batch that it was in; DENIED, NOT_FOUND, UNAVAILABLE. TIMEOUT when d passes
+ * first, with what is known of the reason. @thread any */
 NODISCARD enum err_code kafka_ticket_wait(struct kafka_producer *p, struct kafka_ticket *t,
 	struct deadline d, struct stop *s, struct err *e);
 

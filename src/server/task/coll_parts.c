@@ -248,7 +248,12 @@ static bool is_at_source(const struct partition *list, size_t n, int64_t id)
 	return false;
 }
 
-/* Do rows wait for one that is not in the list? */
+/* Do rows wait for p, which is not in the list? */
+static bool is_unknown(const struct part *p, const struct partition *list, size_t n)
+{
+	return p->state == PART_WANTED && p->wanted_ms && !is_at_source(list, n, p->source_id);
+}
+
 static bool has_unknown(struct coll *c, const struct partition *list, size_t n)
 {
 	size_t pos = 0;
@@ -256,11 +261,8 @@ static bool has_unknown(struct coll *c, const struct partition *list, size_t n)
 	void *v;
 
 	mutex_lock(&c->mtx);
-	while (!found && umap_next(&c->parts, &pos, NULL, &v)) {
-		const struct part *p = v;
-		found = p->state == PART_WANTED && p->wanted_ms &&
-			!is_at_source(list, n, p->source_id);
-	}
+	while (!found && umap_next(&c->parts, &pos, NULL, &v))
+		found = is_unknown(v, list, n);
 	mutex_unlock(&c->mtx);
 	return found;
 }
@@ -274,7 +276,7 @@ static bool settle(struct coll *c, const struct partition *list, size_t n)
 	mutex_lock(&c->mtx);
 	while (umap_next(&c->parts, &pos, NULL, &v)) {
 		struct part *p = v;
-		if (p->state != PART_WANTED || !p->wanted_ms || is_at_source(list, n, p->source_id))
+		if (!is_unknown(p, list, n))
 			continue;
 		p->state = PART_DROPPED;
 		settled = true;

@@ -13,6 +13,7 @@
 #include "pipeline/tchan_priv.h"
 #include "support/dml_make.h"
 #include "support/model_target.h"
+#include "support/stream_fakes.h"
 
 enum { MS = 1000000, HOUR_MS = 3600000 };
 
@@ -45,16 +46,7 @@ static int64_t next_id(void *arg)
 	return f->next_id++;
 }
 
-static enum stream_partition any_partition(
-	struct stream *st, int64_t source_id, struct slice name, int64_t *ret)
-{
-	(void)st;
-	(void)name;
-	*ret = source_id;
-	return STREAM_PARTITION_OK;
-}
-
-static const struct stream_ops ops = {.partition = any_partition};
+static const struct stream_ops ops = {.partition = stream_fake_partition};
 
 static void setup(struct fixture *f, const struct bound_record *stored)
 {

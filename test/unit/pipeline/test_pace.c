@@ -14,6 +14,7 @@
 #include "model/ts.h"
 #include "pipeline/tchan.h"
 #include "support/dml_make.h"
+#include "support/stream_fakes.h"
 
 enum { START_MS = 2000, TICK_MS = 200, BOUND_MS = 100, PATIENCE_MS = 20000 };
 
@@ -38,16 +39,7 @@ static uint64_t clock_now(void *arg)
 	return ts_from_ms(1000 * START_MS);
 }
 
-static enum stream_partition any_partition(
-	struct stream *st, int64_t source_id, struct slice name, int64_t *ret)
-{
-	(void)st;
-	(void)name;
-	*ret = source_id;
-	return STREAM_PARTITION_OK;
-}
-
-static const struct stream_ops ops = {.partition = any_partition};
+static const struct stream_ops ops = {.partition = stream_fake_partition};
 
 static void setup(struct fixture *f)
 {

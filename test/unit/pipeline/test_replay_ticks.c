@@ -14,6 +14,7 @@
 #include "pipeline/tchan_priv.h"
 #include "support/dml_make.h"
 #include "support/model_target.h"
+#include "support/stream_fakes.h"
 
 enum { MS = 1000000, LAST_MS = MS + 5000, NOW_MS = LAST_MS + 100, STREAMS = 2, KEYS = 3 };
 
@@ -39,16 +40,7 @@ static int64_t next_id(void *arg)
 	return f->next_id++;
 }
 
-static enum stream_partition any_partition(
-	struct stream *st, int64_t source_id, struct slice name, int64_t *ret)
-{
-	(void)st;
-	(void)name;
-	*ret = source_id;
-	return STREAM_PARTITION_OK;
-}
-
-static const struct stream_ops ops = {.partition = any_partition};
+static const struct stream_ops ops = {.partition = stream_fake_partition};
 
 /* last_ms: how far the channel's ticks are; replay_ms: until when rows may be there already. */
 static void setup(struct fixture *f, int64_t last_ms, int64_t replay_ms, size_t call_bytes)
