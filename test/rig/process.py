@@ -71,7 +71,10 @@ class Process:
     def stop(self, timeout: float) -> bool:
         """SIGTERM, then SIGKILL after timeout. False when it had to be killed."""
         self.signal(signal.SIGTERM)
-        self.signal(signal.SIGCONT)  # a stopped one could not react
+        # A stopped one could not react. Only that one: SIGCONT takes back a SIGSTOP that is on its way, such as the
+        # one by which a leak check at exit attaches to its threads, which then waits for it for ever.
+        if state(self.pid) == "T":
+            self.signal(signal.SIGCONT)
         if self.wait_gone(timeout):
             return True
         self.signal(signal.SIGKILL)
