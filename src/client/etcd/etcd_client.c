@@ -198,7 +198,8 @@ enum err_code etcd_txn(struct etcd *c, const struct etcd_cmp *cmps, size_t n_cmp
 			e, ERR_LIMIT, "etcd transaction of more than %d bytes", LIMIT_CALL_BYTES);
 	struct etcd_rpc rpc = write_of(c, "/etcdserverpb.KV/Txn", &req);
 	if (FAILPOINTS("etcd.txn", etcd_call(c, &rpc, s, &answer, e)))
-		return err_ctx(e, "transaction");
+		return err_ctx(e, "transaction of %zu operations, the first on %.128s", n_ops,
+			n_ops ? ops[0].key : "none");
 	if (etcd_decode_txn(buf_slice(&answer), &succeeded, &revision, e))
 		return e->code;
 	if (ret_revision)

@@ -154,6 +154,26 @@ static enum err_code settle_write(enum err_code code, struct err *e)
 	return e->code;
 }
 
+/* etcd refuses a request above --max-request-bytes as INVALID_ARGUMENT, one above that and 512 KiB
+ * as RESOURCE_EXHAUSTED, which else means "later"; a proxy may refuse an answer in the same words. */
+static bool is_too_large(const struct err *e)
+{
+	return strstr(e->text, "request is too large") || strstr(e->text, "message larger than");
+}
+
+static enum err_code settle_large(const struct etcd_rpc *rpc, struct err *e)
+{
+	enum { LEAST_MAX_BYTES = 128 << 10 }; /* no etcd is set to take less */
+	struct err was = *e;
+	bool request = rpc->body.n > LEAST_MAX_BYTES;
+
+	err_clear(e);
+	return err_set_origin(e, ERR_LIMIT, was.origin, "%s (request of %zu bytes): raise %s",
+		was.text, rpc->body.n,
+		request ? "etcd's --max-request-bytes"
+			: "the limit for messages of the proxy before etcd");
+}
+
 /* etcd's own texts where its gRPC codes are coarser than ours. */
 static enum err_code settle(const struct etcd_rpc *rpc, enum err_code code, struct err *e)
 {
@@ -162,6 +182,8 @@ static enum err_code settle(const struct etcd_rpc *rpc, enum err_code code, stru
 		e->code = ERR_GONE;
 	else if (etcd_is_token_text(e->text))
 		e->code = ERR_DENIED;
+	else if (is_too_large(e))
+		return settle_large(rpc, e);
 	else if (!rpc->idempotent)
 		return settle_write(code, e);
 	return e->code;

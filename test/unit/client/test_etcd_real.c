@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/wire.h"
 #include "client/etcd/etcd.h"
 #include "support/etcd_server.h"
@@ -174,6 +175,29 @@ static void test_txn_conflict(void **state UNUSED)
 	FAILS(ERR_CONFLICT, etcd_txn(c, &same, 1, ops, 2, &stop, NULL, E));
 	FAILS(ERR_LIMIT, etcd_txn(c, NULL, 0, ops, LIMIT_ETCD_TXN_OPS + 1, &stop, NULL, E));
 	etcd_range_done(&r);
+	etcd_close(c);
+}
+
+/* etcd says no in two ways, and the second one reads like "try again later". */
+static void test_what_is_too_large_is_refused_for_good(void **state UNUSED)
+{
+	enum { ABOVE_ETCD = 2000000, ABOVE_ITS_GRPC = 4000000 };
+	const size_t sizes[] = {ABOVE_ETCD, ABOVE_ITS_GRPC};
+	struct etcd *c = open_one();
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		CLEANUP(freep) char *value = xcalloc(1, sizes[i]);
+		struct etcd_op op = {
+			.kind = ETCD_PUT, .key = "large/k", .value = slice_of(value, sizes[i])};
+		struct err e = ERR_INIT;
+		assert_int_equal(etcd_txn(c, NULL, 0, &op, 1, &stop, NULL, &e), ERR_LIMIT);
+		assert_non_null(strstr(e.text, "large/k"));
+		assert_non_null(strstr(e.text, "raise etcd's --max-request-bytes"));
+		err_clear(&e);
+		assert_int_equal(etcd_put(c, op.key, op.value, &stop, &e), ERR_LIMIT);
+		assert_non_null(strstr(e.text, "large/k"));
+	}
+	put(c, "large/k", "small");
 	etcd_close(c);
 }
 
@@ -578,6 +602,7 @@ int main(void)
 		cmocka_unit_test(test_put_and_get),
 		cmocka_unit_test(test_prefix_pages_at_one_revision),
 		cmocka_unit_test(test_txn_conflict),
+		cmocka_unit_test(test_what_is_too_large_is_refused_for_good),
 		cmocka_unit_test(test_lease),
 		cmocka_unit_test(test_watch_events),
 		cmocka_unit_test(test_watch_progress),
