@@ -17,6 +17,7 @@ struct pack_msg {
 	struct sub *sub;
 	void *user;
 	int64_t target_partition; /* set when taken: the partition id on the target */
+	bool again;               /* set when taken: in the replay window of its stream */
 	struct dml dml;
 	struct hub_raw *raw;
 	size_t cost_bytes;

@@ -60,7 +60,7 @@ static void fail_stream(struct stream *st, const struct pack_msg *m, struct err 
 static enum err_code add_rows(struct bundle *k, struct taken *taken, struct stream *st,
 	struct pack_msg *m, const struct bundle_opts *o, struct err *e)
 {
-	bool again = o->replay_from || m->dml.max_ts <= st->replay_until;
+	bool again = o->replay_from || m->again;
 	uint64_t floor = MAX(o->floor, st->min_stamp);
 	struct stamped times;
 	struct translate t = {.shard = st->shard,
@@ -276,7 +276,7 @@ static void count_msg(struct callers *c, const struct pack_msg *m)
 	metrics_add(ins ? st->metrics.bytes_insert : st->metrics.bytes_delete,
 		(int64_t)m->dml.payload.n);
 	metrics_set(st->metrics.tt_write, ts_ms(m->dml.max_ts));
-	if (ins && m->dml.max_ts <= st->replay_until)
+	if (ins && m->again)
 		metrics_add(st->metrics.replayed, (int64_t)m->dml.rows);
 }
 

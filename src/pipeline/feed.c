@@ -78,8 +78,7 @@ static void add_msg(struct feed *f, const struct pack *pk, struct pack_msg *m)
 		return;
 	}
 	mem_grow(&f->ways, &f->cap, f->n + 1, sizeof(*f->ways));
-	f->ways[f->n++] =
-		(struct way){.msg = m, .pack = pk, .again = m->dml.max_ts <= st->replay_until};
+	f->ways[f->n++] = (struct way){.msg = m, .pack = pk, .again = m->again};
 }
 
 /* The last message of each stream in each pack. */

@@ -171,17 +171,25 @@ static struct taken_lane *taken_lane(struct taken *t, struct lane *l)
 	return &t->lanes[t->n_lanes++];
 }
 
+/* May the message be on the target already? One with a replicate id belongs to the pack of the next
+ * tick, whatever its own time, and so it was sent if that was. */
+static bool in_window(const struct stream *st, const struct pack *pk, const struct pack_msg *m)
+{
+	return (m->dml.base.replicate_id.n ? pk->end_ts : m->dml.max_ts) <= st->replay_until;
+}
+
 /* Notes that the rows of pk leave: what their streams have sent, and windows that begin. */
 static void count_locked(struct tchan *c, struct taken *t, const struct pack *pk)
 {
 	t->n_msgs += pk->n_msgs;
 	t->bytes += pk->cost_bytes;
-	for (const struct pack_msg *m = pk->msgs; m; m = m->next) {
+	for (struct pack_msg *m = pk->msgs; m; m = m->next) {
 		struct stream *st = m->user;
 		if (!st)
 			continue;
 		st->sent = MAX(st->sent, pk->end_ts);
-		if (m->dml.max_ts <= st->replay_until && !st->replaying) {
+		m->again = in_window(st, pk, m);
+		if (m->again && !st->replaying) {
 			st->replaying = true;
 			c->replaying++;
 		}
