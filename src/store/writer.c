@@ -1,12 +1,16 @@
 /* Owner: the server. Threads: one of its own ("store writer") and any number of callers.
  *
  *   put ──▶ dirty (newest per key) ──take all──▶ round ──batches──▶ store
- *              ▲                                  │
- *              └──── failed, and no newer one ────┘
+ *              ▲                                  │  ▲
+ *              ├──── failed, and no newer one ────┤  │ after a while, alone
+ *              └─── a newer one ─── refused ◀─────┘  │
+ *                                      └─────────────┘
  *
- * Invariants: an entry is in exactly one of dirty and round; round is touched by the thread alone
- * while running is set; every entry in round is older than the one of the same key in dirty.
- * durable: all entries put with seq <= durable are stored, or were replaced, or forgotten. */
+ * refused: what the store does not take though it takes others (too large, not encodable).
+ * Invariants: an entry is in exactly one of dirty, round and refused; no key is in dirty and
+ * refused; round is touched by the thread alone while running is set; every entry in round is older
+ * than the one of the same key in dirty. durable: all entries put with seq <= durable are stored, or
+ * were replaced, or forgotten, or are refused. */
 #include "store/writer.h"
 
 #include <assert.h>
@@ -17,23 +21,18 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "metrics/metrics.h"
 #include "base/mutex.h"
 #include "base/retry.h"
 #include "base/str.h"
 #include "base/thread.h"
 #include "store/keys.h"
+#include "store/writer_round.h"
 
-enum { BATCH_RECORDS = 1000, RETRY_FIRST_MS = 250, RETRY_MOST_MS = 10000 };
-
-/* A record to write: a position document, or one of ours when key is set. */
-struct entry {
-	char *map_key;
-	uint64_t seq;
-	bool written;
-	bool gone; /* the document is to be deleted; pos holds only its ids */
-	struct store_positions pos;
-	char *key, *value;
+enum {
+	RETRY_FIRST_MS = 250,
+	RETRY_MOST_MS = 10000,
+	REFUSED_FIRST_MS = 1000,
+	REFUSED_MOST_MS = 60000,
 };
 
 struct writer {
@@ -48,7 +47,9 @@ struct writer {
 	struct cond wake; /* the thread: something to do */
 	struct cond done; /* others: a round has ended */
 	/* Under mtx: */
-	struct smap dirty;
+	struct smap dirty, refused;
+	struct deadline refused_due;
+	struct retry refused_retry;
 	uint64_t seq, durable;
 	size_t in_round;
 	bool running;        /* a round is being written */
@@ -61,18 +62,18 @@ struct writer {
 	int64_t last_ok_ms;
 };
 
-static void entry_free(struct entry *n)
-{
-	if (!n)
-		return;
-	store_positions_done(&n->pos);
-	free(n->map_key);
-	free(n->key);
-	free(n->value);
-	free(n);
-}
-
 /* --- callers --- */
+
+/* n stands for its key from now on: what waits under it is freed. Takes n. */
+static void replace_locked(struct writer *w, struct entry *n) REQUIRES(w->mtx)
+{
+	struct entry *old = smap_put(&w->dirty, n->map_key, n);
+	struct entry *bad = smap_del(&w->refused, n->map_key);
+
+	n->alone = bad || (old && old->alone);
+	entry_free(old);
+	entry_free(bad);
+}
 
 /* Takes n. */
 static void put(struct writer *w, struct entry *n)
@@ -84,7 +85,7 @@ static void put(struct writer *w, struct entry *n)
 	mutex_lock(&w->mtx);
 	n->seq = ++w->seq;
 	bool first = smap_count(&w->dirty) == 0;
-	struct entry *old = smap_put(&w->dirty, n->map_key, n);
+	replace_locked(w, n);
 	if (first) {
 		/* After a failure the backoff's date stands. */
 		if (w->last.code == ERR_OK)
@@ -92,7 +93,6 @@ static void put(struct writer *w, struct entry *n)
 		cond_signal(&w->wake);
 	}
 	mutex_unlock(&w->mtx);
-	entry_free(old);
 }
 
 void writer_discard(struct writer *w)
@@ -130,6 +130,51 @@ void writer_put_ext(struct writer *w, const char *key, const char *value)
 	put(w, n);
 }
 
+/* Some of the records: those of a task, one, or all. */
+struct scope {
+	char *keys[3]; /* prefixes of map keys, or the one key; NULL = none */
+	bool exact;
+	bool all;
+};
+
+static struct scope scope_of_task(const char *task_id)
+{
+	CLEANUP(freep) char *object = keys_ext_task("object", task_id, "");
+	CLEANUP(freep) char *bound = keys_ext_task("bound", task_id, "");
+
+	return (struct scope){.keys = {keys_position_prefix("", task_id), keys_ext("", object),
+				      keys_ext("", bound)}};
+}
+
+static void scope_done(struct scope *sc)
+{
+	for (size_t i = 0; i < ARRAY_LEN(sc->keys); i++)
+		free(sc->keys[i]);
+}
+
+static bool scope_has(const struct scope *sc, const char *key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(sc->keys); i++)
+		if (sc->keys[i] && str_starts(key, sc->keys[i]))
+			return true;
+	return sc->all;
+}
+
+/* An entry of the map that is in the scope, or NULL. */
+static struct entry *find(const struct smap *m, const struct scope *sc)
+{
+	size_t pos = 0;
+	const char *key;
+	void *v;
+
+	if (sc->exact)
+		return smap_get(m, sc->keys[0]);
+	while (smap_next(m, &pos, &key, &v))
+		if (scope_has(sc, key))
+			return v;
+	return NULL;
+}
+
 static enum err_code flush_failed(
 	struct writer *w, struct stop *s, size_t waiting, const struct err *last, struct err *e)
 {
@@ -140,75 +185,83 @@ static enum err_code flush_failed(
 		last->code ? last->text : "");
 }
 
-/* Is something put up to seq not durable yet? With a key only that record counts: between rounds
- * what is not stored is in dirty. */
-static bool waits_locked(const struct writer *w, uint64_t seq, const char *map_key) REQUIRES(w->mtx)
+static enum err_code refusal(const struct entry *n, struct err *e)
 {
-	return w->durable < seq && (!map_key || w->running || smap_get(&w->dirty, map_key));
+	return err_set_origin(e, n->bad->code, n->bad->origin,
+		"the metastore refuses the record %s: %s", n->map_key, n->bad->text);
 }
 
+/* Is something of it put up to seq neither durable nor refused yet? Between rounds that is in dirty.
+ */
+static bool waits_locked(const struct writer *w, uint64_t seq, const struct scope *sc)
+	REQUIRES(w->mtx)
+{
+	return w->durable < seq && (w->running || find(&w->dirty, sc));
+}
+
+/* Takes sc. */
 static enum err_code flush(
-	struct writer *w, const char *map_key, struct deadline d, struct stop *s, struct err *e)
+	struct writer *w, struct scope sc, struct deadline d, struct stop *s, struct err *e)
 {
 	struct stop_watch watch;
 
 	stop_watch_add(s, &watch, &w->mtx, &w->done);
 	mutex_lock(&w->mtx);
 	uint64_t want = w->seq;
-	if (waits_locked(w, want, map_key)) {
+	if (waits_locked(w, want, &sc)) {
 		w->urgent = true;
 		cond_signal(&w->wake);
 	}
-	while (waits_locked(w, want, map_key) && !stop_is_set(s) && !stop_is_set(&w->stop))
+	while (waits_locked(w, want, &sc) && !stop_is_set(s) && !stop_is_set(&w->stop))
 		if (!cond_wait(&w->done, &w->mtx, d))
 			break;
-	bool ok = !waits_locked(w, want, map_key);
+	bool ok = !waits_locked(w, want, &sc);
+	const struct entry *bad = find(&w->refused, &sc);
 	size_t waiting = smap_count(&w->dirty) + w->in_round;
 	struct err last = w->last;
+	enum err_code code = ok && bad ? refusal(bad, e) : ERR_OK;
 	mutex_unlock(&w->mtx);
 	stop_watch_del(s, &watch);
-	return ok ? ERR_OK : flush_failed(w, s, waiting, &last, e);
+	scope_done(&sc);
+	return ok ? code : flush_failed(w, s, waiting, &last, e);
 }
 
 enum err_code writer_flush(struct writer *w, struct deadline d, struct stop *s, struct err *e)
 {
-	return flush(w, NULL, d, s, e);
+	return flush(w, (struct scope){.all = true}, d, s, e);
+}
+
+enum err_code writer_flush_task(
+	struct writer *w, const char *task_id, struct deadline d, struct stop *s, struct err *e)
+{
+	return flush(w, scope_of_task(task_id), d, s, e);
 }
 
 enum err_code writer_flush_ext(
 	struct writer *w, const char *key, struct deadline d, struct stop *s, struct err *e)
 {
-	CLEANUP(freep) char *map_key = keys_ext("", key);
-	return flush(w, map_key, d, s, e);
+	return flush(w, (struct scope){.keys = {keys_ext("", key)}, .exact = true}, d, s, e);
 }
 
-/* The next entry of dirty whose key has one of the prefixes, or NULL. */
-static struct entry *find_locked(struct writer *w, char *const *prefixes, size_t n) REQUIRES(w->mtx)
+static void forget_in(struct smap *m, const struct scope *sc)
 {
-	size_t pos = 0;
+	CLEANUP(freep) struct entry **list = xcalloc(smap_count(m) + 1, sizeof(struct entry *));
+	size_t pos = 0, n = 0;
 	const char *key;
 	void *v;
 
-	while (smap_next(&w->dirty, &pos, &key, &v))
-		for (size_t i = 0; i < n; i++)
-			if (str_starts(key, prefixes[i]))
-				return v;
-	return NULL;
+	while (smap_next(m, &pos, &key, &v))
+		if (scope_has(sc, key))
+			list[n++] = v;
+	for (size_t i = 0; i < n; i++) {
+		smap_del(m, list[i]->map_key);
+		entry_free(list[i]);
+	}
 }
 
 void writer_forget_task(struct writer *w, const char *task_id)
 {
-	CLEANUP(freep)
-	char *object = keys_ext_task("object", task_id, "");
-	CLEANUP(freep)
-	char *bound = keys_ext_task("bound", task_id, "");
-	CLEANUP(freep)
-	char *docs = keys_position_prefix("", task_id);
-	CLEANUP(freep)
-	char *objects = keys_ext("", object);
-	CLEANUP(freep)
-	char *bounds = keys_ext("", bound);
-	char *const prefixes[] = {docs, objects, bounds};
+	struct scope sc = scope_of_task(task_id);
 
 	mutex_lock(&w->mtx);
 	/* A failed round puts its entries back, so look only when none is under way. */
@@ -217,18 +270,35 @@ void writer_forget_task(struct writer *w, const char *task_id)
 		cond_wait(&w->done, &w->mtx, DEADLINE_NEVER);
 	w->forgetting--;
 	cond_signal(&w->wake);
-	for (;;) {
-		struct entry *n = find_locked(w, prefixes, ARRAY_LEN(prefixes));
-		if (!n)
-			break;
-		smap_del(&w->dirty, n->map_key);
-		entry_free(n);
-	}
+	forget_in(&w->dirty, &sc);
+	forget_in(&w->refused, &sc);
 	if (!smap_count(&w->dirty)) {
 		w->durable = w->seq;
 		cond_broadcast(&w->done);
 	}
 	mutex_unlock(&w->mtx);
+	scope_done(&sc);
+}
+
+static size_t waiting_locked(const struct writer *w) REQUIRES(w->mtx)
+{
+	return smap_count(&w->dirty) + smap_count(&w->refused) + w->in_round;
+}
+
+static void status_text_locked(const struct writer *w, struct writer_status *st) REQUIRES(w->mtx)
+{
+	const struct entry *bad = find(&w->refused, &(struct scope){.all = true});
+
+	if (!st->healthy)
+		snprintf(st->text, sizeof(st->text),
+			"metastore %s: %s; retry in %lld ms, %zu records waiting",
+			err_name(w->last.code), w->last.text, (long long)deadline_left_ms(w->due),
+			st->waiting);
+	else if (bad)
+		snprintf(st->text, sizeof(st->text),
+			"metastore refuses %zu records, one is %s: %s; retry in %lld ms",
+			st->refused, bad->map_key, bad->bad->text,
+			(long long)deadline_left_ms(w->refused_due));
 }
 
 void writer_status(struct writer *w, struct writer_status *ret)
@@ -237,85 +307,14 @@ void writer_status(struct writer *w, struct writer_status *ret)
 	*ret = (struct writer_status){.healthy = w->last.code == ERR_OK,
 		.code = w->last.code,
 		.failures = w->failures,
-		.waiting = smap_count(&w->dirty) + w->in_round,
+		.waiting = waiting_locked(w),
+		.refused = smap_count(&w->refused),
 		.last_ok_ms = w->last_ok_ms};
-	if (!ret->healthy)
-		snprintf(ret->text, sizeof(ret->text),
-			"metastore %s: %s; retry in %lld ms, %zu records waiting",
-			err_name(w->last.code), w->last.text, (long long)deadline_left_ms(w->due),
-			ret->waiting);
+	status_text_locked(w, ret);
 	mutex_unlock(&w->mtx);
 }
 
 /* --- the thread --- */
-
-/* Entries taken for writing. */
-struct round {
-	struct entry **v;
-	size_t n;
-	uint64_t seq; /* everything put up to it is in v, or was stored before */
-};
-
-/* Does one record's own fault explain the failure? Then the others must not suffer from it. */
-static bool is_about_a_record(enum err_code code)
-{
-	return code == ERR_INVALID || code == ERR_LIMIT || code == ERR_MALFORMED ||
-	       code == ERR_UNSUPPORTED;
-}
-
-static enum err_code write_some(struct writer *w, struct entry **v, size_t n, struct err *e)
-{
-	CLEANUP(freep)
-	struct store_positions *positions = xcalloc(n, sizeof(*positions));
-	CLEANUP(freep)
-	struct store_doc_id *gone = xcalloc(n, sizeof(*gone));
-	CLEANUP(freep)
-	struct store_ext *exts = xcalloc(n, sizeof(*exts));
-	struct store_batch b = {.positions = positions, .gone = gone, .exts = exts};
-
-	for (size_t i = 0; i < n; i++) {
-		if (v[i]->key)
-			exts[b.n_exts++] = (struct store_ext){v[i]->key, v[i]->value};
-		else if (v[i]->gone)
-			gone[b.n_gone++] =
-				(struct store_doc_id){v[i]->pos.task_id, v[i]->pos.collection_id};
-		else
-			positions[b.n_positions++] = v[i]->pos;
-	}
-	enum err_code code = store_write(w->st, &b, &w->stop, e);
-	metrics_add(metrics_get(METRIC_store_writes, err_name(code), NULL), 1);
-	return code;
-}
-
-/* Writes n entries; a batch that one of them spoils is halved until that one is alone. e keeps the
- * first failure. False when it makes no sense to go on. */
-static bool write_split(struct writer *w, struct entry **v, size_t n, struct err *e)
-{
-	struct err mine = ERR_INIT;
-	enum err_code code = write_some(w, v, n, &mine);
-
-	/* Positions of a deleted task are not missed, and the rest is stored. */
-	if (code == ERR_OK || code == ERR_NOT_FOUND) {
-		for (size_t i = 0; i < n; i++)
-			v[i]->written = true;
-		return true;
-	}
-	if (is_about_a_record(code) && n > 1) {
-		size_t half = n / 2;
-		return write_split(w, v, half, e) && write_split(w, v + half, n - half, e);
-	}
-	err_set_origin(e, code, mine.origin, "%s", mine.text);
-	return is_about_a_record(code);
-}
-
-/* False when the store does not take writes now. */
-static bool write_round(struct writer *w, struct round *r, struct err *e)
-{
-	for (size_t i = 0; i < r->n; i += BATCH_RECORDS)
-		if (!write_split(w, r->v + i, MIN(BATCH_RECORDS, r->n - i), e))
-			return false;
-	return true;
-}
 
 static int by_seq(const void *a, const void *b)
 {
@@ -323,16 +322,30 @@ static int by_seq(const void *a, const void *b)
 	return (*x)->seq < (*y)->seq ? -1 : (*x)->seq > (*y)->seq;
 }
 
-/* All that waits, oldest first. */
-static void take_locked(struct writer *w, struct round *r) REQUIRES(w->mtx)
+static void take_map(struct smap *m, struct round *r)
 {
 	size_t pos = 0;
 	void *v;
 
-	*r = (struct round){.v = xcalloc(smap_count(&w->dirty), sizeof(*r->v)), .seq = w->seq};
-	while (smap_next(&w->dirty, &pos, &(const char *){NULL}, &v))
-		r->v[r->n++] = v;
-	smap_done(&w->dirty);
+	while (smap_next(m, &pos, &(const char *){NULL}, &v)) {
+		struct entry *n = v;
+		freep(&n->bad);
+		r->v[r->n++] = n;
+	}
+	smap_done(m);
+}
+
+/* All that waits, oldest first, and what was refused if its time has come. */
+static void take_locked(struct writer *w, struct round *r) REQUIRES(w->mtx)
+{
+	*r = (struct round){.st = w->st,
+		.stop = &w->stop,
+		.log = &w->log,
+		.v = xcalloc(waiting_locked(w), sizeof(*r->v)),
+		.seq = w->seq};
+	take_map(&w->dirty, r);
+	if (deadline_passed(w->refused_due))
+		take_map(&w->refused, r);
 	qsort(r->v, r->n, sizeof(*r->v), by_seq);
 	w->in_round = r->n;
 	w->running = true;
@@ -342,19 +355,28 @@ static void take_locked(struct writer *w, struct round *r) REQUIRES(w->mtx)
 /* What was not written waits again, unless something newer does. Frees the rest. */
 static void put_back_locked(struct writer *w, struct round *r) REQUIRES(w->mtx)
 {
+	bool refused = false;
+
 	for (size_t i = 0; i < r->n; i++) {
 		struct entry *n = r->v[i];
 		struct entry *newer = smap_get(&w->dirty, n->map_key);
 		assert(!newer || newer->seq > n->seq);
+		n->alone = !n->written && (n->alone || n->bad);
+		refused = refused || n->bad;
+		if (newer)
+			newer->alone = n->alone;
 		if (n->written || newer)
 			entry_free(n);
 		else
-			smap_put(&w->dirty, n->map_key, n);
+			smap_put(n->bad ? &w->refused : &w->dirty, n->map_key, n);
 	}
 	free(r->v);
+	if (refused)
+		w->refused_due = deadline_in(retry_next_ms(&w->refused_retry));
+	else if (!smap_count(&w->refused))
+		retry_reset(&w->refused_retry);
 }
 
-/* A bad record alone is no reason to keep the good ones waiting longer than the interval. */
 static void end_locked(struct writer *w, struct round *r, bool store_ok, const struct err *e)
 	REQUIRES(w->mtx)
 {
@@ -387,14 +409,26 @@ static void report(struct writer *w, unsigned failed_before, const struct err *e
 	log_warn(&w->log, "%s", st.text);
 }
 
+/* When there is something to write. */
+static struct deadline due_locked(const struct writer *w) REQUIRES(w->mtx)
+{
+	int64_t at_ms = INT64_MAX;
+
+	if (!w->forgetting && smap_count(&w->dirty))
+		at_ms = w->urgent ? 0 : w->due.at_ms;
+	if (!w->forgetting && smap_count(&w->refused))
+		at_ms = MIN(at_ms, w->refused_due.at_ms);
+	return (struct deadline){at_ms};
+}
+
 /* Waits until there is something to write and it is due; false at the end. */
 static bool wait_locked(struct writer *w) REQUIRES(w->mtx)
 {
 	while (!stop_is_set(&w->stop)) {
-		bool may = smap_count(&w->dirty) > 0 && !w->forgetting;
-		if (may && (w->urgent || deadline_passed(w->due)))
+		struct deadline d = due_locked(w);
+		if (deadline_passed(d))
 			return true;
-		cond_wait(&w->wake, &w->mtx, may ? w->due : DEADLINE_NEVER);
+		cond_wait(&w->wake, &w->mtx, d);
 	}
 	return false;
 }
@@ -414,7 +448,7 @@ static void writer_main(void *arg)
 		mutex_unlock(&w->mtx);
 		if (!go)
 			return;
-		bool store_ok = write_round(w, &r, &e);
+		bool store_ok = round_write(&r, &e);
 		mutex_lock(&w->mtx);
 		end_locked(w, &r, store_ok, &e);
 		mutex_unlock(&w->mtx);
@@ -430,6 +464,7 @@ enum err_code writer_new(
 	w->st = st;
 	w->interval_ms = interval_ms;
 	w->retry = (struct retry)RETRY_INIT(RETRY_FIRST_MS, RETRY_MOST_MS);
+	w->refused_retry = (struct retry)RETRY_INIT(REFUSED_FIRST_MS, REFUSED_MOST_MS);
 	w->log = (struct log_ctx){.comp = LOG_store, .fields = ""};
 	mutex_init(&w->mtx, "store writer");
 	cond_init(&w->wake);
@@ -444,26 +479,17 @@ enum err_code writer_new(
 	return ERR_OK;
 }
 
-static size_t drop_all(struct writer *w)
-{
-	size_t pos = 0, n = 0;
-	void *v;
-
-	while (smap_next(&w->dirty, &pos, &(const char *){NULL}, &v)) {
-		entry_free(v);
-		n++;
-	}
-	smap_done(&w->dirty);
-	return n;
-}
-
 void writer_free(struct writer *w)
 {
 	if (!w)
 		return;
 	stop_set(&w->stop);
 	thread_join(&w->thread);
-	size_t lost = drop_all(w);
+	size_t lost = smap_count(&w->dirty) + smap_count(&w->refused);
+	forget_in(&w->dirty, &(struct scope){.all = true});
+	forget_in(&w->refused, &(struct scope){.all = true});
+	smap_done(&w->dirty);
+	smap_done(&w->refused);
 	if (lost)
 		log_warn(&w->log, "stopped with %zu records not written; they are repeated", lost);
 	stop_watch_del(&w->stop, &w->watch);

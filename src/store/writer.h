@@ -2,7 +2,8 @@
  * every interval. A failed write is repeated with backoff; meanwhile newer values replace older
  * ones, so an outage of the metastore costs memory by records, not by time. Per key nothing goes
  * backwards: one thread writes, a value in flight is put back after a failure only if no newer one
- * came.
+ * came. A record that the store does not take though it takes others is set aside, said, and tried
+ * again by itself; it holds up nobody.
  * @thread any function any thread, but free; none may hold a lock that a store call needs */
 #pragma once
 
@@ -18,11 +19,12 @@ struct writer_status {
 	bool healthy;       /* the last write succeeded, or there was none */
 	enum err_code code; /* of the last failure, when not healthy */
 	unsigned failures;  /* in a row */
-	size_t waiting;     /* records not yet durable */
+	size_t waiting;     /* records not yet durable, with those refused */
+	size_t refused; /* records that the store does not take; it may be healthy all the same */
 	int64_t last_ok_ms; /* monotonic time of the last success; 0 = none yet */
 	/* "" or e.g. "metastore unavailable: connection refused; retry in 2000 ms, 12 records
-	 * waiting" */
-	char text[ERR_TEXT_BYTES + 128];
+	 * waiting"; "metastore refuses 1 records, one is ..." */
+	char text[ERR_TEXT_BYTES + 256];
 };
 
 /* Starts the thread. st is borrowed and must outlive the writer. */
@@ -43,9 +45,15 @@ void writer_delete_position(struct writer *w, const char *task_id, int64_t colle
 void writer_put_ext(struct writer *w, const char *key, const char *value);
 
 /* Writes at once and waits until everything put before the call is durable. TIMEOUT carries the
- * last failure's text; the values stay and are tried further. CANCELLED when s is set. */
+ * last failure's text; the values stay and are tried further. CANCELLED when s is set. The store's
+ * own code, e.g. LIMIT, when all is durable but a record that it refuses; the text names it. */
 NODISCARD enum err_code writer_flush(
 	struct writer *w, struct deadline d, struct stop *s, struct err *e);
+
+/* The same for the records of one task: positions, and ours below "object/<task>/" and
+ * "bound/<task>/". Those of others do not matter. */
+NODISCARD enum err_code writer_flush_task(
+	struct writer *w, const char *task_id, struct deadline d, struct stop *s, struct err *e);
 
 /* The same for the newest value of one of our records; another one that can't be stored does not
  * matter. */

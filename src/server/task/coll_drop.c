@@ -5,9 +5,8 @@
 
 #include "server/task/coll.h"
 #include "server/task/run_priv.h"
-#include "store/writer.h"
 
-enum { FLUSH_MS = 10000, NOTE_MS = 20 };
+enum { NOTE_MS = 20 };
 
 static uint64_t drop_ts(const struct coll *c)
 {
@@ -124,7 +123,7 @@ int64_t coll_drop_step(struct coll *c)
 	struct err e = ERR_INIT;
 
 	if (!c->rpc_done) {
-		if (writer_flush(c->run->sv.writer, deadline_in(FLUSH_MS), &c->run->stop, &e))
+		if (coll_record_flush(c, &e))
 			return coll_error(c, "store the drop", &e);
 		if (drop_on_target(c, &e))
 			return coll_error(c, "drop collection", &e);

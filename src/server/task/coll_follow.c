@@ -17,9 +17,8 @@
 #include "server/task/coll.h"
 #include "server/task/run_priv.h"
 #include "source/catalog.h"
-#include "store/writer.h"
 
-enum { FINAL_TRIES = 8, FLUSH_MS = 10000, PROPERTIES_OF_CREATE = 7 };
+enum { FINAL_TRIES = 8, PROPERTIES_OF_CREATE = 7 };
 /* Fields of the requests. */
 enum { F_BASE = 1, F_DB = 2, F_COLLECTION = 3, F_ALIAS = 4, F_PROPERTIES = 5, F_DELETE_KEYS = 6 };
 enum { F_NEW_NAME = 4, F_NEW_DB = 5, F_DROPPED_ALIAS = 3, F_FIELD = 5 };
@@ -368,9 +367,7 @@ static enum err_code move(struct coll *c, const char *db, const char *name, stru
 	int64_t id = 0;
 
 	set_next(c, db, name);
-	coll_record_put(c);
-	if (writer_flush(c->run->sv.writer, deadline_in(FLUSH_MS), &c->run->stop, e) ||
-		describe_as(c, db, name, &id, e))
+	if (coll_record_flush(c, e) || describe_as(c, db, name, &id, e))
 		return e->code;
 	if (id != c->target_id) {
 		begin(&body, c, MSG_RENAME_COLLECTION);

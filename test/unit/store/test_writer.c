@@ -304,6 +304,13 @@ static void test_failures_back_off(void **state)
 	assert_int_equal(stored(b, "a", 1), 1);
 }
 
+static void put_bad(struct bed *b, int64_t cid)
+{
+	char id[] = "a", name[] = "\xff";
+	struct store_positions bad = {.task_id = id, .collection_id = cid, .collection_name = name};
+	writer_put_position(b->w, &bad);
+}
+
 static void test_a_bad_record_does_not_hold_up_the_others(void **state)
 {
 	struct bed *b = *state;
@@ -313,26 +320,102 @@ static void test_a_bad_record_does_not_hold_up_the_others(void **state)
 	start(b, 0);
 	for (int64_t cid = 1; cid <= 30; cid++)
 		put_doc(b, "a", cid, 7);
-	char id[] = "a", name[] = "\xff";
-	struct store_positions bad = {.task_id = id, .collection_id = 13, .collection_name = name};
-	writer_put_position(b->w, &bad);
-	assert_int_equal(flush(b, 200, &e), ERR_TIMEOUT);
+	put_bad(b, 13);
+	/* It is told at once, by name: not when the time is up. */
+	assert_int_equal(flush(b, LONG_MS, &e), ERR_INVALID);
+	assert_non_null(strstr(e.text, "refuses the record task_position/a/13"));
 	for (int64_t cid = 1; cid <= 30; cid++)
 		if (cid != 13)
 			assert_int_equal(stored(b, "a", cid), 7);
 	writer_status(b->w, &st);
-	assert_false(st.healthy);
-	assert_int_equal(st.code, ERR_INVALID);
+	assert_true(st.healthy);
 	assert_int_equal(st.waiting, 1);
-	/* whoever needs one record durable does not depend on the bad one */
-	writer_put_ext(b->w, "chan/x", "{}");
-	err_clear(&e);
-	assert_int_equal(
-		writer_flush_ext(b->w, "chan/x", deadline_in(WAIT_MS), &b->stop, &e), ERR_OK);
-	expect_ext(b, "chan/x", "{}");
+	assert_int_equal(st.refused, 1);
+	assert_non_null(strstr(st.text, "refuses 1 records, one is task_position/a/13"));
 	put_doc(b, "a", 13, 8);
 	flush_ok(b);
 	assert_int_equal(stored(b, "a", 13), 8);
+	writer_status(b->w, &st);
+	assert_int_equal(st.waiting, 0);
+	assert_string_equal(st.text, "");
+}
+
+/* Whoever needs one record, or those of one task, does not depend on the bad one; its own task does. */
+static void test_flush_of_a_part_depends_on_that_part(void **state)
+{
+	struct bed *b = *state;
+	struct err e = ERR_INIT;
+	struct deadline d = deadline_in(WAIT_MS);
+
+	start(b, LONG_MS);
+	put_doc(b, "b", 1, 7);
+	put_bad(b, 13);
+	writer_put_ext(b->w, "chan/x", "{}");
+	assert_int_equal(writer_flush_ext(b->w, "chan/x", d, &b->stop, &e), ERR_OK);
+	expect_ext(b, "chan/x", "{}");
+	assert_int_equal(writer_flush_task(b->w, "b", d, &b->stop, &e), ERR_OK);
+	assert_int_equal(stored(b, "b", 1), 7);
+	assert_int_equal(writer_flush_task(b->w, "a", d, &b->stop, &e), ERR_INVALID);
+	writer_forget_task(b->w, "a");
+	flush_ok(b);
+}
+
+/* What is refused goes alone from then on, newer values of its key, too: the others stay together. */
+static void test_a_bad_record_goes_alone(void **state)
+{
+	struct bed *b = *state;
+	struct err e = ERR_INIT;
+
+	start(b, LONG_MS);
+	put_doc(b, "a", 1, 1);
+	put_bad(b, 13);
+	assert_int_equal(flush(b, WAIT_MS, &e), ERR_INVALID);
+	mutex_lock(&b->gate.mtx);
+	int before = b->gate.calls;
+	mutex_unlock(&b->gate.mtx);
+	for (int64_t cid = 1; cid <= 10; cid++)
+		put_doc(b, "a", cid, 2);
+	put_bad(b, 13);
+	err_clear(&e);
+	assert_int_equal(flush(b, WAIT_MS, &e), ERR_INVALID);
+	mutex_lock(&b->gate.mtx);
+	assert_int_equal(b->gate.calls - before, 2);
+	mutex_unlock(&b->gate.mtx);
+}
+
+/* It is kept: once the store takes it, it is there without anybody's doing. */
+static void test_a_refused_record_is_tried_again(void **state)
+{
+	struct bed *b = *state;
+	struct err e = ERR_INIT;
+	struct deadline d = deadline_in(WAIT_MS);
+
+	start(b, LONG_MS);
+	set_gate(b, false, ERR_LIMIT);
+	put_doc(b, "a", 1, 5);
+	assert_int_equal(flush(b, WAIT_MS, &e), ERR_LIMIT);
+	set_gate(b, false, ERR_OK);
+	while (stored(b, "a", 1) != 5)
+		assert_false(deadline_passed(d));
+}
+
+/* A damaged store: that is no matter of its records. */
+static void test_a_store_that_takes_nothing_is_not_well(void **state)
+{
+	struct bed *b = *state;
+	struct writer_status st;
+	struct err e = ERR_INIT;
+
+	start(b, LONG_MS);
+	set_gate(b, false, ERR_MALFORMED);
+	put_doc(b, "a", 1, 1);
+	put_doc(b, "b", 1, 1);
+	assert_int_equal(flush(b, 200, &e), ERR_TIMEOUT);
+	writer_status(b->w, &st);
+	assert_false(st.healthy);
+	assert_int_equal(st.code, ERR_MALFORMED);
+	set_gate(b, false, ERR_OK);
+	flush_ok(b);
 }
 
 static void test_positions_of_a_task_without_record_are_done_with(void **state)
@@ -500,6 +583,10 @@ int main(void)
 		TEST(test_a_failed_write_never_replaces_a_newer_value),
 		TEST(test_failures_back_off),
 		TEST(test_a_bad_record_does_not_hold_up_the_others),
+		TEST(test_flush_of_a_part_depends_on_that_part),
+		TEST(test_a_bad_record_goes_alone),
+		TEST(test_a_refused_record_is_tried_again),
+		TEST(test_a_store_that_takes_nothing_is_not_well),
 		TEST(test_positions_of_a_task_without_record_are_done_with),
 		TEST(test_forget_drops_one_task_only),
 		TEST(test_forget_waits_for_the_write_in_flight),
