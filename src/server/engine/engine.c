@@ -156,7 +156,7 @@ enum err_code engine_start_run(struct engine *en, struct etask *t, struct err *e
 	struct store_positions *pos = NULL;
 	size_t n = 0;
 
-	if (store_read_positions(en->sv.store, t->task->id, &en->stop, &pos, &n, e)) {
+	if (run_stored(&en->sv, t->task->id, &en->stop, &pos, &n, e)) {
 		err_ctx(e, "fail to get the task collection position");
 		e->code = ERR_SYSTEM;
 		return e->code;

@@ -150,10 +150,13 @@ static void sync_catalog(struct run *r, uint64_t seen)
 
 /* ---- the thread ---- */
 
-static void put_run_record(struct run *r, bool clean)
+static enum err_code store_run_record(
+	struct run *r, bool clean, int64_t ms, struct stop *s, struct err *e)
 {
 	CLEANUP(freep) char *key = keys_ext_task("object", r->task->id, "run");
+
 	writer_put_ext(r->sv.writer, key, clean ? "{\"clean\":true}" : "{\"clean\":false}");
+	return writer_flush_ext(r->sv.writer, key, deadline_in(ms), s, e);
 }
 
 /* "<prefix>/<id>", "<prefix>/db-<id>", "<prefix>/run" or "<prefix>/rbac". */
@@ -221,8 +224,8 @@ static enum err_code load_records(void *arg, struct err *e)
 static enum err_code mark_started(void *arg, struct err *e)
 {
 	struct run *r = arg;
-	put_run_record(r, false);
-	enum err_code code = writer_flush(r->sv.writer, deadline_in(FLUSH_MS), &r->stop, e);
+	enum err_code code = store_run_record(r, false, FLUSH_MS, &r->stop, e);
+
 	r->marked = code == ERR_OK;
 	return code;
 }
@@ -401,10 +404,25 @@ static void free_all(struct run *r)
 	free(r);
 }
 
-void run_stop(struct run *r, int64_t patience_ms)
+/* The mark of a clean end comes behind all that it vouches for. Else a position that the store refuses
+ * or that is late would be followed by a start that replays nothing. */
+static void store_end(struct run *r, struct deadline d)
 {
+	int64_t ms = MAX(deadline_left_ms(d), (int64_t)LEAST_FLUSH_MS);
 	struct err e = ERR_INIT;
 	struct stop none;
+
+	stop_init(&none, NULL);
+	run_save(r, true);
+	if (writer_flush_task(r->sv.writer, r->task->id, deadline_in(ms), &none, &e) ||
+		store_run_record(r, true, LEAST_FLUSH_MS, &none, &e))
+		log_error(&r->log, "last positions are not stored: %s; the next start replays",
+			e.text);
+	stop_done(&none);
+}
+
+void run_stop(struct run *r, int64_t patience_ms)
+{
 	struct deadline d = deadline_in(patience_ms);
 
 	if (!r)
@@ -413,18 +431,8 @@ void run_stop(struct run *r, int64_t patience_ms)
 	thread_join(&r->thread);
 	oplog_stop(r->oplog);
 	stop_colls(r, patience_ms);
-	if (r->marked) {
-		run_save(r, true);
-		put_run_record(r, true);
-		stop_init(&none, NULL);
-		if (writer_flush(r->sv.writer,
-			    deadline_in(MAX(deadline_left_ms(d), (int64_t)LEAST_FLUSH_MS)), &none,
-			    &e))
-			log_error(&r->log,
-				"last positions are not stored: %s; the next start replays",
-				e.text);
-		stop_done(&none);
-	}
+	if (r->marked)
+		store_end(r, d);
 	oplog_free(r->oplog);
 	if (r->target)
 		target_unclaim(r->target, r);

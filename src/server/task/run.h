@@ -15,6 +15,11 @@ enum { RUN_STATES = 8 };
 /* Checkpoint intervals after which positions are stored although nothing but time moved. */
 enum { RUN_IDLE_INTERVALS = 20 };
 
+/* The positions that a run of the task starts from. What an earlier run has left with the store writer
+ * is stored before they are read: the records that the run reads later must not be newer than its
+ * positions. What of it the store refuses is forgotten. Freed with store_positions_free. Blocks. */
+NODISCARD enum err_code run_stored(const struct services *sv, const char *task_id, struct stop *s,
+	struct store_positions **ret_list, size_t *ret_n, struct err *e);
 /* Starts a run of a copy of t. positions: what the store holds for the task (borrowed during the
  * call). */
 NODISCARD enum err_code run_start(const struct services *sv, const struct task *t,

@@ -9,7 +9,23 @@
 #include "server/task/run_priv.h"
 #include "store/writer.h"
 
-enum { COLLS_PER_ROUND = 500 };
+enum { COLLS_PER_ROUND = 500, FLUSH_MS = 10000 };
+
+enum err_code run_stored(const struct services *sv, const char *task_id, struct stop *s,
+	struct store_positions **ret_list, size_t *ret_n, struct err *e)
+{
+	enum err_code code = writer_flush_task(sv->writer, task_id, deadline_in(FLUSH_MS), s, e);
+
+	if (code == ERR_TIMEOUT || code == ERR_CANCELLED)
+		return code;
+	if (code) {
+		/* Told in the log when it was refused. Stored later, in the middle of a replay, it
+		 * would cut that off. */
+		writer_forget_task(sv->writer, task_id);
+		err_clear(e);
+	}
+	return store_read_positions(sv->store, task_id, s, ret_list, ret_n, e);
+}
 
 static struct coll **list_colls(struct run *r, size_t *ret_n)
 {
