@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/thread.h"
+#include "net/grpc_priv.h"
 
 static void echoes_any_size_and_any_pieces(void **state UNUSED)
 {
@@ -279,6 +280,94 @@ static void a_stop_token_cancels_at_once(void **state UNUSED)
 	fix_close(&f);
 }
 
+/* Keeps the I/O thread busy until it is let go. */
+struct blocker {
+	struct loop_job job;
+	struct mutex mtx;
+	struct cond cond;
+	bool running, let_go; /* under mtx */
+};
+
+static void block(struct loop_job *j, unsigned ops UNUSED)
+{
+	struct blocker *b = CONTAINER_OF(j, struct blocker, job);
+
+	mutex_lock(&b->mtx);
+	b->running = true;
+	cond_broadcast(&b->cond);
+	while (!b->let_go)
+		cond_wait(&b->cond, &b->mtx, DEADLINE_NEVER);
+	mutex_unlock(&b->mtx);
+}
+
+static void block_begin(struct blocker *b, struct loop *l)
+{
+	*b = (struct blocker){.job.run = block};
+	mutex_init(&b->mtx, "blocker");
+	cond_init(&b->cond);
+	list_init(&b->job.link);
+	loop_post(l, &b->job, 1);
+	mutex_lock(&b->mtx);
+	while (!b->running)
+		cond_wait(&b->cond, &b->mtx, DEADLINE_NEVER);
+	mutex_unlock(&b->mtx);
+}
+
+static void block_end(struct blocker *b)
+{
+	mutex_lock(&b->mtx);
+	b->let_go = true;
+	cond_broadcast(&b->cond);
+	mutex_unlock(&b->mtx);
+}
+
+/* Until a job that waits for the I/O thread has just these bits. */
+static void await_ops(struct loop *l, unsigned ops)
+{
+	struct deadline d = deadline_in(10000);
+	bool found = false;
+	struct stop none;
+
+	stop_init(&none, NULL);
+	while (!found) {
+		assert_false(deadline_passed(d));
+		stop_sleep(&none, 1);
+		mutex_lock(&l->mtx);
+		list_foreach (it, &l->jobs)
+			found |= LIST_ITEM(it, struct loop_job, link)->ops == ops;
+		mutex_unlock(&l->mtx);
+	}
+	stop_done(&none);
+}
+
+static void call_echo(void *arg)
+{
+	struct canceller *c = arg;
+	assert_int_equal(fix_call(c->f, "x", 1, 20000, true), ERR_CANCELLED);
+}
+
+/* It ends once, with its caller's frame: nothing is done for it afterwards. */
+static void a_call_cancelled_before_it_began_is_not_begun(void **state UNUSED)
+{
+	struct fix f;
+	struct canceller c = {.f = &f};
+	struct blocker b;
+	struct err e = ERR_INIT;
+
+	fix_open(&f, NULL, NULL);
+	block_begin(&b, &f.g->loop);
+	assert_int_equal(thread_start(&c.t, "caller", call_echo, &c, &e), ERR_OK);
+	await_ops(&f.g->loop, CALL_START);
+	stop_set(&f.stop);
+	await_ops(&f.g->loop, CALL_START | CALL_CANCEL);
+	block_end(&b);
+	thread_join(&c.t);
+	assert_false(gs_await(f.server, GS_CONNECTIONS, 1, 200));
+	fix_close(&f);
+	cond_done(&b.cond);
+	mutex_done(&b.mtx);
+}
+
 struct worker {
 	struct fix *f;
 	struct thread t;
@@ -419,6 +508,7 @@ int main(void)
 		cmocka_unit_test(a_reset_ends_the_call),
 		cmocka_unit_test(an_early_answer_stops_the_upload),
 		cmocka_unit_test(a_stop_token_cancels_at_once),
+		cmocka_unit_test(a_call_cancelled_before_it_began_is_not_begun),
 		cmocka_unit_test(many_threads_share_a_connection),
 		cmocka_unit_test(many_big_bodies_all_arrive),
 		cmocka_unit_test(eight_big_bodies_at_once),
