@@ -617,6 +617,27 @@ static void test_cut_at_every_statement(void **state)
 	cut_proxy_stop(&p);
 }
 
+/* That is no deleted task, whose positions may be left out: nothing was stored. */
+static void test_tables_that_were_taken_away(void **state)
+{
+	static const char *const drops[] = {
+		"DROP TABLE cdc.task_position", "DROP TABLE cdc.task_info", "DROP DATABASE cdc"};
+	struct bed *b = *state;
+	struct store *st = open_store(b, "r");
+	struct err e = ERR_INIT;
+
+	for (uint64_t i = 0; i < ARRAY_LEN(drops); i++) {
+		/* Tables are made again; records are not. */
+		put_ok(b, st, "a");
+		err_clear(&e);
+		assert_int_equal(put_doc(b, st, "a", (i + 1) << 18, &e), ERR_OK);
+		assert_int_equal(stored_ms(b, st), i + 1);
+		sql(b, drops[i]);
+		expect_error(put_doc(b, st, "a", 9 << 18, &e), ERR_UNAVAILABLE, &e, "metastore: ");
+	}
+	store_close(st);
+}
+
 #define TEST(fn) cmocka_unit_test_setup(fn, fresh)
 
 int main(void)
@@ -635,6 +656,7 @@ int main(void)
 		TEST(test_the_newest_server_wins_and_the_other_is_told),
 		TEST(test_the_fence_moves_with_every_change),
 		TEST(test_a_connection_closed_while_idle_is_replaced_unseen),
+		TEST(test_tables_that_were_taken_away),
 		TEST(test_away_and_back),
 		TEST(test_a_silent_server_is_given_up_and_a_stop_is_heard),
 		TEST(test_a_commit_whose_answer_is_lost),
