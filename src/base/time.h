@@ -22,3 +22,7 @@ int64_t deadline_left_ms(struct deadline d);
 bool deadline_passed(struct deadline d);
 /* As an absolute CLOCK_MONOTONIC time for pthread_cond_timedwait. */
 struct timespec deadline_timespec(struct deadline d);
+
+enum { TIME_SPAN_BYTES = 32 };
+/* For people: "40 ms", "12.3 s", "5 min", "36 h". Negative is 0. */
+void time_span_text(int64_t ms, char out[TIME_SPAN_BYTES]);

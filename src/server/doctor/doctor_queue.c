@@ -11,15 +11,10 @@
 #include "server/doctor/doctor.h"
 #include "source/catalog.h"
 #include "source/mq.h"
+#include "source/topics.h"
 #include "store/store.h"
 
-enum { SUBJECT_BYTES = 300, TOPICS_MAX = 256, TICK_MS = 5000 };
-enum { SPAN_BYTES = 32 };
-
-struct topics {
-	char (*v)[CHANNEL_BYTES];
-	size_t n;
-};
+enum { SUBJECT_BYTES = 300, TICK_MS = 5000 };
 
 static void subject_of(const struct doctor_env *env, char out[SUBJECT_BYTES])
 {
@@ -27,49 +22,6 @@ static void subject_of(const struct doctor_env *env, char out[SUBJECT_BYTES])
 
 	snprintf(out, SUBJECT_BYTES, "source %s %s", env->mq->ops->name,
 		c->has_pulsar ? c->pulsar_address : c->kafka_address);
-}
-
-/* "36 h", "50 min", "12 s" */
-static void span(int64_t ms, char out[SPAN_BYTES])
-{
-	int64_t s = ms / 1000;
-
-	if (s >= 2 * 3600)
-		snprintf(out, SPAN_BYTES, "%lld h", (long long)(s / 3600));
-	else if (s >= 2 * 60)
-		snprintf(out, SPAN_BYTES, "%lld min", (long long)(s / 60));
-	else
-		snprintf(out, SPAN_BYTES, "%lld s", (long long)s);
-}
-
-static bool has(const struct topics *t, const char *name)
-{
-	for (size_t i = 0; i < t->n; i++)
-		if (strcmp(t->v[i], name) == 0)
-			return true;
-	return false;
-}
-
-static void add(struct topics *t, const char *name)
-{
-	if (t->n < TOPICS_MAX && !has(t, name))
-		snprintf(t->v[t->n++], CHANNEL_BYTES, "%s", name);
-}
-
-/* The topics of the collections there are. */
-static void list_topics(const struct doctor_env *env, struct topics *t)
-{
-	struct collection **list = NULL;
-	size_t n = catalog_collections(env->catalog, &list);
-
-	t->v = xcalloc(TOPICS_MAX, sizeof(*t->v));
-	for (size_t i = 0; i < n; i++) {
-		bool is_there = list[i]->state == OBJECT_CREATED;
-		for (int k = 0; is_there && k < list[i]->shards_num; k++)
-			add(t, list[i]->shards[k].pchannel);
-		collection_unref(list[i]);
-	}
-	free(list);
 }
 
 /* ---- topics ---- */
@@ -166,42 +118,21 @@ static void look_at_ticks(
 
 /* ---- retention ---- */
 
-/* The shortest of them; INT64_MAX = for ever, -1 = unknown. */
-static int64_t retention_ms(
-	const struct doctor_env *env, const struct topics *t, const char **ret_topic, struct err *e)
-{
-	const char *names[TOPICS_MAX];
-	int64_t ms[TOPICS_MAX], least = INT64_MAX;
-
-	for (size_t i = 0; i < t->n; i++)
-		names[i] = t->v[i];
-	if (!env->mq->ops->retention ||
-		env->mq->ops->retention(env->mq, names, t->n, env->stop, ms, e))
-		return -1;
-	for (size_t i = 0; i < t->n; i++) {
-		if (ms[i] < 0 || ms[i] >= least)
-			continue;
-		least = ms[i];
-		*ret_topic = names[i];
-	}
-	return least;
-}
-
 static void look_at_retention(
 	const struct doctor_env *env, const char *subject, const struct topics *t, struct doctor *d)
 {
 	struct err e = ERR_INIT;
 	const char *topic = "";
-	char keeps[SPAN_BYTES], wanted[SPAN_BYTES];
-	int64_t ms = t->n ? retention_ms(env, t, &topic, &e) : INT64_MAX;
+	char keeps[TIME_SPAN_BYTES], wanted[TIME_SPAN_BYTES];
+	int64_t ms = topics_retention_ms(t, env->mq, env->stop, &topic, &e);
 
 	if (ms < 0) {
 		doctor_note(d, DOCTOR_CODE_QUEUE_RETENTION_UNKNOWN, subject, "%s",
 			e.code ? e.text : "its protocol does not tell");
 		return;
 	}
-	span(ms, keeps);
-	span(env->outage_ms, wanted);
+	time_span_text(ms, keeps);
+	time_span_text(env->outage_ms, wanted);
 	if (ms < env->outage_ms)
 		doctor_note(d, DOCTOR_CODE_QUEUE_RETENTION, subject,
 			"topic %s keeps messages for %s; an outage of %s is expected", topic, keeps,
@@ -228,13 +159,13 @@ void doctor_queue(struct doctor_env *env, struct doctor *d)
 	subject_of(env, subject);
 	if (!look_at_queue(env, subject, d))
 		return;
-	list_topics(env, &t);
+	topics_of(&t, env->catalog);
 	if (look_at_topics(env, subject, &t, d)) {
 		look_at_operations(env, subject, d);
 		look_at_ticks(env, subject, &t, d);
 		look_at_retention(env, subject, &t, d);
 	}
-	free(t.v);
+	topics_done(&t);
 }
 
 /* ---- stored positions ---- */
@@ -300,13 +231,13 @@ static void look_at_old(
 static void look_at_rest(const struct doctor_env *env, const char *subject, const struct oldest *o,
 	int64_t keeps_ms, struct doctor *d)
 {
-	char left[SPAN_BYTES], wanted[SPAN_BYTES];
+	char left[TIME_SPAN_BYTES], wanted[TIME_SPAN_BYTES];
 	int64_t left_ms = keeps_ms - (time_wall_ms() - o->time_ms);
 
 	if (!o->time_ms || o->behind || keeps_ms < env->outage_ms || left_ms >= env->outage_ms)
 		return;
-	span(MAX(left_ms, (int64_t)0), left);
-	span(env->outage_ms, wanted);
+	time_span_text(left_ms, left);
+	time_span_text(env->outage_ms, wanted);
 	doctor_note(d, DOCTOR_CODE_QUEUE_EXPIRES, subject,
 		"what is next to be read of topic %s is deleted in %s; an outage of %s is expected",
 		o->channel, left, wanted);
@@ -326,10 +257,10 @@ void doctor_positions(const struct doctor_env *env, const struct task *t,
 		struct err e = ERR_INIT;
 		look_at_old(env, subject, &o->v[i], d);
 		snprintf(one.v[0], sizeof(one.v[0]), "%s", o->v[i].channel);
-		int64_t ms = retention_ms(env, &one, &topic, &e);
+		int64_t ms = topics_retention_ms(&one, env->mq, env->stop, &topic, &e);
 		if (ms >= 0 && ms < INT64_MAX)
 			look_at_rest(env, subject, &o->v[i], ms, d);
 	}
-	free(one.v);
+	topics_done(&one);
 	free(o);
 }

@@ -16,65 +16,25 @@
 #include "server/task/run.h"
 #include "source/catalog.h"
 #include "source/mq.h"
+#include "source/topics.h"
 #include "store/store.h"
 #include "store/writer.h"
 
-enum {
-	WATCH_MS = 1000,
-	ASK_MS = 60000,
-	ASK_SOON_MS = 10000,
-	TOPICS_MAX = 256,
-	MEMBERS_BYTES = 512
-};
+enum { WATCH_MS = 1000, ASK_MS = 60000, ASK_SOON_MS = 10000, MEMBERS_BYTES = 512 };
 enum { WARN_MS = 24 * 3600 * 1000 };
 
 /* ---- the job: what peers know ---- */
 
-struct topics {
-	char *v[TOPICS_MAX];
-	size_t n;
-};
-
-static void add_topic(struct topics *t, const char *name)
-{
-	for (size_t i = 0; i < t->n; i++)
-		if (strcmp(t->v[i], name) == 0)
-			return;
-	if (t->n < TOPICS_MAX)
-		t->v[t->n++] = xstrdup(name);
-}
-
-static void list_topics(struct engine *en, struct topics *t)
-{
-	struct collection **list = NULL;
-	size_t n = catalog_collections(en->sv.catalog, &list);
-
-	for (size_t i = 0; i < n; i++) {
-		for (int k = 0; list[i]->state == OBJECT_CREATED && k < list[i]->shards_num; k++)
-			add_topic(t, list[i]->shards[k].pchannel);
-		collection_unref(list[i]);
-	}
-	free(list);
-}
-
 /* The shortest retention of the topics of the source's collections; 0 = unknown or for ever. */
 static int64_t ask_retention(struct engine *en)
 {
-	struct topics t = {.n = 0};
-	int64_t ms[TOPICS_MAX], least = 0;
+	CLEANUP(topics_done) struct topics t = {.n = 0};
 	struct err e = ERR_INIT;
+	const char *topic;
 
-	if (!en->sv.mq->ops->retention)
-		return 0;
-	list_topics(en, &t);
-	if (t.n && !en->sv.mq->ops->retention(
-			   en->sv.mq, (const char *const *)t.v, t.n, &en->stop, ms, &e))
-		for (size_t i = 0; i < t.n; i++)
-			if (ms[i] > 0 && (!least || ms[i] < least))
-				least = ms[i];
-	for (size_t i = 0; i < t.n; i++)
-		free(t.v[i]);
-	return least;
+	topics_of(&t, en->sv.catalog);
+	int64_t ms = topics_retention_ms(&t, en->sv.mq, &en->stop, &topic, &e);
+	return ms > 0 && ms < INT64_MAX ? ms : 0;
 }
 
 static int64_t oldest_ms(const struct store_positions *list, size_t n)

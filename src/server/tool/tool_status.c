@@ -12,31 +12,18 @@
 #include "server/tool/tool_table.h"
 #include "server/tool/tool_task.h"
 
-enum { LAG_BYTES = 32, INTERVAL_S = 2, SECOND_MS = 1000, MINUTE_MS = 60000, HOUR_MS = 3600000 };
+enum { INTERVAL_S = 2, SECOND_MS = 1000 };
 
 #define CLEAR_SCREEN "\033[H\033[2J"
 
-/* "40 ms", "12.3 s", "5 min", "3 h" */
-static void span(int64_t ms, char out[LAG_BYTES])
-{
-	if (ms < SECOND_MS)
-		snprintf(out, LAG_BYTES, "%" PRId64 " ms", ms);
-	else if (ms < 2 * (int64_t)MINUTE_MS)
-		snprintf(out, LAG_BYTES, "%.1f s", (double)ms / SECOND_MS);
-	else if (ms < 2 * (int64_t)HOUR_MS)
-		snprintf(out, LAG_BYTES, "%" PRId64 " min", ms / MINUTE_MS);
-	else
-		snprintf(out, LAG_BYTES, "%" PRId64 " h", ms / HOUR_MS);
-}
-
-static void lag_of(const json_t *task, char out[LAG_BYTES])
+static void lag_of(const json_t *task, char out[TIME_SPAN_BYTES])
 {
 	const json_t *lag = json_object_get(json_object_get(task, "detail"), "lag_ms");
 
 	if (json_is_integer(lag))
-		span(json_integer_value(lag), out);
+		time_span_text(json_integer_value(lag), out);
 	else
-		snprintf(out, LAG_BYTES, "-");
+		snprintf(out, TIME_SPAN_BYTES, "-");
 }
 
 static const char *target_of(const json_t *task)
@@ -54,7 +41,7 @@ static const char *trouble_of(const json_t *task)
 
 void tool_status_line(const json_t *task, FILE *out)
 {
-	char lag[LAG_BYTES], when[LAG_BYTES];
+	char lag[TIME_SPAN_BYTES], when[TIME_SPAN_BYTES];
 	time_t now = time(NULL);
 	struct tm tm;
 	const char *trouble = trouble_of(task);
@@ -95,7 +82,7 @@ void tool_status_task(const json_t *task, FILE *out)
 {
 	const json_t *detail = json_object_get(task, "detail");
 	const json_t *states = json_object_get(detail, "collection_states"), *n;
-	char lag[LAG_BYTES];
+	char lag[TIME_SPAN_BYTES];
 	const char *key;
 
 	lag_of(task, lag);
@@ -140,7 +127,7 @@ static void put_task(
 	const json_t *detail = json_object_get(task, "detail");
 	int64_t rows = tool_number(detail, "rows_written");
 	int64_t earlier = rows_of(before, tool_text(task, "task_id"));
-	char lag[LAG_BYTES];
+	char lag[TIME_SPAN_BYTES];
 
 	lag_of(task, lag);
 	tool_table_put(t, "%s", tool_text(task, "task_id"));

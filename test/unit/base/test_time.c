@@ -63,6 +63,23 @@ static void test_a_condition_times_out(void **state)
 	mutex_done(&m);
 }
 
+static void test_spans_are_read_easily(void **state)
+{
+	static const struct {
+		int64_t ms;
+		const char *text;
+	} spans[] = {{-5, "0 ms"}, {0, "0 ms"}, {999, "999 ms"}, {1000, "1 s"}, {12345, "12.3 s"},
+		{119999, "119.9 s"}, {120000, "2 min"}, {7199999, "119 min"}, {7200000, "2 h"},
+		{INT64_MAX, "2562047788015 h"}};
+	char text[TIME_SPAN_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(spans); i++) {
+		time_span_text(spans[i].ms, text);
+		assert_string_equal(text, spans[i].text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -71,6 +88,7 @@ int main(void)
 		cmocka_unit_test(test_timespec_is_the_same_moment),
 		cmocka_unit_test(test_clocks_agree_and_go_forward),
 		cmocka_unit_test(test_a_condition_times_out),
+		cmocka_unit_test(test_spans_are_read_easily),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
