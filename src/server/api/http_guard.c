@@ -2,16 +2,13 @@
  * good is looked at here, a request at a time, so that /healthz can be answered without one. */
 #include "server/api/http_guard.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -29,25 +26,11 @@ struct http_guard {
 static enum err_code read_pem(const char *path, char **ret, struct err *e)
 {
 	CLEANUP(buf_done) struct buf b = BUF_INIT(FILE_BYTES);
-	ssize_t n = 0;
 
 	if (!path || !*path)
 		return ERR_OK;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_errno(e, errno, "%s", path);
-	do {
-		uint8_t *to = buf_reserve(&b, 4096);
-		n = to ? read(fd, to, 4096) : 0;
-		b.n += n > 0 ? (size_t)n : 0;
-	} while (n > 0);
-	int why = errno;
-	close(fd);
-	if (n < 0)
-		return err_errno(e, why, "%s", path);
-	if (buf_failed(&b))
-		return err_set(e, ERR_INVALID, "%s: no PEM file, it is too large", path);
-	buf_put_u8(&b, '\0');
+	if (file_read(path, &b, e))
+		return e->code;
 	*ret = buf_take(&b);
 	return ERR_OK;
 }

@@ -2,15 +2,13 @@
  * nothing is wrong; every finding goes to the caller's buffers, which log or print them. */
 #include "server/config/config.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "server/config/config_priv.h"
@@ -108,28 +106,6 @@ int config_line(const struct config_load *l, const char *path)
 	return walk(l, path, &whole)->line;
 }
 
-static enum err_code read_file(const char *path, struct buf *b, struct err *e)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_errno(e, errno, "%s", path);
-	for (;;) {
-		uint8_t *to = buf_reserve(b, 4096);
-		ssize_t n = to ? read(fd, to, 4096) : 0;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int why = errno;
-			close(fd);
-			if (!to)
-				return err_set(e, ERR_INVALID, "%s: larger than %d bytes", path,
-					LIMIT_CONFIG_FILE);
-			return n < 0 ? err_errno(e, why, "%s", path) : ERR_OK;
-		}
-		b->n += (size_t)n;
-	}
-}
-
 /* The parser's "line N: text" becomes "path:N: text". */
 static void syntax_problem(struct config_load *l, const struct err *pe)
 {
@@ -168,7 +144,7 @@ enum err_code config_load(const char *path, struct config **ret_c, struct buf *p
 
 	c->path = xstrdup(path);
 	c->no_effect = xstrdup("");
-	if (read_file(path, &text, &pe))
+	if (file_read(path, &text, &pe))
 		buf_putf(problems, "%s: give a readable file with --config\n", pe.text);
 	else if (yml_parse(buf_slice(&text), &root, &pe))
 		syntax_problem(&l, &pe);

@@ -1,13 +1,11 @@
 /* Secrets that stand elsewhere: ${NAME} in any value is taken from the environment, and beside every
  * secret setting stands one with "File" behind its name, whose value names a file that holds it. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "server/config/config_priv.h"
 
@@ -100,28 +98,19 @@ const struct config_row *config_row_of_file(const char *path)
 static char *read_secret(const char *path, char *why, size_t why_bytes)
 {
 	CLEANUP(buf_done) struct buf b = BUF_INIT(SECRET_BYTES);
-	ssize_t n = 1;
+	struct err e = ERR_INIT;
 
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	while (fd >= 0 && n > 0) {
-		uint8_t *to = buf_reserve(&b, 1024);
-		n = to ? read(fd, to, 1024) : 0;
-		b.n += n > 0 ? (size_t)n : 0;
-	}
-	snprintf(why, why_bytes, "can't be read: %s", strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	if (fd < 0 || n < 0)
+	if (file_read(path, &b, &e) == ERR_SYSTEM) {
+		snprintf(why, why_bytes, "can't be read: %s", strerror(e.origin));
 		return NULL;
+	}
 	while (b.n && (b.p[b.n - 1] == '\n' || b.p[b.n - 1] == '\r'))
 		b.n--;
-	bool good = b.n && !buf_failed(&b) && !memchr(b.p, 0, b.n) && !memchr(b.p, '\n', b.n);
-	snprintf(why, why_bytes, "holds no secret: one line of text is wanted");
-	buf_put_u8(&b, '\0');
-	char *text = buf_take(&b);
-	if (!good)
-		freep(&text);
-	return good ? text : NULL;
+	if (e.code || !b.n || memchr(b.p, 0, b.n) || memchr(b.p, '\n', b.n)) {
+		snprintf(why, why_bytes, "holds no secret: one line of text is wanted");
+		return NULL;
+	}
+	return buf_take(&b);
 }
 
 char *config_read_file_of(

@@ -1,11 +1,11 @@
 #include "server/tool/tool_api.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "client/http/http.h"
@@ -50,16 +50,12 @@ static char *server_of(const struct cli *c)
 
 static enum err_code read_token(const char *path, char **ret, struct err *e)
 {
-	char text[TOKEN_BYTES];
-	FILE *f = fopen(path, "re");
+	CLEANUP(buf_done) struct buf b = BUF_INIT(TOKEN_BYTES);
 
-	if (!f)
-		return err_errno(e, errno, "--token-file %s", path);
-	size_t n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[n] = '\0';
+	if (file_read(path, &b, e))
+		return err_ctx(e, "--token-file");
+	char *text = *ret = xstrdup(buf_cstr(&b));
 	text[strcspn(text, "\r\n")] = '\0';
-	*ret = xstrdup(text);
 	return *text ? ERR_OK : err_set(e, ERR_INVALID, "--token-file %s is empty", path);
 }
 

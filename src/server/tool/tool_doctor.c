@@ -1,10 +1,10 @@
 #include "server/tool/tool_doctor.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -56,20 +56,6 @@ static bool read_span(const char *text, int64_t *ret_ms)
 	return true;
 }
 
-static enum err_code read_file(const char *path, struct buf *b, struct err *e)
-{
-	FILE *f = fopen(path, "re");
-	uint8_t *p;
-	size_t n = 0;
-
-	if (!f)
-		return err_errno(e, errno, "%s", path);
-	while ((p = buf_reserve(b, 1 << 16)) && (n = fread(p, 1, 1 << 16, f)))
-		b->n += n;
-	fclose(f);
-	return p ? ERR_OK : err_set(e, ERR_LIMIT, "%s is larger than %zu bytes", path, b->max);
-}
-
 /* request_data, or a whole request with it. */
 static enum err_code read_request(const char *path, struct task **ret, struct err *e)
 {
@@ -78,7 +64,7 @@ static enum err_code read_request(const char *path, struct task **ret, struct er
 	CLEANUP(json_in_freep) json_t *j = NULL;
 	CLEANUP(task_freep) struct task *t = task_new();
 
-	if (read_file(path, &text, e))
+	if (file_read(path, &text, e))
 		return e->code;
 	if (json_in_parse(buf_slice(&text), &j, e))
 		return err_ctx(e, "%s", path);
