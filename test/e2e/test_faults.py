@@ -16,17 +16,26 @@ from test_tasks import Load, only
 pytestmark = pytest.mark.both_queues
 
 
-@pytest.fixture
-def loaded(cdc, source, target):
-    """A task and a collection under load: (server, task, collection, copy, load)."""
+@contextlib.contextmanager
+def under_load(cdc, target, **kwargs):
+    """A task and a collection that is being filled: (task, collection, copy, load)."""
     name = fresh()
     task = cdc.create(target, only(name))
-    collection = simple("source", name, shards_num=2)
+    collection = simple("source", name, **kwargs)
     load = Load(collection)
-    copy = wait_collection(name, "target")
-    wait_until(lambda: load.key > 10**6 + 300, 30, "the load runs")
-    yield cdc, task, collection, copy, load
-    load.stopping.set()
+    try:
+        copy = wait_collection(name, "target")
+        wait_until(lambda: load.key > 10**6 + 300, 30, "the load runs")
+        yield task, collection, copy, load
+    finally:
+        load.stopping.set()
+
+
+@pytest.fixture
+def loaded(cdc, source, target):
+    """(server, task, collection, copy, load)"""
+    with under_load(cdc, target, shards_num=2) as parts:
+        yield cdc, *parts
 
 
 def waits_for(cdc, task) -> str:
@@ -121,13 +130,7 @@ def test_metastore_away(new_cdc, rig, source, target, kind):
     proxy = rig.proxy("store", rig.part("etcd").address)
     store = {"storeType": "etcd", "etcd": {"address": [proxy.address]}, "rootPath": fresh("cdc")}
     cdc = new_cdc({"metaStoreConfig": store} if kind == "etcd" else {"metaStoreConfig": {"sqlitePath": "meta.db"}})
-    name = fresh()
-    task = cdc.create(target, only(name))
-    collection = simple("source", name)
-    load = Load(collection)
-    try:
-        copy = wait_collection(name, "target")
-        wait_until(lambda: load.key > 10**6 + 300, 30, "the load runs")
+    with under_load(cdc, target) as (task, collection, copy, load):
         with locked(cdc.path("meta.db")) if kind == "sqlite" else unreachable(proxy):
             wait_until(lambda: "metastore" in waits_for(cdc, task), 60, "the task says what it waits for")
             assert cdc.get(task)["state"] == "Running"
@@ -135,58 +138,46 @@ def test_metastore_away(new_cdc, rig, source, target, kind):
             wait_until(lambda: load.key > goal, 30, "the source is written meanwhile")
             cdc.kill()
         cdc.start()
-    finally:
         load.stop()
     wait_equal(collection, copy, timeout=90)
     wait_until(lambda: "metastore" not in waits_for(cdc, task), 60, "it is in order again")
     rig.remove(proxy)
 
 
+def says_and_goes_on(cdc, target, troubles):
+    """Under load each trouble (reason, begin, end) is said, rows wait, and go on by themselves: nothing is lost."""
+    with under_load(cdc, target) as (task, collection, copy, load):
+        for reason, begin, end in troubles:
+            begin()
+            wait_until(lambda: reason in waits_for(cdc, task), 60, f"the task says: {reason}")
+            assert cdc.get(task)["state"] == "Running"
+            end()
+            wait_until(lambda: reason not in waits_for(cdc, task), 60, "it is in order again")
+            goal = load.key + 50  # of the batch that is being written, or the next
+            wait_until(lambda: copy.query(f"id == {goal - 10}", consistency_level="Strong"), 60, "rows go on")
+        load.stop()
+        wait_equal(collection, copy, timeout=90)
+
+
 @pytest.mark.only_queue("kafka")
 def test_mariadb_away(new_cdc, rig, source, target):
-    """Frozen and killed under load: each time the task says so, rows wait, and go on by themselves."""
+    """Frozen and killed."""
     mariadb = rig.mariadb("mariadb-away")
     cdc = new_cdc({"metaStoreConfig": {"storeType": "mysql", "mysqlSourceUrl": mariadb.dsn + "&readTimeout=2s",
                                        "rootPath": fresh("cdc")}})
-    name = fresh()
-    task = cdc.create(target, only(name))
-    collection = simple("source", name)
-    load = Load(collection)
-    try:
-        copy = wait_collection(name, "target")
-        wait_until(lambda: load.key > 10**6 + 300, 30, "the load runs")
-        for away, back in ((mariadb.pause, mariadb.resume), (mariadb.kill, mariadb.start)):
-            away()
-            wait_until(lambda: "metastore" in waits_for(cdc, task), 60, "the task says what it waits for")
-            assert cdc.get(task)["state"] == "Running"
-            back()
-            wait_until(lambda: "metastore" not in waits_for(cdc, task), 60, "it is in order again")
-            goal = load.key + 50  # of the batch that is being written, or the next
-            wait_until(lambda: copy.query(f"id == {goal - 10}", consistency_level="Strong"), 60, "rows go on")
-    finally:
-        load.stop()
-    wait_equal(collection, copy, timeout=90)
+    says_and_goes_on(cdc, target, [("metastore", mariadb.pause, mariadb.resume),
+                                   ("metastore", mariadb.kill, mariadb.start)])
     rig.remove(mariadb)
 
 
 @pytest.mark.only_queue("kafka")
 def test_target_takes_no_rows(cdc, rig, source, target):
-    """Out of memory, out of disk: the task says what the target says, and nothing is lost."""
+    """Out of memory, out of disk: the task says what the target says."""
     witness = new_witness(rig, target, "full")
-    name = fresh()
-    task = cdc.create(witness, only(name))
-    collection = simple("source", name)
-    load = Load(collection)
-    try:
-        copy = wait_collection(name, "target")
-        for answer in ("quota exceeded", "denied to write"):
-            witness.fault("ReplicateMessage", left=10**6, **ANSWERS[answer])
-            wait_until(lambda: ANSWERS[answer]["reason"] in waits_for(cdc, task), 30, f"the task says: {answer}")
-            assert cdc.get(task)["state"] == "Running"
-            witness.heal()
-            goal = load.key + 50  # of the batch that is being written, or the next
-            wait_until(lambda: copy.query(f"id == {goal - 10}", consistency_level="Strong"), 60, "rows go on")
-    finally:
-        load.stop()
-    wait_equal(collection, copy, timeout=60)
+
+    def refused(answer):
+        fault = ANSWERS[answer]
+        return fault["reason"], lambda: witness.fault("ReplicateMessage", left=10**6, **fault), witness.heal
+
+    says_and_goes_on(cdc, witness, [refused("quota exceeded"), refused("denied to write")])
     assert witness.violations() == []

@@ -32,7 +32,7 @@ static enum err_code refuse(struct mq *q UNUSED, const char *const *topics UNUSE
 	return err_set(e, ERR_DENIED, "not for you");
 }
 
-static void put_value(struct catalog *c, const char *tail, const struct buf *value)
+static void put_value(struct catalog *c, const char *tail, const struct buf *value) NO_TSA
 {
 	CLEANUP(freep) char *key = xasprintf("by-dev/meta/root-coord/%s", tail);
 	struct etcd_kv kv = {.key = key,
@@ -45,7 +45,7 @@ static void put_value(struct catalog *c, const char *tail, const struct buf *val
 }
 
 /* A collection without fields would not be there yet. */
-static void put(struct catalog *c, int64_t id, int state, int shards)
+static void put(struct catalog *c, int64_t id, int state, int shards) NO_TSA
 {
 	CLEANUP(buf_done) struct buf value = BUF_INIT(4096);
 	CLEANUP(buf_done) struct buf field = BUF_INIT(4096);
