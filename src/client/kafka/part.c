@@ -206,8 +206,12 @@ static enum err_code on_error(struct kafka_part *p, rd_kafka_message_t *m, struc
 		fetch_stop(p, false); /* and start at the next call */
 		return err_set_origin(e, first.code, first.origin, "%s", first.text);
 	}
-	if (ask_range(p, e))
+	if (ask_range(p, e)) {
+		/* Its fetcher may have given up; else only the check for a stall would wake it. */
+		if (e->code == ERR_UNAVAILABLE)
+			fetch_stop(p, false);
 		return e->code;
+	}
 	if (++p->bad >= BAD_MOST && first.code == ERR_MALFORMED)
 		return err_set_origin(e, first.code, first.origin, "%s", first.text);
 	if (restart(p, false, e))
