@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			pulsar_property(m->meta, m->properties, "msg_type");
 			pulsar_msg_free(m);
 		}
-		pulsar_entries_give_up(&es, &id);
+		pulsar_entries_give_up(&es, &(const struct pulsar_end){.seen_ms = 0}, &id);
 	}
 	pulsar_entries_done(&es);
 	return 0;

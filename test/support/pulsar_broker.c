@@ -27,12 +27,13 @@ struct entry {
 	struct pulsar_id id;
 	uint8_t *payload;
 	size_t n;
+	uint32_t messages;
 };
 
 struct consumer {
 	uint64_t id; /* 0: none */
 	size_t next; /* in entries */
-	uint32_t permits;
+	int64_t permits;
 };
 
 struct broker_conn {
@@ -149,9 +150,9 @@ static void send_entries(struct broker_conn *c)
 	for (size_t i = 0; i < CONSUMERS; i++) {
 		struct consumer *cs = &c->consumers[i];
 		cs->next = MAX(cs->next, b->first);
-		while (cs->id && cs->next < b->n && (cs->permits || b->script.greedy)) {
+		while (cs->id && cs->next < b->n && (cs->permits > 0 || b->script.greedy)) {
+			cs->permits -= b->entries[cs->next].messages;
 			send_entry(c, cs, &b->entries[cs->next++]);
-			cs->permits -= cs->permits > 0;
 		}
 	}
 }
@@ -432,7 +433,8 @@ void pulsar_broker_put(struct pulsar_broker *b, struct pulsar_id id, const struc
 	pulsar_make_payload(&payload, m, body);
 	mutex_lock(&b->mtx);
 	mem_grow(&b->entries, &b->cap, b->n + 1, sizeof(*b->entries));
-	b->entries[b->n++] = (struct entry){.id = id, .payload = payload.p, .n = payload.n};
+	b->entries[b->n++] = (struct entry){
+		.id = id, .payload = payload.p, .n = payload.n, .messages = MAX(m->batch, 1U)};
 	send_all_locked(b);
 	mutex_unlock(&b->mtx);
 }
@@ -442,6 +444,15 @@ void pulsar_broker_trim(struct pulsar_broker *b, uint64_t ledger)
 	mutex_lock(&b->mtx);
 	while (b->first < b->n && b->entries[b->first].id.ledger < ledger)
 		b->first++;
+	mutex_unlock(&b->mtx);
+}
+
+void pulsar_broker_expire(struct pulsar_broker *b, size_t n)
+{
+	mutex_lock(&b->mtx);
+	for (int i = 0; i < b->accepted; i++)
+		for (size_t k = 0; k < CONSUMERS; k++)
+			b->conns[i]->consumers[k].next += n;
 	mutex_unlock(&b->mtx);
 }
 

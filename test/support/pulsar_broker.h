@@ -44,6 +44,8 @@ void pulsar_broker_put(struct pulsar_broker *b, struct pulsar_id id, const struc
 	struct slice body);
 /* As a broker trims: entries of ledgers below this one are gone, readers go on behind them. */
 void pulsar_broker_trim(struct pulsar_broker *b, uint64_t ledger);
+/* As when messages expire: every consumer goes on n entries further. */
+void pulsar_broker_expire(struct pulsar_broker *b, size_t n);
 /* As if every consumer had asked for n more entries. */
 void pulsar_broker_permit(struct pulsar_broker *b, uint32_t n);
 /* Connections accepted so far; commands of a type received so far. */

@@ -20,7 +20,14 @@ void pulsar_entries_init(struct pulsar_entries *es)
 	list_init(&es->ready);
 	list_init(&es->pieces);
 	es->held = 0;
-	es->broken = false;
+	es->broken = es->ruined = false;
+	es->passed_uuid = NULL;
+	es->passed_n = 0;
+}
+
+static size_t cost_of(const struct pulsar_msg *m)
+{
+	return sizeof(*m) + m->n;
 }
 
 void pulsar_entries_done(struct pulsar_entries *es)
@@ -30,6 +37,7 @@ void pulsar_entries_done(struct pulsar_entries *es)
 	list_foreach (it, &es->pieces)
 		free(LIST_ITEM(it, struct chunked, link));
 	list_init(&es->pieces);
+	free(TAKE(es->passed_uuid));
 	es->held = 0;
 }
 
@@ -41,7 +49,7 @@ bool pulsar_entries_empty(const struct pulsar_entries *es)
 static void push(struct pulsar_entries *es, struct pulsar_msg *m)
 {
 	list_push(&es->ready, &m->link);
-	es->held += m->n;
+	es->held += cost_of(m);
 }
 
 struct pulsar_msg *pulsar_entries_pop(struct pulsar_entries *es)
@@ -52,7 +60,7 @@ struct pulsar_msg *pulsar_entries_pop(struct pulsar_entries *es)
 	if (!m->complete)
 		return NULL;
 	list_del(&m->link);
-	es->held -= m->n;
+	es->held -= cost_of(m);
 	return m;
 }
 
@@ -117,13 +125,31 @@ static void add_of_batch(struct pulsar_entries *es, const struct pulsar_id *entr
 	push(es, m);
 }
 
+/* All messages of a batch or none: a damaged one comes again. */
+static enum err_code add_singles(struct pulsar_entries *es, const struct pulsar_id *entry,
+	struct pulsar_batch *b, const struct pulsar_id *from, struct err *e)
+{
+	struct pulsar_entries some;
+	struct pulsar_single s;
+	enum err_code code;
+	bool end = false;
+
+	pulsar_entries_init(&some);
+	while (!(code = pulsar_batch_next(b, &s, &end, e)) && !end)
+		add_of_batch(&some, entry, &s, from);
+	if (!code) {
+		list_splice(&es->ready, &some.ready);
+		es->held += some.held;
+	}
+	pulsar_entries_done(&some);
+	return code;
+}
+
 static enum err_code add_batch(struct pulsar_entries *es, const struct pulsar_id *entry,
 	const struct pulsar_meta *meta, struct slice payload, const struct pulsar_id *from,
 	struct err *e)
 {
 	CLEANUP(freep) uint8_t *inflated = NULL;
-	struct pulsar_single s;
-	bool end;
 
 	if (meta->compression) {
 		inflated = xmalloc(meta->inflated);
@@ -132,13 +158,7 @@ static enum err_code add_batch(struct pulsar_entries *es, const struct pulsar_id
 		payload = slice_of(inflated, meta->inflated);
 	}
 	struct pulsar_batch b = pulsar_batch_open(payload, meta->n);
-	for (;;) {
-		if (pulsar_batch_next(&b, &s, &end, e))
-			return e->code;
-		if (end)
-			return ERR_OK;
-		add_of_batch(es, entry, &s, from);
-	}
+	return add_singles(es, entry, &b, from, e);
 }
 
 /* A batch of one, which is what Milvus writes: what it is inflated to, or the entry itself, becomes the
@@ -204,39 +224,58 @@ static struct chunked *begin_chunked(
 	return c;
 }
 
-/* All pieces are there: what they make up takes their place. */
-static enum err_code end_chunked(struct pulsar_entries *es, struct chunked *c, struct err *e)
-{
-	struct pulsar_msg *m = c->m;
-	enum err_code code = ERR_OK;
-
-	if (m->payload.n != c->meta.chunked_bytes)
-		code = err_set(e, ERR_MALFORMED, "%u pieces hold %zu bytes of %zu", c->meta.chunks,
-			m->payload.n, c->meta.chunked_bytes);
-	if (!code && c->meta.compression) {
-		struct pulsar_msg *whole =
-			msg_new(&m->id, m->meta, PULSAR_PROPERTIES, c->meta.inflated);
-		code = pulsar_inflate(
-			c->meta.compression, m->payload, whole->bytes, c->meta.inflated, e);
-		list_push_front(&m->link, &whole->link);
-		list_del(&m->link);
-		es->held = es->held + whole->n - m->n;
-		pulsar_msg_free(m);
-		m = whole;
-	}
-	m->complete = true;
-	list_del(&c->link);
-	free(c);
-	return code;
-}
-
 static void drop_chunked(struct pulsar_entries *es, struct chunked *c)
 {
 	list_del(&c->m->link);
-	es->held -= c->m->n;
+	es->held -= cost_of(c->m);
 	pulsar_msg_free(c->m);
 	list_del(&c->link);
 	free(c);
+}
+
+/* The message that the pieces make up; m itself or, with compression, a new one. */
+static enum err_code join(
+	const struct chunked *c, struct pulsar_msg *m, struct pulsar_msg **ret_whole, struct err *e)
+{
+	*ret_whole = m;
+	if (m->payload.n != c->meta.chunked_bytes)
+		return err_set(e, ERR_MALFORMED, "%u pieces hold %zu bytes of %zu", c->meta.chunks,
+			m->payload.n, c->meta.chunked_bytes);
+	if (!c->meta.compression)
+		return ERR_OK;
+	struct pulsar_msg *whole = msg_new(&m->id, m->meta, PULSAR_PROPERTIES, c->meta.inflated);
+	if (pulsar_inflate(c->meta.compression, m->payload, whole->bytes, c->meta.inflated, e)) {
+		pulsar_msg_free(whole);
+		return e->code;
+	}
+	*ret_whole = whole;
+	return ERR_OK;
+}
+
+/* All pieces are there: what they make up takes their place. The checksum of each was right, so one
+ * that is no message stays so. */
+static enum err_code end_chunked(struct pulsar_entries *es, struct chunked *c, struct err *e)
+{
+	char text[PULSAR_ID_TEXT];
+	struct pulsar_msg *m = c->m, *whole;
+
+	if (join(c, m, &whole, e)) {
+		pulsar_id_text(&m->id, text);
+		err_ctx(e, "the message in pieces that begins at %s", text);
+		drop_chunked(es, c);
+		es->ruined = true;
+		return e->code;
+	}
+	if (whole != m) {
+		list_push_front(&m->link, &whole->link);
+		list_del(&m->link);
+		es->held = es->held + cost_of(whole) - cost_of(m);
+		pulsar_msg_free(m);
+	}
+	whole->complete = true;
+	list_del(&c->link);
+	free(c);
+	return ERR_OK;
 }
 
 /* A piece without those before it. Asking again does not help: entries come without gaps. */
@@ -247,6 +286,26 @@ static void on_missing_pieces(
 	es->broken_id = c ? c->m->id : *id;
 	if (c)
 		drop_chunked(es, c);
+}
+
+/* Is it a piece of the message that begins before from? Only one can: reading starts at the entry
+ * that from names. */
+static bool passes(struct pulsar_entries *es, const struct pulsar_id *id,
+	const struct pulsar_meta *meta, const struct pulsar_id *from)
+{
+	bool same =
+		es->passed_uuid && slice_eq(slice_of(es->passed_uuid, es->passed_n), meta->uuid);
+
+	if (meta->chunk_id)
+		return same;
+	bool before = pulsar_id_cmp(id, from) < 0;
+	if (before || same)
+		free(TAKE(es->passed_uuid));
+	if (before) {
+		es->passed_uuid = xmemdup(meta->uuid.p, meta->uuid.n);
+		es->passed_n = meta->uuid.n;
+	}
+	return before;
 }
 
 static enum err_code add_piece(struct pulsar_entries *es, const struct pulsar_id *id,
@@ -273,7 +332,16 @@ static enum err_code add_piece(struct pulsar_entries *es, const struct pulsar_id
 	return c->next == c->meta.chunks ? end_chunked(es, c, e) : ERR_OK;
 }
 
-bool pulsar_entries_give_up(struct pulsar_entries *es, struct pulsar_id *ret_id)
+/* c's message is the first of all. */
+static bool is_hopeless(
+	const struct pulsar_entries *es, const struct chunked *c, const struct pulsar_end *end)
+{
+	return es->held - cost_of(c->m) > LIMIT_PULSAR_HELD ||
+	       end->seen_ms - MAX(c->since_ms, end->begun_ms) >= PULSAR_PIECES_MS;
+}
+
+bool pulsar_entries_give_up(
+	struct pulsar_entries *es, const struct pulsar_end *end, struct pulsar_id *ret_id)
 {
 	if (es->broken) {
 		es->broken = false;
@@ -283,12 +351,19 @@ bool pulsar_entries_give_up(struct pulsar_entries *es, struct pulsar_id *ret_id)
 	if (list_empty(&es->ready) || list_empty(&es->pieces))
 		return false;
 	struct chunked *c = LIST_ITEM(es->pieces.next, struct chunked, link);
-	if (c->m != LIST_ITEM(es->ready.next, struct pulsar_msg, link) ||
-		(es->held <= LIMIT_PULSAR_HELD && time_mono_ms() - c->since_ms < PULSAR_PIECES_MS))
+	if (c->m != LIST_ITEM(es->ready.next, struct pulsar_msg, link) || !is_hopeless(es, c, end))
 		return false;
 	*ret_id = c->m->id;
 	drop_chunked(es, c);
 	return true;
+}
+
+uint32_t pulsar_entries_count(const struct pulsar_msg *entry)
+{
+	struct pulsar_meta meta;
+	struct slice payload;
+
+	return pulsar_payload_read(entry->payload, &meta, &payload, NULL) ? 1 : meta.n;
 }
 
 enum err_code pulsar_entries_add(struct pulsar_entries *es, struct pulsar_msg *entry,
@@ -303,7 +378,9 @@ enum err_code pulsar_entries_add(struct pulsar_entries *es, struct pulsar_msg *e
 	entry->id.partition = 0;
 	entry->id.batch = 0;
 	if (!code && meta.chunk)
-		code = add_piece(es, &entry->id, &meta, payload, e);
+		code = passes(es, &entry->id, &meta, from)
+			       ? ERR_OK
+			       : add_piece(es, &entry->id, &meta, payload, e);
 	else if (!code && meta.batch && meta.n == 1)
 		code = add_lone(es, &entry, &meta, payload, from, e);
 	else if (!code && meta.batch)

@@ -125,13 +125,9 @@ static enum err_code call_error_locked(struct pulsar_conn *c, struct pulsar_call
 	return err_set(e, ERR_UNAVAILABLE, "Pulsar broker %s: no answer in time", c->address);
 }
 
-enum err_code pulsar_conn_call(struct pulsar_conn *c, const struct buf *frame,
-	struct pulsar_call *k, struct deadline d, struct stop *s, struct err *e)
+void pulsar_call_begin(struct pulsar_conn *c, const struct buf *frame, struct pulsar_call *k)
 {
-	struct stop_watch w;
-
 	cond_init(&k->cond);
-	stop_watch_add(s, &w, &c->p->loop.mtx, &k->cond);
 	mutex_lock(&c->p->loop.mtx);
 	if (c->state == CONN_DEAD) {
 		k->err = c->why;
@@ -140,6 +136,17 @@ enum err_code pulsar_conn_call(struct pulsar_conn *c, const struct buf *frame,
 		list_push(&c->calls, &k->link);
 		send_locked(c, frame);
 	}
+	mutex_unlock(&c->p->loop.mtx);
+}
+
+enum err_code pulsar_conn_call(struct pulsar_conn *c, const struct buf *frame,
+	struct pulsar_call *k, struct deadline d, struct stop *s, struct err *e)
+{
+	struct stop_watch w;
+
+	pulsar_call_begin(c, frame, k);
+	stop_watch_add(s, &w, &c->p->loop.mtx, &k->cond);
+	mutex_lock(&c->p->loop.mtx);
 	while (!k->done && !stop_is_set(s) && cond_wait(&k->cond, &c->p->loop.mtx, d))
 		;
 	if (!k->done)
@@ -149,6 +156,24 @@ enum err_code pulsar_conn_call(struct pulsar_conn *c, const struct buf *frame,
 	stop_watch_del(s, &w);
 	cond_done(&k->cond);
 	return code;
+}
+
+bool pulsar_call_answered(struct pulsar_conn *c, struct pulsar_call *k)
+{
+	mutex_lock(&c->p->loop.mtx);
+	bool done = k->done;
+	mutex_unlock(&c->p->loop.mtx);
+	return done;
+}
+
+void pulsar_call_end(struct pulsar_conn *c, struct pulsar_call *k)
+{
+	mutex_lock(&c->p->loop.mtx);
+	if (!k->done)
+		list_del(&k->link);
+	mutex_unlock(&c->p->loop.mtx);
+	cond_done(&k->cond);
+	pulsar_call_done(k);
 }
 
 /* ---- consumers ---- */
@@ -195,4 +220,41 @@ void pulsar_consumer_unregister(struct pulsar *p, struct pulsar_consumer *cs)
 		pulsar_conn_free(c);
 	for (struct list *n; (n = list_pop(&drop));)
 		pulsar_msg_free(LIST_ITEM(n, struct pulsar_msg, link));
+}
+
+struct pulsar_msg *pulsar_consumer_take(
+	struct pulsar *p, struct pulsar_consumer *cs, struct deadline d, struct stop *s)
+{
+	struct loop *l = &p->loop;
+	struct stop_watch w;
+	bool watched = false;
+
+	mutex_lock(&l->mtx);
+	if (list_empty(&cs->queue) && !deadline_passed(d)) {
+		mutex_unlock(&l->mtx);
+		stop_watch_add(s, &w, &l->mtx, &cs->cond);
+		watched = true;
+		mutex_lock(&l->mtx);
+		while (list_empty(&cs->queue) && !cs->lost && !stop_is_set(s) &&
+			cond_wait(&cs->cond, &l->mtx, d))
+			;
+	}
+	struct list *n = list_pop(&cs->queue);
+	struct pulsar_msg *m = n ? LIST_ITEM(n, struct pulsar_msg, link) : NULL;
+	if (m) {
+		cs->queued -= m->n;
+		p->queued -= m->n;
+	}
+	mutex_unlock(&l->mtx);
+	if (watched)
+		stop_watch_del(s, &w);
+	return m;
+}
+
+bool pulsar_consumer_is_empty(struct pulsar *p, struct pulsar_consumer *cs)
+{
+	mutex_lock(&p->loop.mtx);
+	bool empty = list_empty(&cs->queue);
+	mutex_unlock(&p->loop.mtx);
+	return empty;
 }

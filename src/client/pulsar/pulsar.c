@@ -68,6 +68,8 @@ enum err_code pulsar_new(const struct pulsar_opts *o, struct pulsar **ret_p, str
 	p->quiet_ms = PULSAR_QUIET_MS;
 	p->pong_ms = PULSAR_PONG_MS;
 	p->calm_ms = PULSAR_CALM_MS;
+	p->ask_ms = PULSAR_ASK_MS;
+	p->stuck_ms = PULSAR_STUCK_MS;
 	p->max_message_bytes = MIN(o->max_message_bytes, (size_t)LIMIT_MESSAGE);
 	list_init(&p->conns);
 	enum err_code code = pulsar_url_parse(&p->url, o->url ? o->url : "", e);

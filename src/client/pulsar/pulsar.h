@@ -77,6 +77,9 @@ NODISCARD enum err_code pulsar_reader_next(struct pulsar_reader *r, struct deadl
 	struct stop *s, struct pulsar_msg **ret_m, struct err *e);
 /* The topic is known to hold messages beyond the last one returned. */
 bool pulsar_reader_has_more(struct pulsar_reader *r);
+/* How long ago the broker was asked where the topic ends and named nothing behind the last message
+ * returned; -1: it did not yet, or there is more by now. A reader that waits asks every second. */
+int64_t pulsar_reader_end_age_ms(struct pulsar_reader *r);
 void pulsar_reader_close(struct pulsar_reader *r);
 
 /* NULL is fine. @thread any */

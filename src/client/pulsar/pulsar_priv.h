@@ -30,6 +30,8 @@ enum {
 	/* So long after a topic was seen at its end, what is trimmed there is believed to have been
 	 * the last. A broker closes a ledger no sooner by itself, and trims closed ones only. */
 	PULSAR_CALM_MS = 600000,
+	PULSAR_ASK_MS = 1000,    /* a reader that waits asks so often where the topic ends */
+	PULSAR_STUCK_MS = 30000, /* what the broker has and does not send is asked for anew */
 	PULSAR_REDIRECTS = 20,
 };
 
@@ -42,7 +44,7 @@ struct pulsar {
 	char *tenant, *ns, *ca_path;
 	bool any_host_name;
 	size_t max_message_bytes;
-	int64_t quiet_ms, pong_ms, calm_ms; /* PULSAR_*_MS, others in tests */
+	int64_t quiet_ms, pong_ms, calm_ms, ask_ms, stuck_ms; /* PULSAR_*_MS, others in tests */
 	/* under mtx */
 	struct list conns; /* not dead */
 	uint64_t last_request, last_consumer;
@@ -154,8 +156,16 @@ void pulsar_conn_send(struct pulsar_conn *c, const struct buf *frames);
 NODISCARD enum err_code pulsar_conn_call(struct pulsar_conn *c, const struct buf *frame,
 	struct pulsar_call *k, struct deadline d, struct stop *s, struct err *e);
 void pulsar_call_done(struct pulsar_call *k);
+/* The same without waiting: k is c's until pulsar_call_end, which also ends it unanswered. */
+void pulsar_call_begin(struct pulsar_conn *c, const struct buf *frame, struct pulsar_call *k);
+bool pulsar_call_answered(struct pulsar_conn *c, struct pulsar_call *k);
+void pulsar_call_end(struct pulsar_conn *c, struct pulsar_call *k);
 /* From now on entries and the end of the subscription reach cs, which uses c until unregistered. */
 void pulsar_consumer_register(struct pulsar_conn *c, struct pulsar_consumer *cs);
+/* The oldest entry of its queue; NULL when d passes, s is set or the subscription is lost. */
+struct pulsar_msg *pulsar_consumer_take(
+	struct pulsar *p, struct pulsar_consumer *cs, struct deadline d, struct stop *s);
+bool pulsar_consumer_is_empty(struct pulsar *p, struct pulsar_consumer *cs);
 /* Also drops its queue. */
 void pulsar_consumer_unregister(struct pulsar *p, struct pulsar_consumer *cs);
 
@@ -178,6 +188,18 @@ char *pulsar_topic(const struct pulsar *p, const char *topic);
 NODISCARD enum err_code pulsar_subscribe(struct pulsar *p, struct pulsar_consumer *cs,
 	const char *topic, const struct pulsar_id *start, struct stop *s,
 	struct pulsar_id *ret_last, struct err *e);
+/* A consumer's question where its topic ends, of which one at a time is on its way. The answer takes
+ * the same way as the entries: what the broker sent before comes before it. */
+struct pulsar_ask {
+	struct pulsar_call call;
+	struct pulsar_conn *conn; /* NULL: nothing is asked */
+	int64_t asked_ms;
+};
+/* Asks, if the last time is ask_ms ago. cs stays registered until the answer or pulsar_ask_drop. */
+void pulsar_ask(struct pulsar_ask *a, struct pulsar_consumer *cs);
+/* True if the broker has answered; *ret_last as above. */
+bool pulsar_ask_answer(struct pulsar_ask *a, struct pulsar_id *ret_last);
+void pulsar_ask_drop(struct pulsar_ask *a);
 /* Ends the subscription on both sides. */
 void pulsar_unsubscribe(struct pulsar *p, struct pulsar_consumer *cs);
 void pulsar_consumer_init(struct pulsar *p, struct pulsar_consumer *cs);

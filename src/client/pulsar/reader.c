@@ -7,7 +7,9 @@
  *   lost (connection, unload, overflow) ──▶ lookup, subscribe at the last entry seen
  *
  * A broker asked to start at an entry it has trimmed starts silently at the next one it has. So
- * every subscription starts at an entry that was there once, and that one must come first. */
+ * every subscription starts at an entry that was there once, and that one must come first. It also
+ * moves a reader on silently: so what does not come next by its id is looked into. That nothing comes
+ * says nothing: at the end is who has read what the broker, asked, calls the last. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -36,17 +38,24 @@ struct pulsar_reader {
 	struct pulsar_id from; /* messages before it are left out */
 	int64_t from_end_ms;   /* wall time at which nothing stood behind from */
 	struct pulsar_id seen; /* the last entry taken; earliest: none */
-	struct pulsar_id end;  /* the topic's last message known of */
+	struct pulsar_id end;  /* the topic's last entry known of */
+	struct pulsar_id more; /* the first one known of behind seen, unless that has passed it */
+	struct pulsar_id last; /* the last one when at_end_ms was set */
+	struct pulsar_ask ask; /* for the end */
 	bool subscribed;
+	bool doubts;            /* the subscription is made to see what comes next */
 	bool must;              /* the entry at start is still to come */
 	struct pulsar_id start; /* of the subscription */
-	uint32_t granted;       /* permits the broker has left */
+	int64_t granted;        /* permits the broker has left; a batch may overdraw them */
 	size_t typical;         /* bytes of an entry, quick to grow */
 	struct retry backoff;
 	struct deadline retry_at;
 	struct err trouble; /* why it is not subscribed */
 	int64_t failing_since_ms;
-	int64_t at_end_ms, lost_ms; /* was last seen at the end; lost its subscription */
+	int64_t at_end_ms;         /* all was read, as the broker answered to what was asked then */
+	int64_t begun_ms, lost_ms; /* of the subscription */
+	int64_t behind_ms;         /* since then the broker has more and sends nothing; 0: no */
+	struct pulsar_id behind_at; /* seen at that time */
 	unsigned losses;            /* of the subscription since the last progress */
 	unsigned bad;               /* times the same entry was damaged */
 };
@@ -70,7 +79,8 @@ static bool was_calm(const struct pulsar_reader *r)
 
 	if (!has_seen(r))
 		return names_after(&r->from) && r->from_end_ms && since_ms < r->p->calm_ms;
-	return r->lost_ms - r->at_end_ms < CALM_MS && time_mono_ms() - r->lost_ms < r->p->calm_ms;
+	return r->at_end_ms && r->lost_ms - r->at_end_ms < CALM_MS &&
+	       time_mono_ms() - r->lost_ms < r->p->calm_ms;
 }
 
 /* Is first the next one behind start? Ledger numbers have gaps: it can only be seen within one. */
@@ -78,6 +88,17 @@ static bool follows_start(const struct pulsar_reader *r, const struct pulsar_id 
 {
 	return first && (has_seen(r) || names_after(&r->from)) &&
 	       first->ledger == r->start.ledger && first->entry == r->start.entry + 1;
+}
+
+static bool is_known(const struct pulsar_reader *r)
+{
+	return pulsar_id_cmp(&r->more, has_seen(r) ? &r->seen : &r->from) > 0;
+}
+
+/* Did the broker once tell of an entry between? */
+static bool is_missing(const struct pulsar_reader *r, const struct pulsar_id *first)
+{
+	return is_known(r) && (!first || pulsar_id_cmp(&r->more, first) < 0);
 }
 
 /* The entry at start is not there any more. Nothing is lost if it was needed no more and was the
@@ -96,8 +117,8 @@ static enum err_code trimmed(struct pulsar_reader *r, const struct pulsar_id *fi
 	r->must = false;
 	if (follows_start(r, first))
 		return ERR_OK;
-	if (was_calm(r)) {
-		log_warn(&r->p->log,
+	if (was_calm(r) && !is_missing(r, first)) {
+		log_at(&r->p->log, r->doubts ? LOG_INFO : LOG_WARN,
 			"topic %s: the broker no longer keeps message %s, behind which reading "
 			"goes on at the first kept: %s. It was the last one a moment before; what "
 			"came since is missing if it was trimmed, too",
@@ -111,17 +132,34 @@ static enum err_code trimmed(struct pulsar_reader *r, const struct pulsar_id *fi
 		      : "what was between them is missing");
 }
 
+/* There is no message, or none any more. */
+static bool is_none(const struct pulsar_id *last)
+{
+	return (int64_t)last->ledger < 0 || (int64_t)last->entry < 0;
+}
+
+static void note_last(struct pulsar_reader *r, const struct pulsar_id *last)
+{
+	struct pulsar_id entry = {last->ledger, last->entry, 0, 0};
+
+	if (is_none(last))
+		return;
+	if (!is_known(r))
+		r->more = entry;
+	if (pulsar_id_cmp(&entry, &r->end) > 0)
+		r->end = entry;
+}
+
 /* What can be told before the first entry comes. */
 static enum err_code check_start(
 	struct pulsar_reader *r, const struct pulsar_id *last, struct err *e)
 {
 	char asked[PULSAR_ID_TEXT], end[PULSAR_ID_TEXT];
-	bool none = (int64_t)last->ledger < 0 || (int64_t)last->entry < 0;
+	bool none = is_none(last);
 	struct pulsar_id start = r->start;
 
 	r->must = !pulsar_id_is_earliest(&start);
-	if (!none && pulsar_id_cmp(last, &r->end) > 0)
-		r->end = *last;
+	note_last(r, last);
 	if (!r->must)
 		return ERR_OK;
 	if (none)
@@ -141,10 +179,20 @@ static enum err_code check_start(
 
 static void lose(struct pulsar_reader *r)
 {
+	pulsar_ask_drop(&r->ask);
 	pulsar_unsubscribe(r->p, &r->cs);
 	r->subscribed = false;
 	r->granted = 0;
+	r->behind_ms = 0;
 	r->lost_ms = time_mono_ms();
+}
+
+/* The first time reading goes on at once; a broker that takes the subscription away again gets
+ * time. */
+static void lose_and_resume(struct pulsar_reader *r)
+{
+	lose(r);
+	r->retry_at = deadline_in(r->losses++ ? retry_next_ms(&r->backoff) : 0);
 }
 
 static void note_progress(struct pulsar_reader *r)
@@ -162,6 +210,7 @@ static enum err_code subscribe(struct pulsar_reader *r, struct stop *s, struct e
 		return e->code;
 	r->subscribed = true;
 	r->granted = 0;
+	r->begun_ms = time_mono_ms();
 	if (check_start(r, &last, e)) {
 		lose(r);
 		return e->code;
@@ -226,61 +275,82 @@ static void send_permits(struct pulsar_consumer *cs, uint32_t n)
 	pulsar_conn_send(cs->conn, &b);
 }
 
+/* A broker sends entries while there are permits, and each costs as many as it has messages. */
 static void grant(struct pulsar_reader *r)
 {
 	if (r->granted > LIMIT_PULSAR_PERMITS / 2)
 		return;
-	uint32_t want = permits_wanted(r);
+	int64_t want = permits_wanted(r);
 	if (r->granted > want / 2)
 		return;
-	send_permits(&r->cs, want - r->granted);
-	r->granted = want;
+	int64_t more = MIN(want - r->granted, (int64_t)INT32_MAX);
+	send_permits(&r->cs, (uint32_t)more);
+	r->granted += more;
 }
 
 static void note_size(struct pulsar_reader *r, size_t n, uint32_t messages)
 {
-	size_t each = n / messages;
+	r->granted -= messages;
+	r->typical = n > r->typical ? n : r->typical - (r->typical - n) / 16;
+}
 
-	r->granted -= MIN(messages, r->granted);
-	r->typical = each > r->typical ? each : r->typical - (r->typical - each) / 16;
+/* ---- the end ---- */
+
+/* A topic that has no message any more may have had some that were not read. */
+static bool is_end(const struct pulsar_reader *r, const struct pulsar_id *last)
+{
+	if (is_none(last))
+		return !has_seen(r) || pulsar_id_same_entry(&r->last, &r->seen);
+	return pulsar_id_cmp(&r->seen, &r->end) >= 0;
+}
+
+/* The broker had more when it answered, and the same when it was asked long after that: what it had
+ * sent in between would have come before the answer. */
+static void note_behind(struct pulsar_reader *r, int64_t asked_ms)
+{
+	if (!r->behind_ms || !pulsar_id_same_entry(&r->behind_at, &r->seen)) {
+		r->behind_ms = time_mono_ms();
+		r->behind_at = r->seen;
+	} else if (asked_ms - r->behind_ms >= r->p->stuck_ms) {
+		log_warn(&r->p->log,
+			"topic %s: the broker has messages and sends none since %lld ms; they are "
+			"asked for anew",
+			r->topic, (long long)(time_mono_ms() - r->behind_ms));
+		lose_and_resume(r);
+	}
+}
+
+static void look_for_end(struct pulsar_reader *r)
+{
+	int64_t asked_ms = r->ask.asked_ms;
+	struct pulsar_id last;
+
+	if (!pulsar_ask_answer(&r->ask, &last))
+		return;
+	note_last(r, &last);
+	if (!is_end(r, &last)) {
+		if (!is_none(&last))
+			note_behind(r, asked_ms);
+		return;
+	}
+	r->behind_ms = 0;
+	r->at_end_ms = asked_ms;
+	if (!is_none(&last))
+		r->last = last;
+	if (!has_seen(r))
+		r->from_end_ms = time_wall_ms();
+	note_progress(r);
+}
+
+/* The queue is empty, so entries that come before the answer are taken first. */
+static void ask_for_end(struct pulsar_reader *r)
+{
+	look_for_end(r);
+	if (r->subscribed)
+		pulsar_ask(&r->ask, &r->cs);
 }
 
 /* ---- entries ---- */
-
-static bool at_end(const struct pulsar_reader *r)
-{
-	return r->granted && pulsar_id_cmp(&r->seen, &r->end) >= 0;
-}
-
-/* The oldest entry of the queue; NULL when d passes, s is set or the subscription is lost. */
-static struct pulsar_msg *take(
-	struct pulsar *p, struct pulsar_consumer *cs, struct deadline d, struct stop *s)
-{
-	struct loop *l = &p->loop;
-	struct stop_watch w;
-	bool watched = false;
-
-	mutex_lock(&l->mtx);
-	if (list_empty(&cs->queue) && !deadline_passed(d)) {
-		mutex_unlock(&l->mtx);
-		stop_watch_add(s, &w, &l->mtx, &cs->cond);
-		watched = true;
-		mutex_lock(&l->mtx);
-		while (list_empty(&cs->queue) && !cs->lost && !stop_is_set(s) &&
-			cond_wait(&cs->cond, &l->mtx, d))
-			;
-	}
-	struct list *n = list_pop(&cs->queue);
-	struct pulsar_msg *m = n ? LIST_ITEM(n, struct pulsar_msg, link) : NULL;
-	if (m) {
-		cs->queued -= m->n;
-		p->queued -= m->n;
-	}
-	mutex_unlock(&l->mtx);
-	if (watched)
-		stop_watch_del(s, &w);
-	return m;
-}
 
 static bool is_lost(struct pulsar_reader *r)
 {
@@ -292,46 +362,28 @@ static bool is_lost(struct pulsar_reader *r)
 	return lost;
 }
 
-/* The first entry the broker gives to who asks for this one; *ret_id is unset on TIMEOUT. */
-static enum err_code first_from(struct pulsar_reader *r, const struct pulsar_id *id, struct stop *s,
-	struct pulsar_id *ret_id, struct err *e)
+static bool is_neighbour(const struct pulsar_id *a, const struct pulsar_id *b)
 {
-	struct pulsar_consumer probe;
-	struct pulsar_id last;
-
-	pulsar_consumer_init(r->p, &probe);
-	enum err_code code = pulsar_subscribe(r->p, &probe, r->topic, id, s, &last, e);
-	if (!code) {
-		send_permits(&probe, 1);
-		struct pulsar_msg *m = take(r->p, &probe, deadline_in(PULSAR_CALL_MS), s);
-		if (m)
-			*ret_id = m->id;
-		else
-			code = err_set(e, ERR_UNAVAILABLE, "topic %s: no entry in time", r->topic);
-		pulsar_msg_free(m);
-	}
-	pulsar_unsubscribe(r->p, &probe);
-	pulsar_consumer_done(&probe);
-	return code;
+	return a->ledger == b->ledger && b->entry == a->entry + 1;
 }
 
-/* A broker moves a reader that is behind silently on when it trims a ledger below it. As it trims
- * from the front, everything was there if the entry before the step to another ledger still is. A
- * reader that was at the end a moment ago can't have been moved. */
-static enum err_code check_step(
-	struct pulsar_reader *r, const struct pulsar_id *id, struct stop *s, struct err *e)
+/* A broker moves a reader that is behind silently on when it trims a ledger below it or when messages
+ * expire. So what does not come next by its id is believed only if it comes first behind the start of
+ * a subscription; else one is made that starts at the entry before. */
+static bool check_step(struct pulsar_reader *r, const struct pulsar_id *id)
 {
-	struct pulsar_id first;
+	char before[PULSAR_ID_TEXT], text[PULSAR_ID_TEXT];
 
-	if (!has_seen(r) || id->ledger == r->seen.ledger || time_mono_ms() - r->at_end_ms < CALM_MS)
-		return ERR_OK;
-	if (first_from(r, &r->seen, s, &first, e))
-		return e->code;
-	if (pulsar_id_same_entry(&first, &r->seen))
-		return ERR_OK;
-	r->start = r->seen;
-	r->lost_ms = time_mono_ms();
-	return trimmed(r, id, e);
+	if (!has_seen(r) || is_neighbour(&r->seen, id) || pulsar_id_same_entry(&r->seen, &r->start))
+		return true;
+	pulsar_id_text(&r->seen, before);
+	pulsar_id_text(id, text);
+	log_debug(
+		&r->p->log, "topic %s: is %s the next message behind %s?", r->topic, text, before);
+	lose(r);
+	r->retry_at = deadline_in(0);
+	r->doubts = true;
+	return false;
 }
 
 /* True for an entry that is to be decoded. */
@@ -358,7 +410,7 @@ static enum err_code damaged(struct pulsar_reader *r, const struct pulsar_id *id
 
 	pulsar_id_text(id, text);
 	err_ctx(e, "topic %s, message %s", r->topic, text);
-	if (e->code == ERR_MALFORMED && ++r->bad <= BAD_MOST) {
+	if (e->code == ERR_MALFORMED && !r->entries.ruined && ++r->bad <= BAD_MOST) {
 		log_warn(&r->p->log, "%s; it is fetched again", e->text);
 		err_clear(e);
 		lose(r);
@@ -368,20 +420,17 @@ static enum err_code damaged(struct pulsar_reader *r, const struct pulsar_id *id
 }
 
 /* Takes m. */
-static enum err_code on_entry(
-	struct pulsar_reader *r, struct pulsar_msg *m, struct stop *s, struct err *e)
+static enum err_code on_entry(struct pulsar_reader *r, struct pulsar_msg *m, struct err *e)
 {
 	struct pulsar_id id = m->id;
 	size_t n = m->n;
-	uint32_t messages = 1;
+	uint32_t messages;
 	bool is_new;
 
 	id.partition = id.batch = 0;
-	if (check_id(r, &m->id, &is_new, e) || !is_new || check_step(r, &id, s, e)) {
+	if (check_id(r, &m->id, &is_new, e) || !is_new || !check_step(r, &id)) {
+		note_size(r, n, pulsar_entries_count(m));
 		pulsar_msg_free(m);
-		note_size(r, n, messages);
-		if (is_new && e->code && retry_may(e->code, true))
-			lose(r); /* this entry comes again */
 		return e->code;
 	}
 	enum err_code code = pulsar_entries_add(&r->entries, m, &r->from, &messages, e);
@@ -389,6 +438,7 @@ static enum err_code on_entry(
 	if (code)
 		return damaged(r, &id, e);
 	r->seen = id;
+	r->doubts = false;
 	r->bad = 0;
 	note_progress(r);
 	return ERR_OK;
@@ -396,10 +446,11 @@ static enum err_code on_entry(
 
 static void give_up_pieces(struct pulsar_reader *r)
 {
+	const struct pulsar_end end = {.begun_ms = r->begun_ms, .seen_ms = r->at_end_ms};
 	struct pulsar_id id;
 	char text[PULSAR_ID_TEXT];
 
-	if (!pulsar_entries_give_up(&r->entries, &id))
+	if (!pulsar_entries_give_up(&r->entries, &end, &id))
 		return;
 	pulsar_id_text(&id, text);
 	log_warn(&r->p->log,
@@ -408,14 +459,19 @@ static void give_up_pieces(struct pulsar_reader *r)
 		r->topic, text);
 }
 
-/* The first time reading goes on at once; a broker that takes the subscription away again gets
- * time. */
 static enum err_code on_loss(struct pulsar_reader *r, struct err *e)
 {
-	lose(r);
-	r->retry_at = deadline_in(r->losses++ ? retry_next_ms(&r->backoff) : 0);
+	lose_and_resume(r);
 	/* An entry that is too big stays so. */
 	return r->trouble.code == ERR_LIMIT ? tell_trouble(r, e) : ERR_OK;
+}
+
+/* Answers are looked at between waits. */
+static struct deadline until_next_ask(const struct pulsar_reader *r, struct deadline d)
+{
+	struct deadline next = deadline_in(r->p->ask_ms);
+
+	return next.at_ms < d.at_ms ? next : d;
 }
 
 /* Brings entries until one message is whole or d passes. */
@@ -424,19 +480,18 @@ static enum err_code step(struct pulsar_reader *r, struct deadline d, struct sto
 	if (!r->subscribed)
 		return resume(r, d, s, e);
 	grant(r);
-	struct pulsar_msg *m = take(r->p, &r->cs, d, s);
+	if (pulsar_consumer_is_empty(r->p, &r->cs))
+		ask_for_end(r);
+	if (!r->subscribed)
+		return ERR_OK;
+	struct pulsar_msg *m = pulsar_consumer_take(r->p, &r->cs, until_next_ask(r, d), s);
 	if (m)
-		return on_entry(r, m, s, e);
+		return on_entry(r, m, e);
 	if (stop_is_set(s))
 		return stop_err(e);
 	if (is_lost(r))
 		return on_loss(r, e);
-	if (at_end(r)) {
-		r->at_end_ms = time_mono_ms();
-		if (!has_seen(r))
-			r->from_end_ms = time_wall_ms();
-		note_progress(r);
-	}
+	look_for_end(r);
 	return deadline_passed(d) ? err_set(e, ERR_TIMEOUT, "no message in time") : ERR_OK;
 }
 
@@ -455,10 +510,15 @@ enum err_code pulsar_reader_next(struct pulsar_reader *r, struct deadline d, str
 
 bool pulsar_reader_has_more(struct pulsar_reader *r)
 {
-	mutex_lock(&r->p->loop.mtx);
-	bool more = !list_empty(&r->cs.queue);
-	mutex_unlock(&r->p->loop.mtx);
-	return more || !pulsar_entries_empty(&r->entries) || pulsar_id_cmp(&r->seen, &r->end) < 0;
+	return !pulsar_consumer_is_empty(r->p, &r->cs) || !pulsar_entries_empty(&r->entries) ||
+	       pulsar_id_cmp(&r->seen, &r->end) < 0;
+}
+
+int64_t pulsar_reader_end_age_ms(struct pulsar_reader *r)
+{
+	bool known = r->at_end_ms && r->subscribed && !pulsar_reader_has_more(r);
+
+	return known ? time_mono_ms() - r->at_end_ms : -1;
 }
 
 /* ---- birth and death ---- */
@@ -487,7 +547,7 @@ enum err_code pulsar_reader_open(struct pulsar *p, const char *topic,
 	r->topic = pulsar_topic(p, topic);
 	r->from = from->id;
 	r->from_end_ms = from->end_ms;
-	r->seen = r->end = PULSAR_EARLIEST;
+	r->seen = r->end = r->more = r->last = PULSAR_EARLIEST;
 	r->typical = TYPICAL_BYTES;
 	r->backoff = (struct retry)RETRY_INIT(BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	pulsar_entries_init(&r->entries);
@@ -504,6 +564,7 @@ void pulsar_reader_close(struct pulsar_reader *r)
 {
 	if (!r)
 		return;
+	pulsar_ask_drop(&r->ask);
 	pulsar_unsubscribe(r->p, &r->cs);
 	pulsar_consumer_done(&r->cs);
 	pulsar_entries_done(&r->entries);

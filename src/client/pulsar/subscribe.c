@@ -64,6 +64,41 @@ static enum err_code ask_last(struct pulsar_conn *c, const struct pulsar_consume
 	return code;
 }
 
+void pulsar_ask(struct pulsar_ask *a, struct pulsar_consumer *cs)
+{
+	CLEANUP(buf_done) struct buf b = BUF_INIT(PULSAR_COMMAND_MOST);
+	struct pulsar *p = cs->conn->p;
+	int64_t now = time_mono_ms();
+
+	if (now - a->asked_ms < (a->conn ? PULSAR_CALL_MS : p->ask_ms))
+		return;
+	pulsar_ask_drop(a);
+	a->call = (struct pulsar_call){.request = pulsar_conn_next_request(p)};
+	a->conn = cs->conn;
+	a->asked_ms = now;
+	pulsar_put_last_id(&b, cs->id, a->call.request);
+	pulsar_call_begin(a->conn, &b, &a->call);
+}
+
+bool pulsar_ask_answer(struct pulsar_ask *a, struct pulsar_id *ret_last)
+{
+	if (!a->conn || !pulsar_call_answered(a->conn, &a->call))
+		return false;
+	bool good = !a->call.err.code && a->call.answer.type == PULSAR_LAST_ID_ANSWER;
+	if (good)
+		*ret_last = a->call.answer.id;
+	pulsar_ask_drop(a);
+	return good;
+}
+
+void pulsar_ask_drop(struct pulsar_ask *a)
+{
+	struct pulsar_conn *c = TAKE(a->conn);
+
+	if (c)
+		pulsar_call_end(c, &a->call);
+}
+
 /* Without waiting for the answer: it changes nothing. */
 static void say_close(struct pulsar *p, const struct pulsar_consumer *cs)
 {

@@ -17,6 +17,7 @@
 
 enum { MOST = 16 << 20 };
 
+static const struct pulsar_end unknown = {.seen_ms = 0};
 static const char *const properties[] = {"msg_type", "Insert", "vchannel", "", NULL};
 
 static struct pulsar_msg *entry_of(uint64_t entry, const struct pulsar_make *m, struct slice body)
@@ -159,6 +160,29 @@ static void test_batches(void **state UNUSED)
 	pulsar_entries_done(&es);
 }
 
+/* All of a batch or nothing: what is damaged in the middle comes again. */
+static void test_half_a_batch(void **state UNUSED)
+{
+	for (int i = 0; i < PULSAR_COMPRESSIONS; i++) {
+		CLEANUP(buf_done) struct buf body = BUF_INIT(MOST);
+		const struct pulsar_make m = {.batch = 3, .compression = i};
+		struct pulsar_entries es;
+		struct err e = ERR_INIT;
+		pulsar_make_single(&body, slice_str("a"), NULL);
+		pulsar_make_single(&body, slice_str("b"), NULL);
+		pulsar_entries_init(&es);
+		assert_int_equal(add(&es, 1, &m, buf_slice(&body), &e), ERR_MALFORMED);
+		assert_true(pulsar_entries_empty(&es) && es.held == 0);
+		pulsar_make_single(&body, slice_str("c"), NULL);
+		assert_int_equal(add(&es, 1, &m, buf_slice(&body), &e), ERR_OK);
+		expect(&es, 1, 0, "a");
+		expect(&es, 1, 1, "b");
+		expect(&es, 1, 2, "c");
+		assert_true(pulsar_entries_empty(&es) && es.held == 0);
+		pulsar_entries_done(&es);
+	}
+}
+
 /* Milvus writes these. */
 static void test_batches_of_one(void **state UNUSED)
 {
@@ -226,20 +250,105 @@ static void test_a_lost_piece(void **state UNUSED)
 	pulsar_entries_init(&es);
 	assert_int_equal(add(&es, 1, &m, slice_str("abc"), &e), ERR_OK);
 	assert_int_equal(add(&es, 2, &(struct pulsar_make){.sequence = 1}, slice_str("b"), &e), 0);
-	assert_false(pulsar_entries_give_up(&es, &id));
+	assert_false(pulsar_entries_give_up(&es, &unknown, &id));
 	m.chunk = 2;
 	assert_int_equal(add(&es, 3, &m, slice_str("ghi"), &e), ERR_OK);
-	assert_true(pulsar_entries_give_up(&es, &id));
+	assert_true(pulsar_entries_give_up(&es, &unknown, &id));
 	assert_int_equal(id.entry, 1);
 	expect(&es, 2, 0, "b");
 	/* one whose beginning is not read at all */
 	m.uuid = "v";
 	assert_int_equal(add(&es, 4, &m, slice_str("ghi"), &e), ERR_OK);
-	assert_true(pulsar_entries_give_up(&es, &id));
+	assert_true(pulsar_entries_give_up(&es, &unknown, &id));
 	assert_int_equal(id.entry, 4);
-	assert_false(pulsar_entries_give_up(&es, &id));
+	assert_false(pulsar_entries_give_up(&es, &unknown, &id));
 	assert_int_equal(es.held, 0);
 	assert_true(pulsar_entries_empty(&es));
+	pulsar_entries_done(&es);
+}
+
+/* Time without a piece counts only while all there is was read. */
+static void test_pieces_that_never_come(void **state UNUSED)
+{
+	const struct pulsar_make m = {.uuid = "u", .chunks = 2, .chunked = 6};
+	struct pulsar_entries es;
+	struct pulsar_id id;
+	struct err e = ERR_INIT;
+
+	pulsar_entries_init(&es);
+	assert_int_equal(add(&es, 1, &m, slice_str("abc"), &e), ERR_OK);
+	int64_t late_ms = time_mono_ms() + PULSAR_PIECES_MS;
+	struct pulsar_end end = {.begun_ms = 0, .seen_ms = late_ms - PULSAR_PIECES_MS / 2};
+	assert_false(pulsar_entries_give_up(&es, &end, &id));
+	end = (struct pulsar_end){.begun_ms = late_ms - 1, .seen_ms = late_ms};
+	assert_false(pulsar_entries_give_up(&es, &end, &id));
+	end.begun_ms = 0;
+	assert_true(pulsar_entries_give_up(&es, &end, &id));
+	assert_int_equal(id.entry, 1);
+	assert_true(pulsar_entries_empty(&es) && es.held == 0);
+	pulsar_entries_done(&es);
+}
+
+/* What they make up is no message, or not of the size they say. */
+static void test_pieces_that_make_up_nothing(void **state UNUSED)
+{
+	for (int i = 0; i < PULSAR_COMPRESSIONS; i++) {
+		struct pulsar_make m = {.compression = i,
+			.uuid = "u",
+			.chunks = 2,
+			.chunked = i ? 6 : 7,
+			.inflated = 12};
+		struct pulsar_entries es;
+		struct err e = ERR_INIT;
+		pulsar_entries_init(&es);
+		assert_int_equal(add(&es, 1, &m, slice_str("abc"), &e), ERR_OK);
+		assert_int_equal(
+			add(&es, 2, &(struct pulsar_make){.sequence = 1}, slice_str("b"), &e), 0);
+		m.chunk = 1;
+		assert_int_equal(add(&es, 3, &m, slice_str("def"), &e), ERR_MALFORMED);
+		assert_non_null(strstr(e.text, "begins at 5:1"));
+		assert_true(es.ruined);
+		expect(&es, 2, 0, "b");
+		assert_true(pulsar_entries_empty(&es) && es.held == 0);
+		pulsar_entries_done(&es);
+	}
+}
+
+static enum err_code add_from(struct pulsar_entries *es, uint64_t entry,
+	const struct pulsar_make *m, const struct pulsar_id *from)
+{
+	struct err e = ERR_INIT;
+	uint32_t n;
+
+	return pulsar_entries_add(es, entry_of(entry, m, slice_str("abc")), from, &n, &e);
+}
+
+/* A message stands where its first piece stands: before the start, with all that follow. */
+static void test_pieces_before_the_start(void **state UNUSED)
+{
+	const struct pulsar_id behind = {5, 1, 0, 1};
+	struct pulsar_make m = {.uuid = "u", .chunks = 3, .chunked = 9};
+	struct pulsar_make other = {.uuid = "v", .chunks = 2, .chunked = 6};
+	struct pulsar_entries es;
+	struct pulsar_id id;
+
+	pulsar_entries_init(&es);
+	assert_int_equal(add_from(&es, 1, &m, &behind), ERR_OK);
+	assert_int_equal(add_from(&es, 2, &other, &behind), ERR_OK);
+	m.chunk = 1;
+	assert_int_equal(add_from(&es, 3, &m, &behind), ERR_OK);
+	assert_int_equal(add_from(&es, 4, &m, &behind), ERR_OK);
+	other.chunk = 1;
+	assert_int_equal(add_from(&es, 5, &other, &behind), ERR_OK);
+	m.chunk = 2;
+	assert_int_equal(add_from(&es, 6, &m, &behind), ERR_OK);
+	assert_false(pulsar_entries_give_up(&es, &unknown, &id));
+	expect(&es, 2, 0, "abcabc");
+	/* the producer sends all of it again */
+	for (m.chunk = 0; m.chunk < 3; m.chunk++)
+		assert_int_equal(add_from(&es, 7 + m.chunk, &m, &behind), ERR_OK);
+	expect(&es, 7, 0, "abcabcabc");
+	assert_true(pulsar_entries_empty(&es) && es.held == 0);
 	pulsar_entries_done(&es);
 }
 
@@ -248,16 +357,18 @@ static void test_pieces_that_hold_up_too_much_are_given_up(void **state UNUSED)
 	struct pulsar_entries es;
 	struct pulsar_id id;
 	struct err e = ERR_INIT;
-	struct pulsar_make m = {.uuid = "u", .chunks = 2, .chunked = LIMIT_PULSAR_HELD - 200};
-	static uint8_t big[1024];
+	struct pulsar_make m = {.uuid = "u", .chunks = 2, .chunked = LIMIT_MESSAGE};
+	static uint8_t big[LIMIT_PULSAR_HELD / 8];
 
 	pulsar_entries_init(&es);
 	assert_int_equal(add(&es, 1, &m, slice_str("a"), &e), ERR_OK);
-	assert_false(pulsar_entries_give_up(&es, &id));
-	assert_int_equal(
-		add(&es, 2, &(struct pulsar_make){.sequence = 1}, slice_of(big, sizeof(big)), &e),
-		ERR_OK);
-	assert_true(pulsar_entries_give_up(&es, &id));
+	for (uint64_t i = 0; i < 8; i++) {
+		assert_false(pulsar_entries_give_up(&es, &unknown, &id));
+		assert_int_equal(add(&es, 2 + i, &(struct pulsar_make){.sequence = 1},
+					 slice_of(big, sizeof(big)), &e),
+			ERR_OK);
+	}
+	assert_true(pulsar_entries_give_up(&es, &unknown, &id));
 	assert_int_equal(id.entry, 1);
 	struct pulsar_msg *next = pulsar_entries_pop(&es);
 	assert_int_equal(next->id.entry, 2);
@@ -273,9 +384,13 @@ int main(void)
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_half_a_batch),
 		cmocka_unit_test(test_batches_of_one),
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_a_lost_piece),
+		cmocka_unit_test(test_pieces_that_never_come),
+		cmocka_unit_test(test_pieces_that_make_up_nothing),
+		cmocka_unit_test(test_pieces_before_the_start),
 		cmocka_unit_test(test_pieces_that_hold_up_too_much_are_given_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
