@@ -26,7 +26,7 @@ enum {
 		3000, /* a lane that blocks its reader's other lanes this long gets a chaser */
 	HUB_PATIENCE_MS = 100, /* unsubscribe waits this long for a push before it cancels it */
 	HUB_KEEPER_MS = 500,
-	HUB_QUIET_MS = 5000, /* a reader that asked this long ago may hang */
+	HUB_QUIET_MS = 5000, /* what the queue said this long ago may be untrue by now */
 };
 
 struct hub {
@@ -100,7 +100,7 @@ struct reader {
 	unsigned hold;            /* no round may begin */
 	struct mq_id from;        /* where the queue was opened; n == 0: not yet */
 	struct position at;       /* last cut: its tick's id, its end; ts 0: none yet */
-	int64_t quiet_mono_ms; /* the queue was asked then and had nothing behind `at`; 0 = never */
+	int64_t quiet_mono_ms;    /* the queue said then that nothing is behind `at`; 0 = not */
 	uint64_t round;
 	int64_t alone_since_ms; /* without subs; 0: has some */
 	bool away;              /* counted in hub->away */

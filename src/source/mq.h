@@ -53,6 +53,9 @@ struct mq_ops {
 	 * broker away or login refused, goes on by itself, call again. GONE, MALFORMED: call no more. */
 	enum err_code (*next)(struct mq_reader *r, struct deadline d, struct stop *s,
 		struct mq_msg **ret_m, struct err *e);
+	/* How long ago, in ms, the queue itself said that nothing stands behind the last message
+	 * returned; -1: it did not, or more came since. NULL: a TIMEOUT of next is its word. */
+	int64_t (*end_age_ms)(struct mq_reader *r);
 	void (*close)(struct mq_reader *r);
 	void (*msg_free)(struct mq_msg *m);
 	/* The value of property key of m, n = 0 if it has none. */
@@ -71,4 +74,10 @@ static inline void mq_msg_free(struct mq_msg *m)
 {
 	if (m)
 		m->ops->msg_free(m);
+}
+
+/* After a TIMEOUT of next: how long ago, in ms, nothing stood behind the last message; -1: unknown. */
+static inline int64_t mq_end_age_ms(const struct mq_ops *ops, struct mq_reader *r)
+{
+	return ops->end_age_ms ? ops->end_age_ms(r) : 0;
 }

@@ -88,6 +88,11 @@ static enum err_code mqp_open(struct mq *q, const char *topic, const struct mq_s
 static enum err_code mqp_next(struct mq_reader *mr, struct deadline d, struct stop *s,
 	struct mq_msg **ret_m, struct err *e);
 
+static int64_t mqp_end_age_ms(struct mq_reader *r)
+{
+	return pulsar_reader_end_age_ms(reader_of(r));
+}
+
 static void mqp_close(struct mq_reader *r)
 {
 	pulsar_reader_close(reader_of(r));
@@ -129,6 +134,7 @@ static const struct mq_ops mqp_ops = {
 	.latest = mqp_latest,
 	.open = mqp_open,
 	.next = mqp_next,
+	.end_age_ms = mqp_end_age_ms,
 	.close = mqp_close,
 	.msg_free = mqp_msg_free,
 	.property = mqp_property,

@@ -287,9 +287,11 @@ static void on_error(struct reader *r, enum err_code code, struct err *e)
 /* Nothing is left to read, and what was read is cut: the source is still. */
 static void note_quiet(struct reader *r)
 {
+	int64_t age_ms = mq_end_age_ms(r->hub->o.mq->ops, r->mqr);
+
 	mutex_lock(&r->ch->mtx);
 	bool cut_all = r->at.ts && r->last.n && id_equal(&r->last, &r->at.id);
-	r->quiet_mono_ms = cut_all ? time_mono_ms() : 0;
+	r->quiet_mono_ms = cut_all && age_ms >= 0 ? time_mono_ms() - age_ms : 0;
 	mutex_unlock(&r->ch->mtx);
 }
 

@@ -179,19 +179,25 @@ static void take(struct oplog *o, struct mq_msg *m)
 	op_enqueue(v);
 }
 
-/* Nothing is behind the last message read, as far as its reader can see; noted anew when the last
- * note is older than least_ms. */
-static void note_end(struct oplog *o, bool more, int64_t least_ms)
+/* Nothing was behind the last message read age_ms ago, as far as its reader can see; -1: it can't. Noted
+ * anew when the last note is older than least_ms. */
+static void note_end(struct oplog *o, int64_t age_ms, int64_t least_ms)
 {
-	int64_t now = time_wall_ms();
+	int64_t now = time_wall_ms(), at_ms = now - age_ms;
 
+	if (age_ms < 0)
+		return;
 	mutex_lock(&o->mtx);
-	if (more)
-		o->end_ms = 0;
-	else if (now < o->end_ms || now - o->end_ms >= least_ms)
-		o->end_ms = now;
-	if (!more)
-		o->end_mono_ms = time_mono_ms();
+	if (now < o->end_ms || at_ms - o->end_ms >= least_ms)
+		o->end_ms = at_ms;
+	o->end_mono_ms = MAX(o->end_mono_ms, time_mono_ms() - age_ms);
+	mutex_unlock(&o->mtx);
+}
+
+static void note_more(struct oplog *o)
+{
+	mutex_lock(&o->mtx);
+	o->end_ms = 0;
 	mutex_unlock(&o->mtx);
 }
 
@@ -211,14 +217,17 @@ static enum err_code read_some(struct oplog *o, struct mq_reader *r, struct err 
 	if (code == ERR_OK) {
 		struct mq_id id = m->id;
 		set_status(o, "");
-		note_end(o, m->more, 0);
+		if (m->more)
+			note_more(o);
+		else
+			note_end(o, mq_end_age_ms(q, r), 0);
 		take(o, m);
 		/* a new reader goes on behind it */
 		o->start = (struct position){.id = id, .ts = 1};
 	}
 	sweep(o);
 	if (code == ERR_TIMEOUT)
-		note_end(o, false, END_MS);
+		note_end(o, mq_end_age_ms(q, r), END_MS);
 	return code == ERR_TIMEOUT ? ERR_OK : code;
 }
 

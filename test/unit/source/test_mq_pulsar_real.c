@@ -185,7 +185,8 @@ static void test_batches_and_pieces(void **state)
 		buf_slice(&batch));
 	struct mq_id behind;
 	assert_int_equal(latest_of(w, w->topic, &behind), ERR_OK);
-	pulsar_peer_send(p, &piece, slice_str("abc"));
+	struct pulsar_id begin = pulsar_peer_send(p, &piece, slice_str("abc"));
+	struct mq_id first_piece = bytes_of(&begin);
 	send_text(p, "between");
 	piece.chunk = 1;
 	pulsar_peer_send(p, &piece, slice_str("def"));
@@ -195,6 +196,11 @@ static void test_batches_and_pieces(void **state)
 	expect_text(w, r, "abcdef");
 	expect_text(w, r, "between");
 	w->mq->ops->close(r);
+	/* Behind the message in pieces, which has its first piece's id, is behind them all. */
+	r = open_from(w, w->topic, &(const struct mq_start){.id = first_piece, .after = true});
+	expect_text(w, r, "between");
+	expect_nothing(w, r);
+	w->mq->ops->close(r);
 	id.batch = 1;
 	struct mq_id second = bytes_of(&id);
 	r = open_at(w, w->topic, &second);
@@ -202,6 +208,31 @@ static void test_batches_and_pieces(void **state)
 	w->mq->ops->close(r);
 	r = open_at(w, w->topic, &behind);
 	expect_text(w, r, "abcdef");
+	w->mq->ops->close(r);
+	pulsar_peer_close(p);
+}
+
+/* A broker counts a batch by its messages; many more than it may send ahead. */
+static void test_big_batches(void **state)
+{
+	enum { BATCHES = 40, N = 600 };
+	struct world *w = *state;
+	struct pulsar_peer *p = pulsar_peer_open(NULL, w->full);
+	CLEANUP(buf_done) struct buf batch = BUF_INIT(64 << 10);
+	char text[16];
+
+	for (int i = 0; i < N; i++) {
+		snprintf(text, sizeof(text), "b%d", i);
+		pulsar_make_single(&batch, slice_str(text), NULL);
+	}
+	for (int i = 0; i < BATCHES; i++)
+		pulsar_peer_send(p, &(const struct pulsar_make){.batch = N}, buf_slice(&batch));
+	struct mq_reader *r = open_at(w, w->topic, &no_id);
+	for (int i = 0; i < BATCHES * N; i++) {
+		snprintf(text, sizeof(text), "b%d", i % N);
+		expect_text(w, r, text);
+	}
+	expect_nothing(w, r);
 	w->mq->ops->close(r);
 	pulsar_peer_close(p);
 }
@@ -465,7 +496,8 @@ static void test_restart_loses_and_doubles_nothing(void **state)
 	/* until it is gone */
 	struct deadline d = deadline_in(2 * WAIT_MS);
 	enum err_code code = ERR_OK;
-	for (int i = 100; code != ERR_UNAVAILABLE && !deadline_passed(d);) {
+	int i = 100;
+	while (code != ERR_UNAVAILABLE && !deadline_passed(d)) {
 		struct mq_msg *m = NULL;
 		struct err e = ERR_INIT;
 		code = w->mq->ops->next(r, deadline_in(1000), &w->stop, &m, &e);
@@ -480,8 +512,70 @@ static void test_restart_loses_and_doubles_nothing(void **state)
 	while (access(flag, F_OK) == 0 && !deadline_passed(d))
 		stop_sleep(&w->stop, 50);
 	send_numbers(w, 200, 300);
-	read_numbers(w, r, 200, 300);
+	read_numbers(w, r, i, 300);
 	expect_nothing(w, r);
+	w->mq->ops->close(r);
+}
+
+static void expect_body(struct world *w, struct mq_reader *r, int first, size_t n)
+{
+	struct mq_msg *m = next_within(w, r, WAIT_MS);
+
+	assert_non_null(m);
+	assert_int_equal(m->payload.n, n);
+	assert_int_equal(m->payload.p[0], first);
+	mq_msg_free(m);
+}
+
+/* Messages of 100 KiB, far more than are sent ahead, expire behind the reader's back: the broker goes on
+ * with the first that did not, and still has them all. */
+static void test_expired_below_a_reader_that_lags(void **state)
+{
+	enum { BYTES = 100 << 10, N = 120 };
+	struct world *w = *state;
+	struct pulsar_peer *p = pulsar_peer_open(NULL, w->full);
+	CLEANUP(freep)
+	char *path = xasprintf(
+		"persistent/public/default/%s/all_subscription/expireMessages/1", w->topic);
+	CLEANUP(freep) uint8_t *body = xcalloc(1, BYTES);
+
+	struct mq_reader *r = NULL;
+	for (int i = 0; i < N; i++) {
+		if (i == N - 1) {
+			r = open_at(w, w->topic, &no_id);
+			expect_body(w, r, 0, BYTES);
+			stop_sleep(&w->stop, 2000); /* the others are older than a second then */
+			assert_int_equal(pulsar_admin("POST", path, NULL), 204);
+			stop_sleep(&w->stop, 500);
+		}
+		body[0] = (uint8_t)i;
+		pulsar_peer_send(
+			p, &(const struct pulsar_make){.sequence = 0}, slice_of(body, BYTES));
+	}
+	for (int i = 1; i < N; i++)
+		expect_body(w, r, i, BYTES);
+	expect_nothing(w, r);
+	w->mq->ops->close(r);
+	pulsar_peer_close(p);
+}
+
+/* Only the broker's word makes an end. */
+static void test_the_end_is_asked_for(void **state)
+{
+	struct world *w = *state;
+	struct deadline d = deadline_in(WAIT_MS);
+	int64_t age_ms = -1;
+
+	send_numbers(w, 0, 3);
+	struct mq_reader *r = open_at(w, w->topic, &no_id);
+	read_numbers(w, r, 0, 2);
+	assert_int_equal(w->mq->ops->end_age_ms(r), -1);
+	read_numbers(w, r, 2, 3);
+	while (age_ms < 0 && !deadline_passed(d)) {
+		expect_nothing(w, r);
+		age_ms = w->mq->ops->end_age_ms(r);
+	}
+	assert_in_range(age_ms, 0, WAIT_MS);
 	w->mq->ops->close(r);
 }
 
@@ -547,6 +641,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_every_compression_and_size),
 		T(test_batches_and_pieces),
+		T(test_big_batches),
 		T(test_starts_are_inclusive),
 		T(test_topics_that_can_not_be_read),
 		T(test_a_trimmed_position_is_gone),
@@ -554,6 +649,8 @@ int main(void)
 		T(test_the_end_of_an_empty_topic),
 		T(test_unloads_lose_and_double_nothing),
 		T(test_restart_loses_and_doubles_nothing),
+		T(test_expired_below_a_reader_that_lags),
+		T(test_the_end_is_asked_for),
 		T(test_many_topics),
 		T(test_unreachable),
 	};
