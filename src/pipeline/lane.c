@@ -168,6 +168,16 @@ void lane_close(struct lane *l)
 	mutex_unlock(&c->mtx);
 }
 
+size_t lane_held(struct lane *l)
+{
+	struct tchan *c = l->chan;
+
+	mutex_lock(&c->mtx);
+	size_t bytes = l->queued_bytes + l->taken_bytes;
+	mutex_unlock(&c->mtx);
+	return bytes;
+}
+
 void lane_set(struct stream *st, struct lane *l)
 {
 	struct tchan *c = l->chan;

@@ -201,6 +201,7 @@ static void take_whole_locked(struct taken *t, struct lane *l, struct pack *pk)
 	struct taken_lane *tl = taken_lane(t, l);
 	list_del(&pk->link);
 	l->queued_bytes -= MIN(l->queued_bytes, pk->cost_bytes);
+	l->taken_bytes += pk->cost_bytes;
 	l->taken = pk->end;
 	tl->part = l->queue_parted = false;
 	tl->end = pk->end;
@@ -230,6 +231,7 @@ static void take_part_locked(struct taken *t, struct lane *l, struct pack *pk, s
 	pk->n_msgs -= part->n_msgs;
 	pk->cost_bytes -= MIN(pk->cost_bytes, part->cost_bytes);
 	l->queued_bytes -= MIN(l->queued_bytes, part->cost_bytes);
+	l->taken_bytes += part->cost_bytes;
 	l->partial = l->queue_parted = true;
 	taken_lane(t, l)->part = true;
 	count_locked(l->chan, t, part);
@@ -459,6 +461,12 @@ enum err_code tchan_take(struct tchan *c, struct taken *t, struct stop *s, struc
 	return got ? ERR_OK : stop_err(e);
 }
 
+static void given_back(struct lane *l)
+{
+	l->in_flight = false;
+	l->taken_bytes = 0;
+}
+
 static void release_packs(struct list *packs)
 {
 	for (struct list *n; (n = list_pop(packs));) {
@@ -495,7 +503,7 @@ void tchan_acked(struct tchan *c, struct taken *t, uint64_t sent_tick)
 		c->last_tick_mono_ms = time_mono_ms();
 	}
 	for (size_t i = 0; i < t->n_lanes; i++) {
-		t->lanes[i].lane->in_flight = false;
+		given_back(t->lanes[i].lane);
 		t->lanes[i].lane->partial = t->lanes[i].part;
 		if (t->lanes[i].whole)
 			move_positions_locked(t->lanes[i].lane, &t->lanes[i].end);
@@ -553,7 +561,7 @@ void tchan_given_up(struct tchan *c, struct taken *t, bool may_have_landed)
 	mutex_lock(&c->mtx);
 	leave_locked(t, true, may_have_landed);
 	for (size_t i = 0; i < t->n_lanes; i++)
-		t->lanes[i].lane->in_flight = false;
+		given_back(t->lanes[i].lane);
 	for (struct list *n; (n = list_pop(&t->notes));) {
 		LIST_ITEM(n, struct tchan_note, link)->sent = false;
 		list_push(&c->notes, n);

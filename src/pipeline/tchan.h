@@ -58,6 +58,7 @@ struct lane *lane_open(struct tchan *c, const char *pchannel, uint64_t start_ts,
 NODISCARD enum err_code lane_push(struct lane *l, struct pack *pk, struct stop *s, struct err *e);
 void lane_move(struct lane *from, struct lane *to);
 void lane_close(struct lane *l);
+size_t lane_held(struct lane *l); /* bytes not acknowledged */
 /* The stream's packs come through l from now on (at once, or behind what its present lane
  * holds). */
 void lane_set(struct stream *st, struct lane *l);

@@ -9,6 +9,7 @@ struct lane {
 	struct list link;  /* in chan->lanes */
 	struct list packs; /* queued, oldest first */
 	size_t queued_bytes;
+	size_t taken_bytes;    /* of the packs in the worker's hands */
 	struct list streams;   /* attached streams */
 	uint64_t watermark;    /* end of the newest pack pushed */
 	struct position taken; /* end of the last whole pack taken */

@@ -121,10 +121,9 @@ static void serve_waiters_locked(struct budget *b) REQUIRES(b->mtx)
 	}
 }
 
-enum err_code account_take(struct account *a, size_t bytes, struct stop *s, struct err *e)
+bool account_try(struct account *a, size_t bytes)
 {
 	struct budget *b = a->b;
-	struct stop_watch w;
 
 	mutex_lock(&b->mtx);
 	assert(!a->want);
@@ -132,7 +131,15 @@ enum err_code account_take(struct account *a, size_t bytes, struct stop *s, stru
 	if (now)
 		charge_locked(b, a, bytes);
 	mutex_unlock(&b->mtx);
-	if (now)
+	return now;
+}
+
+enum err_code account_take(struct account *a, size_t bytes, struct stop *s, struct err *e)
+{
+	struct budget *b = a->b;
+	struct stop_watch w;
+
+	if (account_try(a, bytes))
 		return ERR_OK;
 
 	stop_watch_add(s, &w, &b->mtx, &a->cond);
@@ -166,6 +173,19 @@ void account_cut(struct account *a, size_t bytes)
 	mutex_lock(&b->mtx);
 	a->buffered -= MIN(bytes, a->buffered);
 	end_overdraft_locked(b, a);
+	mutex_unlock(&b->mtx);
+}
+
+void account_move(struct account *from, struct account *to, size_t bytes)
+{
+	struct budget *b = from->b;
+
+	mutex_lock(&b->mtx);
+	assert(bytes <= from->held && to->b == b);
+	from->held -= bytes;
+	from->buffered -= MIN(bytes, from->buffered);
+	to->held += bytes;
+	to->buffered += bytes;
 	mutex_unlock(&b->mtx);
 }
 

@@ -28,6 +28,10 @@ NODISCARD enum err_code account_take(
  */
 void account_cut(struct account *a, size_t bytes);
 void account_give(struct account *a, size_t bytes);
+/* bytes of from's buffer are to's from now on. */
+void account_move(struct account *from, struct account *to, size_t bytes);
+/* True when bytes were taken at once; never waits. @thread the account's reader */
+bool account_try(struct account *a, size_t bytes);
 /* True while a take waits. */
 bool account_waits(struct account *a);
 

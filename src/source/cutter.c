@@ -29,6 +29,13 @@ void cutter_add(struct cutter *c, struct hub_raw *raw)
 	c->bytes += raw->m->cost_bytes;
 }
 
+void cutter_charge(struct cutter *c, struct account *from, struct account *to)
+{
+	list_foreach (it, &c->buf)
+		LIST_ITEM(it, struct hub_raw, link)->acct = to; /* nobody else has it yet */
+	account_move(from, to, c->bytes);
+}
+
 static bool seen_among(struct list *msgs, const struct hub_raw *raw)
 {
 	for (struct list *it = msgs->next; it != &raw->link; it = it->next) {

@@ -26,6 +26,8 @@ struct cut {
 void cutter_init(struct cutter *c);
 /* Drops the buffer. */
 void cutter_done(struct cutter *c);
+/* What it holds is charged to `to` instead of `from`. */
+void cutter_charge(struct cutter *c, struct account *from, struct account *to);
 /* Takes raw, a message other than a tick. */
 void cutter_add(struct cutter *c, struct hub_raw *raw);
 /* A tick. False if its time is not after the last one's: nothing happens then. */

@@ -148,9 +148,16 @@ void hub_subscribe(struct hub *h, struct sub *s)
 		hub_kick(h);
 }
 
+static void wait_for_calls_locked(struct channel *ch, const struct sub *s) REQUIRES(ch->mtx)
+{
+	while (s->calling)
+		cond_wait(&ch->cond, &ch->mtx, DEADLINE_NEVER);
+}
+
 /* A push in progress may hold messages of the sub that leaves: let it end, and soon make it end.
- * The pack is then built once more without them. */
-static void wait_for_outlet_locked(struct channel *ch, struct outlet *o) REQUIRES(ch->mtx)
+ * The pack is then built once more without them. The lane stays until s has been told of it. */
+static void wait_for_outlet_locked(struct channel *ch, const struct sub *s, struct outlet *o)
+	REQUIRES(ch->mtx)
 {
 	struct deadline patience = deadline_in(HUB_PATIENCE_MS);
 	uint64_t use = o->uses;
@@ -162,6 +169,7 @@ static void wait_for_outlet_locked(struct channel *ch, struct outlet *o) REQUIRE
 		stop_set(o->push_stop);
 		patience = DEADLINE_NEVER;
 	}
+	wait_for_calls_locked(ch, s);
 	o->waiters--;
 	outlet_drop_locked(ch, o);
 }
@@ -176,9 +184,8 @@ void hub_unsubscribe(struct hub *h, struct sub *s)
 	struct outlet *o = s->outlet;
 	sub_detach_locked(s, ch);
 	if (o)
-		wait_for_outlet_locked(ch, o);
-	while (s->calling)
-		cond_wait(&ch->cond, &ch->mtx, DEADLINE_NEVER);
+		wait_for_outlet_locked(ch, s, o);
+	wait_for_calls_locked(ch, s);
 	mutex_unlock(&ch->mtx);
 }
 

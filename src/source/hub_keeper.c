@@ -184,10 +184,15 @@ static void find_blocked_locked(struct channel *ch, struct reader *r) REQUIRES(c
 		if (o->push_stop && time_mono_ms() - o->push_since_ms > ch->hub->split_ms)
 			blocked = o;
 	}
-	if (!blocked || served < 2 || blocked->split || ch->n_chasers >= LIMIT_CHASERS_PER_CHANNEL)
+	if (served < 2 || ch->n_chasers >= LIMIT_CHASERS_PER_CHANNEL)
 		return;
-	blocked->split = true;
-	stop_set(blocked->push_stop);
+	if (blocked && !blocked->split) {
+		blocked->split = true;
+		stop_set(blocked->push_stop);
+	}
+	/* Lanes that are not full yet, but together use up the budget. */
+	if (r->take_stop && time_mono_ms() - r->take_since_ms > ch->hub->split_ms)
+		stop_set(r->take_stop);
 }
 
 static void start_reader(struct channel *ch, struct reader *r)

@@ -2,7 +2,10 @@
  * that would hold it up. */
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "source/hub_priv.h"
+
+enum { HOARD_FACTOR = 8 }; /* a lane that holds so many times what another one does */
 
 /* Main may be behind r, never ahead; and it must not be in a round, so that its lanes are used by
  * one thread only. Otherwise r goes on and asks again after its next pack. */
@@ -147,5 +150,102 @@ void reader_split_locked(struct channel *ch, struct reader *r, struct outlet *o)
 	struct account *fresh = to->acct;
 	to->acct = r->acct;
 	r->acct = fresh;
+	cutter_charge(&r->cutter, to->acct, fresh);
 	account_cut(to->acct, SIZE_MAX);
+}
+
+static struct outlet *unasked_locked(UNUSED struct channel *ch, struct reader *r) REQUIRES(ch->mtx)
+{
+	list_foreach (it, &r->outlets) {
+		struct outlet *o = LIST_ITEM(it, struct outlet, link);
+		if (!o->asked && o->n_subs && !o->broken)
+			return o;
+	}
+	return NULL;
+}
+
+/* Asks each lane what it holds; lets go of the lock meanwhile. */
+static void ask_lanes_locked(struct channel *ch, struct reader *r) REQUIRES(ch->mtx)
+{
+	struct outlet *o;
+
+	list_foreach (it, &r->outlets)
+		LIST_ITEM(it, struct outlet, link)->asked = false;
+	while ((o = unasked_locked(ch, r))) {
+		o->asked = true;
+		o->pins++;
+		o->uses++;
+		mutex_unlock(&ch->mtx);
+		size_t bytes = o->ops->held(o->lane);
+		mutex_lock(&ch->mtx);
+		o->held = bytes;
+		unpin_locked(ch, o);
+	}
+}
+
+/* The lane that holds most, if another one has next to nothing. */
+static struct outlet *hoarder_locked(UNUSED struct channel *ch, struct reader *r) REQUIRES(ch->mtx)
+{
+	struct outlet *most = NULL;
+	size_t least = SIZE_MAX;
+
+	list_foreach (it, &r->outlets) {
+		struct outlet *o = LIST_ITEM(it, struct outlet, link);
+		if (!o->asked || o->broken || !o->n_subs)
+			continue;
+		least = MIN(least, o->held);
+		if (!most || o->held > most->held)
+			most = o;
+	}
+	return most && most->held / HOARD_FACTOR > least ? most : NULL;
+}
+
+/* The budget is used up: if it is so by what one of r's lanes holds, that lane leaves and takes the
+ * account along. */
+static void relieve(struct reader *r)
+{
+	struct channel *ch = r->ch;
+
+	mutex_lock(&ch->mtx);
+	while (r->hold)
+		cond_wait(&ch->cond, &ch->mtx, DEADLINE_NEVER);
+	r->busy = true; /* nobody merges into r */
+	ask_lanes_locked(ch, r);
+	struct outlet *o = hoarder_locked(ch, r);
+	if (o && ch->n_chasers < LIMIT_CHASERS_PER_CHANNEL)
+		reader_split_locked(ch, r, o);
+	r->busy = false;
+	cond_broadcast(&ch->cond);
+	mutex_unlock(&ch->mtx);
+	hub_kick(r->hub);
+}
+
+static void note_take(struct reader *r, struct stop *s)
+{
+	mutex_lock(&r->ch->mtx);
+	r->take_stop = s;
+	r->take_since_ms = time_mono_ms();
+	mutex_unlock(&r->ch->mtx);
+}
+
+bool reader_charge(struct reader *r, struct hub_raw *raw)
+{
+	if (account_try(r->acct, raw->m->cost_bytes)) {
+		raw->acct = r->acct;
+		return true;
+	}
+	while (!stop_is_set(&r->stop)) {
+		struct err e = ERR_INIT;
+		struct stop s;
+		stop_init(&s, &r->stop);
+		note_take(r, &s);
+		enum err_code code = raw_charge(raw, r->acct, &s, &e);
+		note_take(r, NULL);
+		stop_done(&s);
+		if (!code)
+			return true;
+		if (!stop_is_set(&r->stop))
+			relieve(r);
+	}
+	return false;
 }

@@ -71,8 +71,10 @@ struct outlet {
 	uint64_t min_start_ts; /* no sub wants anything up to this */
 	uint64_t round;        /* the reader's round it was served in */
 	size_t n_subs;
-	unsigned pins;          /* used without the lock */
-	uint64_t uses;          /* pins ever taken */
+	unsigned pins; /* used without the lock */
+	uint64_t uses; /* pins ever taken */
+	bool asked;    /* held is what its lane held a moment ago */
+	size_t held;
 	unsigned waiters;       /* unsubscribing threads that look at it */
 	struct stop *push_stop; /* while a push runs */
 	int64_t push_since_ms;
@@ -103,8 +105,10 @@ struct reader {
 	int64_t quiet_mono_ms;    /* the queue said then that nothing is behind `at`; 0 = not */
 	uint64_t round;
 	int64_t alone_since_ms; /* without subs; 0: has some */
-	bool away;              /* counted in hub->away */
-	char trouble[256];      /* what it waits for, "" if nothing */
+	struct stop *take_stop; /* while it waits for the budget */
+	int64_t take_since_ms;
+	bool away;         /* counted in hub->away */
+	char trouble[256]; /* what it waits for, "" if nothing */
 };
 
 /* hub.c */
@@ -152,8 +156,10 @@ void outlets_push(struct reader *r, struct cut *cut);
 /* hub_merge.c */
 /* Moves r's subs to the main reader if r is a chaser and has caught up with it. */
 void reader_merge(struct reader *r);
-/* Gives o, whose push was cancelled for this, to a chaser of its own. */
+/* Gives o, whose push was cancelled for this, to a chaser of its own. @thread r's */
 void reader_split_locked(struct channel *ch, struct reader *r, struct outlet *o) REQUIRES(ch->mtx);
+/* Charges raw to r's account; false when r is to end. @thread r's */
+bool reader_charge(struct reader *r, struct hub_raw *raw);
 
 /* reader.c */
 void reader_main(void *reader);

@@ -186,9 +186,7 @@ static void log_full(struct reader *r)
 /* Takes raw. */
 static void on_data(struct reader *r, struct hub_raw *raw)
 {
-	struct err e = ERR_INIT;
-
-	if (raw_charge(raw, r->acct, &r->stop, &e)) {
+	if (!reader_charge(r, raw)) {
 		raw_unref(raw);
 		return;
 	}

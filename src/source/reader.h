@@ -38,6 +38,8 @@ struct group_ops {
 	void (*move)(void *from, void *to);
 	/* No more packs; what is queued is still delivered. */
 	void (*lane_close)(void *lane);
+	/* Bytes of what was pushed and is not released yet. */
+	size_t (*held)(void *lane);
 };
 
 /* Fields are set by the subscriber, private ones by the hub. Must stay until hub_unsubscribe

@@ -6,9 +6,12 @@ from pymilvus import Collection, db, utility
 from helpers import all_types, fill, fresh, rows_of, simple, wait_collection, wait_equal, wait_until
 from kafka_consumer import Envelopes, Rows, difference, make_topic
 from rig.server import ApiError
-from test_tasks import Load
+from test_slow_target import insert as insert_texts
+from test_slow_target import long_texts
+from test_tasks import Load, serve
 
 FORMATS = {"milvus": Envelopes, "debezium": Rows}
+BUDGET_MB, TEXTS = 16, 600  # 36 MB
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +163,28 @@ def test_beside_a_milvus(cdc, source, target, broker, reading):
     cdc.resume_task(kafka)
     wait_rebuilt(reader, collection)
     assert not reader.repeats
+
+
+def test_beside_a_milvus_that_takes_next_to_nothing(new_cdc, rig, source, target, broker, reading):
+    """What waits for a slow target uses up the memory budget; the others' rows go on all the same."""
+    server = new_cdc({"memoryBudget": BUDGET_MB})
+    narrow = rig.proxy("narrow_beside", to=target.address)
+    name, topic = fresh(), make_topic(broker, fresh("fast"), **{"max.message.bytes": "20000000"})
+    milvus = server.create(target, {"default": [{"name": name}]},
+                           milvus_connect_param={"uri": f"http://{narrow.address}"})
+    server.ask("create", only(broker, topic, name, "milvus"))
+    collection = long_texts(name)
+    insert_texts(collection, range(10))
+    copy = serve(collection)
+    wait_equal(collection, copy)
+    narrow.bandwidth(20_000)
+    for first in range(10, TEXTS, 50):
+        insert_texts(collection, range(first, min(first + 50, TEXTS)))
+    wait_rebuilt(reading(topic, "milvus"), collection, 120)
+    assert narrow.counts()["to_server"] < BUDGET_MB << 20, "the target was not slow"
+    assert server.get(milvus)["state"] == "Running"
+    narrow.heal()
+    wait_equal(collection, copy, timeout=120)
 
 
 def test_record_too_large(cdc, source, broker, reading):

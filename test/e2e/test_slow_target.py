@@ -28,6 +28,13 @@ def text(key: int) -> str:
     return base64.b64encode(random.Random(key).randbytes(ROW_BYTES * 3 // 4)).decode()
 
 
+def long_texts(name: str) -> Collection:
+    schema = CollectionSchema([FieldSchema("id", DataType.INT64, is_primary=True),
+                               FieldSchema("text", DataType.VARCHAR, max_length=65535),
+                               FieldSchema("v", DataType.FLOAT_VECTOR, dim=8)])
+    return Collection(name, schema, using="source", shards_num=2)
+
+
 def insert(collection: Collection, keys) -> None:
     collection.insert([list(keys), [text(key) for key in keys], [[float(key)] * 8 for key in keys]])
 
@@ -46,10 +53,7 @@ def test_backlog_does_not_fill_the_memory(new_cdc, rig, source, target, monkeypa
     server = new_cdc({"memoryBudget": BUDGET_MB})
     narrow = rig.proxy("narrow", to=target.address)
     name = fresh()
-    schema = CollectionSchema([FieldSchema("id", DataType.INT64, is_primary=True),
-                               FieldSchema("text", DataType.VARCHAR, max_length=65535),
-                               FieldSchema("v", DataType.FLOAT_VECTOR, dim=8)])
-    collection = Collection(name, schema, using="source", shards_num=2)
+    collection = long_texts(name)
     task = server.create(target, {"default": [{"name": name, "use_start_position": True}]},
                          milvus_connect_param={"uri": f"http://{narrow.address}"})
     copy = serve(collection)

@@ -15,6 +15,7 @@ struct wlane {
 	struct group *g;
 	uint64_t last_end;
 	bool closed;
+	size_t held;
 };
 
 static void *lane_opened(void *group, const char *pchannel, uint64_t start_ts, bool chaser)
@@ -67,9 +68,15 @@ static enum err_code lane_pushed(void *lane, struct pack *pk, struct stop *s, st
 	bool taken = !l->g->closing && !stop_is_set(s);
 	if (taken)
 		record_locked(w, l, pk);
+	bool keep = taken && l->g->hoards && pk->msgs;
+	if (keep) {
+		list_push(&l->g->kept, &pk->link);
+		l->held += pk->cost_bytes;
+	}
 	mutex_unlock(&w->mtx);
 	stop_watch_del(s, &watch);
-	pack_free(pk);
+	if (!keep)
+		pack_free(pk);
 	return taken ? ERR_OK : stop_err(e);
 }
 
@@ -107,7 +114,18 @@ static void lane_moved(void *from, void *to)
 	free(f);
 }
 
-const struct group_ops world_ops = {lane_opened, lane_pushed, lane_moved, lane_closed};
+static size_t lane_held(void *lane)
+{
+	struct wlane *l = lane;
+	struct world *w = l->g->w;
+
+	mutex_lock(&w->mtx);
+	size_t bytes = l->g->hoards ? l->held : 0;
+	mutex_unlock(&w->mtx);
+	return bytes;
+}
+
+const struct group_ops world_ops = {lane_opened, lane_pushed, lane_moved, lane_closed, lane_held};
 
 static void on_lane(void *user, void *lane)
 {
@@ -145,8 +163,10 @@ void world_open(struct world *w, unsigned seed, size_t budget_bytes)
 		w->topics[i].clock = 1000;
 		fake_mq_make(w->mq, w->topics[i].name);
 	}
-	for (int i = 0; i < WORLD_GROUPS; i++)
+	for (int i = 0; i < WORLD_GROUPS; i++) {
 		w->groups[i].w = w;
+		list_init(&w->groups[i].kept);
+	}
 	struct hub_opts o = {.mq = fake_mq_queue(w->mq), .budget_bytes = budget_bytes};
 	MUST(!hub_new(&o, &w->hub, &e));
 }
@@ -329,6 +349,21 @@ void world_block(struct world *w, int group, bool blocked)
 	w->groups[group].blocked = blocked;
 	cond_broadcast(&w->cond);
 	mutex_unlock(&w->mtx);
+}
+
+void world_hoard(struct world *w, int group, bool hoards)
+{
+	struct list kept;
+	struct list *n;
+
+	list_init(&kept);
+	mutex_lock(&w->mtx);
+	w->groups[group].hoards = hoards;
+	while (!hoards && (n = list_pop(&w->groups[group].kept)))
+		list_push(&kept, n);
+	mutex_unlock(&w->mtx);
+	while ((n = list_pop(&kept)))
+		pack_free(LIST_ITEM(n, struct pack, link));
 }
 
 static bool seen(const struct row *const *pack, size_t n, const struct row *r)

@@ -44,7 +44,9 @@ struct group {
 	struct world *w;
 	bool blocked; /* pushes of packs with messages wait */
 	bool closing; /* and are refused */
+	bool hoards;  /* packs with messages are kept */
 	int lanes, opened, moves, pushes;
+	struct list kept; /* packs, in order */
 };
 
 struct wsub {
@@ -98,6 +100,8 @@ void world_unsub(struct world *w, int i);
 /* Again, from where it stopped. */
 void world_resub(struct world *w, int i);
 void world_block(struct world *w, int group, bool blocked);
+/* While set, the group's lanes take what is pushed and keep it. */
+void world_hoard(struct world *w, int group, bool hoards);
 /* Waits until slot i got all it must; then compares. */
 void world_expect(struct world *w, int i);
 /* Waits until slot i has failed with code; its text is in why. */

@@ -52,10 +52,16 @@ static void glue_close(void *lane)
 	lane_close(lane);
 }
 
+static size_t glue_held(void *lane)
+{
+	return lane_held(lane);
+}
+
 static const struct group_ops group_ops = {.lane_open = glue_lane_open,
 	.push = glue_push,
 	.move = glue_move,
-	.lane_close = glue_close};
+	.lane_close = glue_close,
+	.held = glue_held};
 
 static void fail(struct coll *c, const struct err *e)
 {

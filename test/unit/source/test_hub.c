@@ -211,6 +211,35 @@ static void test_full_lane_does_not_hold_up_other_groups(void **state)
 	world_close(&w);
 }
 
+/* No lane is full, but what one of them keeps leaves no room for what the other one waits for. */
+static void test_a_hoarding_lane_does_not_starve_other_groups(void **state)
+{
+	struct world w;
+	struct topic_model *t = &w.topics[0];
+
+	(void)state;
+	world_open(&w, 1, 1 << 20);
+	w.hub->split_ms = 50;
+	fake_mq_cost(w.mq, 512 << 10);
+	world_hoard(&w, 0, true);
+	world_sub(&w, 0, t, 0, 0, from_0);
+	world_sub(&w, 1, t, 1, 1, from_0);
+	for (int i = 0; i < 100; i++) {
+		world_row(&w, t, i % 2, t->ticked + 1, 0);
+		if (i % 3 == 2) /* the reader stands between two ticks when it is relieved */
+			world_tick(&w, t, t->ticked + 2);
+	}
+	world_tick(&w, t, t->ticked + 2);
+	world_expect(&w, 1);
+	assert_true(w.subs[0].n < 50);
+	assert_true(eventually(&w, two_readers));
+	world_hoard(&w, 0, false);
+	world_expect(&w, 0);
+	assert_int_equal(w.groups[0].opened, 1); /* the lane went along */
+	assert_true(eventually(&w, holds_nothing));
+	world_close(&w);
+}
+
 static void test_small_budget_still_moves(void **state)
 {
 	struct world w;
@@ -400,6 +429,8 @@ static void random_step(struct world *w)
 		world_block(w, (int)world_rand(w, WORLD_GROUPS), world_rand(w, 3) == 0);
 	else if (what < 92)
 		fake_mq_fail_next(w->mq, ERR_UNAVAILABLE, 1);
+	else if (what < 95)
+		world_hoard(w, (int)world_rand(w, WORLD_GROUPS), world_rand(w, 3) == 0);
 	else
 		stop_sleep(&w->never, world_rand(w, 4));
 }
@@ -413,12 +444,14 @@ static void random_run(unsigned seed)
 	if (seed % 3 == 0)
 		fake_mq_latency_us(w.mq, 1500);
 	if (seed % 2 == 0)
-		fake_mq_cost(w.mq, 48 << 10);
+		fake_mq_cost(w.mq, 96 << 10); /* floors are reached, too */
 	for (int i = 0; i < STEPS; i++)
 		random_step(&w);
 	fake_mq_latency_us(w.mq, 0);
-	for (int i = 0; i < WORLD_GROUPS; i++)
+	for (int i = 0; i < WORLD_GROUPS; i++) {
 		world_block(&w, i, false);
+		world_hoard(&w, i, false);
+	}
 	for (int i = 0; i < WORLD_TOPICS; i++)
 		world_tick(&w, &w.topics[i], w.topics[i].clock + 20);
 	for (int i = 0; i < WORLD_SUBS; i++)
@@ -452,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_chaser_catches_up_and_merges),
 		cmocka_unit_test(test_unsubscribe_does_not_wait_for_a_full_lane),
 		cmocka_unit_test(test_full_lane_does_not_hold_up_other_groups),
+		cmocka_unit_test(test_a_hoarding_lane_does_not_starve_other_groups),
 		cmocka_unit_test(test_small_budget_still_moves),
 		cmocka_unit_test(test_gone_position_fails_only_who_needs_it),
 		cmocka_unit_test(test_missing_position_and_topic_fail),
