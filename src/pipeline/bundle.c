@@ -56,12 +56,20 @@ static void fail_stream(struct stream *st, const struct pack_msg *m, struct err 
 	st->ops->failed(st, e);
 }
 
+/* A header that tells another time than its rows have may have put them behind ticks that an earlier
+ * run sent: none may be at or below its pack's begin. What a replicator wrote is in time whatever its
+ * rows say, and replays have times of their own. */
+static uint64_t begin_of(const struct pack *pk, const struct pack_msg *m, bool again)
+{
+	return again || m->dml.base.replicate_id.n ? 0 : pk->begin_ts;
+}
+
 /* Adds one message of rows, in a replay with a delete of its keys in front. */
 static enum err_code add_rows(struct bundle *k, struct taken *taken, struct stream *st,
-	struct pack_msg *m, const struct bundle_opts *o, struct err *e)
+	const struct pack *pk, struct pack_msg *m, const struct bundle_opts *o, struct err *e)
 {
 	bool again = o->replay_from || m->again;
-	uint64_t floor = MAX(o->floor, st->min_stamp);
+	uint64_t floor = MAX(MAX(o->floor, st->min_stamp), begin_of(pk, m, again));
 	struct stamped times;
 	struct translate t = {.shard = st->shard,
 		.collection_id = st->target_id,
@@ -98,8 +106,8 @@ static enum err_code add_rows(struct bundle *k, struct taken *taken, struct stre
 	return ERR_OK;
 }
 
-static void add_msg(struct bundle *k, struct tchan *c, struct taken *t, struct pack_msg *m,
-	const struct bundle_opts *o)
+static void add_msg(struct bundle *k, struct tchan *c, struct taken *t, const struct pack *pk,
+	struct pack_msg *m, const struct bundle_opts *o)
 {
 	struct stream *st = m->user;
 	struct err e = ERR_INIT;
@@ -119,7 +127,7 @@ static void add_msg(struct bundle *k, struct tchan *c, struct taken *t, struct p
 		return;
 	}
 	size_t before = k->n_msgs;
-	if (add_rows(k, t, st, m, o, &e)) {
+	if (add_rows(k, t, st, pk, m, o, &e)) {
 		for (size_t i = before; i <= k->n_msgs && i < k->cap_msgs; i++)
 			iov_reset(&k->msgs[i]);
 		k->n_msgs = before;
@@ -226,7 +234,7 @@ void bundle_build(struct bundle *k, struct tchan *c, struct taken *t, const stru
 	list_foreach (it, &t->packs) {
 		struct pack *pk = LIST_ITEM(it, struct pack, link);
 		for (struct pack_msg *m = pk->msgs; m; m = m->next)
-			add_msg(k, c, t, m, o);
+			add_msg(k, c, t, pk, m, o);
 		end = mq_id_slice(&pk->end.id);
 	}
 	list_foreach (it, &t->notes) {

@@ -172,10 +172,14 @@ static struct taken_lane *taken_lane(struct taken *t, struct lane *l)
 }
 
 /* May the message be on the target already? One with a replicate id belongs to the pack of the next
- * tick, whatever its own time, and so it was sent if that was. */
+ * tick, whatever its own time, and so it was sent if that was. No other is older than its pack: its
+ * header told another time than its rows. */
 static bool in_window(const struct stream *st, const struct pack *pk, const struct pack_msg *m)
 {
-	return (m->dml.base.replicate_id.n ? pk->end_ts : m->dml.max_ts) <= st->replay_until;
+	uint64_t ts =
+		m->dml.base.replicate_id.n ? pk->end_ts : MAX(m->dml.max_ts, pk->begin_ts + 1);
+
+	return ts <= st->replay_until;
 }
 
 /* Notes that the rows of pk leave: what their streams have sent, and windows that begin. */
