@@ -163,6 +163,8 @@ static inline bool coll_started(const struct coll *c)
 void coll_doubt(struct coll *c);
 /* True when every live stream has acknowledged source time ts, or has ended. */
 bool coll_reached(struct coll *c, uint64_t ts);
+/* Its drop at the source, before ts, has been read. */
+bool coll_dropped_before(struct coll *c, uint64_t ts);
 /* Smallest acknowledged source time of its live streams; UINT64_MAX if it has none. */
 uint64_t coll_acked_ts(struct coll *c);
 /* Rows written since the task was started here. */

@@ -323,6 +323,17 @@ static bool any_shard_at_drop(struct coll *c)
 	return any;
 }
 
+bool coll_dropped_before(struct coll *c, uint64_t ts)
+{
+	bool before = false;
+
+	mutex_lock(&c->mtx);
+	for (int i = 0; i < c->n_shards; i++)
+		before = before || (c->shards[i].drop_ts && c->shards[i].drop_ts < ts);
+	mutex_unlock(&c->mtx);
+	return before;
+}
+
 static bool drops_acked(struct coll *c)
 {
 	for (int i = 0; i < c->n_shards; i++)

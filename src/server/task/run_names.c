@@ -43,6 +43,9 @@ static struct coll *find_locked(
 		struct coll *c = v;
 		if (c->create_ts > ts || !is_called(c, db, name, ts, exactly))
 			continue;
+		/* A later one, which the catalog may not have shown yet. */
+		if (coll_dropped_before(c, ts))
+			continue;
 		if (!best || c->create_ts > best->create_ts)
 			best = c;
 	}

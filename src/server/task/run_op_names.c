@@ -34,7 +34,10 @@ static struct coll *coll_at(const struct op_event *v, size_t i, const char *name
 {
 	struct coll *c = coll_of(v, name);
 
-	return c || !v->ids[i] ? c : run_coll(v->log->run, v->ids[i]);
+	if (c || !v->ids[i])
+		return c;
+	c = run_coll(v->log->run, v->ids[i]);
+	return c && v->op.ts && coll_dropped_before(c, v->op.ts) ? NULL : c;
 }
 
 /* One of the task's collections, or will be when the catalog shows it. */
@@ -138,8 +141,11 @@ static enum op_readiness unknown(struct op_event *v, size_t i, const char *name)
 {
 	if (v->ids[i] == NEVER_KNOWN)
 		return OP_NEVER;
-	if (catalog_knows_all(v->log->run->sv.catalog, "database/") &&
-		time_mono_ms() - v->read_mono_ms > UNKNOWN_MS) {
+	if (!catalog_knows_all(v->log->run->sv.catalog, "database/"))
+		v->in_order_mono_ms = 0;
+	else if (!v->in_order_mono_ms)
+		v->in_order_mono_ms = time_mono_ms();
+	else if (time_mono_ms() - v->in_order_mono_ms > UNKNOWN_MS) {
 		/* it was known once: its collection was dropped meanwhile */
 		if (!v->ids[i])
 			tell_unknown(v, name);

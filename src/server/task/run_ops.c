@@ -84,7 +84,6 @@ static struct op_event *event_new(struct oplog *o, struct mq_msg *m)
 	v->id = m->id;
 	v->backoff = retry_policy(o->run->sv.config->retry_first_ms,
 		o->run->sv.config->retry_most_ms, FIRST_MS, MOST_MS);
-	v->read_mono_ms = time_mono_ms();
 	list_init(&v->link);
 	job_init(&v->job, target_jobs(o->run->target), op_step, v);
 	return v;
