@@ -156,6 +156,7 @@ static void set_options(MYSQL *h, const struct mysql_dsn *d, bool tls)
 	unsigned no = 0;
 	my_bool enforce = tls, verify = d->tls == MYSQL_TLS_VERIFY;
 
+	mysql_options(h, MYSQL_OPT_NONBLOCK, NULL);
 	mysql_options(h, MYSQL_OPT_CONNECT_TIMEOUT, &connect);
 	mysql_options(h, MYSQL_OPT_READ_TIMEOUT, &rd);
 	mysql_options(h, MYSQL_OPT_WRITE_TIMEOUT, &wr);
@@ -168,16 +169,51 @@ static void set_options(MYSQL *h, const struct mysql_dsn *d, bool tls)
 	mysql_options(h, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
 }
 
-static enum err_code connect_once(struct mydb *db, bool tls, struct err *e)
+/* What of `wanted` has come; a timeout at d, or when s is set. */
+static int await_step(MYSQL *h, int wanted, struct deadline d, struct stop *s)
 {
-	const struct mysql_dsn *d = db->dsn;
+	struct pollfd p = {.fd = mysql_get_socket(h)};
+
+	if (wanted & MYSQL_WAIT_READ)
+		p.events |= POLLIN;
+	if (wanted & MYSQL_WAIT_WRITE)
+		p.events |= POLLOUT;
+	while (!stop_is_set(s) && !deadline_passed(d)) {
+		int r = poll(&p, 1, (int)MIN(deadline_left_ms(d), POLL_MS));
+		if (r < 0 && errno != EINTR)
+			break;
+		if (r <= 0)
+			continue;
+		int ready = p.revents & (POLLIN | POLLERR | POLLHUP) ? MYSQL_WAIT_READ : 0;
+		if (p.revents & (POLLOUT | POLLERR | POLLHUP))
+			ready |= MYSQL_WAIT_WRITE;
+		return ready & wanted;
+	}
+	return MYSQL_WAIT_TIMEOUT;
+}
+
+/* The library's own limit begins anew with each byte that comes. */
+static MYSQL *connect_within(MYSQL *h, const struct mysql_dsn *d, struct stop *s)
+{
+	struct deadline until = deadline_in(d->connect_ms > 0 ? d->connect_ms : CONNECT_MS);
+	MYSQL *ret = NULL;
+
+	int wanted = mysql_real_connect_start(&ret, h, *d->socket ? NULL : d->host, d->user,
+		d->password, d->database, (unsigned)d->port, *d->socket ? d->socket : NULL,
+		CLIENT_FOUND_ROWS);
+	while (wanted)
+		wanted = mysql_real_connect_cont(&ret, h, await_step(h, wanted, until, s));
+	return ret;
+}
+
+static enum err_code connect_once(struct mydb *db, bool tls, struct stop *s, struct err *e)
+{
 	MYSQL *h = mysql_init(NULL);
 
 	if (!h)
 		return err_set(e, ERR_SYSTEM, "MySQL client: no memory");
-	set_options(h, d, tls);
-	if (mysql_real_connect(h, *d->socket ? NULL : d->host, d->user, d->password, d->database,
-		    (unsigned)d->port, *d->socket ? d->socket : NULL, CLIENT_FOUND_ROWS)) {
+	set_options(h, db->dsn, tls);
+	if (connect_within(h, db->dsn, s)) {
 		db->h = h;
 		/* The library goes on without TLS when the server offers none. */
 		if (!tls || mysql_get_ssl_cipher(h))
@@ -187,7 +223,7 @@ static enum err_code connect_once(struct mydb *db, bool tls, struct err *e)
 			"MySQL at %s offers no TLS; see tls= in metaStoreConfig.mysqlSourceUrl",
 			db->where);
 	}
-	enum err_code code = my_err(db, h, e);
+	enum err_code code = stop_is_set(s) ? stop_err(e) : my_err(db, h, e);
 	mysql_close(h);
 	return code;
 }
@@ -199,13 +235,13 @@ enum err_code mydb_open(struct mydb *db, struct stop *s, struct err *e)
 
 	if (stop_is_set(s))
 		return stop_err(e);
-	if (connect_once(db, tls, &first)) {
+	if (connect_once(db, tls, s, &first)) {
 		/* "preferred" takes what the server has. */
 		bool plain = db->dsn->tls == MYSQL_TLS_PREFERRED &&
 			     first.origin == CR_SSL_CONNECTION_ERROR;
 		if (!plain)
 			return err_set_origin(e, first.code, first.origin, "%s", first.text);
-		if (connect_once(db, false, e))
+		if (connect_once(db, false, s, e))
 			return e->code;
 	}
 	if (mydb_exec(db,

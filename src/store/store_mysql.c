@@ -149,7 +149,8 @@ static enum err_code settle(struct store_mysql *me, int64_t revision, struct sto
 		return store_taken_over(me->my.root, slice_str(o.text), e);
 	if (strcmp(o.text, me->owner) == 0 && o.revision == revision)
 		return ERR_OK;
-	return err_set(e, ERR_UNAVAILABLE, "the connection was lost before the commit");
+	return err_set(e, ERR_UNAVAILABLE, "%s: the connection was lost before the commit",
+		me->my.db.where);
 }
 
 static enum err_code commit(struct store_mysql *me, int64_t revision, struct stop *s, struct err *e)
