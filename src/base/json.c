@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/str.h"
+
 /* A value costs jansson up to 300 bytes ("{}," in the text), so a small text can want much memory.
  * Separators inside strings count too; the cap leaves room for that. */
 static bool too_many_values(struct slice text)
@@ -35,12 +37,6 @@ void json_in_freep(json_t **j)
 	*j = NULL;
 }
 
-/* Length of U+2028 or U+2029 at s, which break scripts that embed the text. */
-static bool line_separator(const char *s)
-{
-	return memcmp(s, "\xe2\x80", 2) == 0 && ((uint8_t)s[2] & 0xfe) == 0xa8;
-}
-
 void json_out_escaped(struct buf *b, unsigned char c)
 {
 	switch (c) {
@@ -63,27 +59,49 @@ void json_out_escaped(struct buf *b, unsigned char c)
 	}
 }
 
-void json_out_quoted(struct buf *b, const char *s)
+static bool is_plain(uint8_t c)
 {
-	const char *from = s;
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
+}
+
+/* One character that is not plain; returns how many bytes it took. */
+static size_t put_char(struct buf *b, const uint8_t *p, size_t n)
+{
+	size_t size = str_utf8_len(p, n);
+
+	if (!size)
+		buf_put_str(b, "\\ufffd");
+	else if (size == 1)
+		json_out_escaped(b, *p);
+	else if (size == 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9))
+		buf_put_str(b, p[2] == 0xa8 ? "\\u2028" : "\\u2029");
+	else
+		buf_put(b, p, size);
+	return MAX(size, (size_t)1);
+}
+
+void json_out_text(struct buf *b, struct slice s)
+{
+	size_t from = 0;
 
 	buf_put_u8(b, '"');
-	for (; *s; s++) {
-		unsigned char c = (unsigned char)*s;
-		bool separator = c == 0xe2 && s[1] && s[2] && line_separator(s);
-		if (!separator && c >= 0x20 && !strchr("\"\\<>&", c))
+	for (size_t i = 0; i < s.n;) {
+		if (is_plain(s.p[i])) {
+			i++;
 			continue;
-		buf_put(b, from, (size_t)(s - from));
-		if (separator) {
-			buf_putf(b, "\\u20%02x", (uint8_t)s[2] - 0x80);
-			s += 2;
-		} else {
-			json_out_escaped(b, c);
 		}
-		from = s + 1;
+		buf_put(b, s.p + from, i - from);
+		i += put_char(b, s.p + i, s.n - i);
+		from = i;
 	}
-	buf_put(b, from, (size_t)(s - from));
+	if (s.n > from)
+		buf_put(b, s.p + from, s.n - from);
 	buf_put_u8(b, '"');
+}
+
+void json_out_quoted(struct buf *b, const char *s)
+{
+	json_out_text(b, slice_str(s));
 }
 
 static void start(struct json_out *o, const char *key)

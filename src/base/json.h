@@ -41,5 +41,8 @@ void json_out_members(struct json_out *o, const char *text);
 
 /* One byte as an escape: \n, \", \u003c, ... */
 void json_out_escaped(struct buf *b, unsigned char c);
+/* Any bytes in quotes, as Go writes them: what is no UTF-8 becomes U+FFFD; <, >, & and the line
+ * separators are escaped, so that scripts may embed the text. Without a writer. */
+void json_out_text(struct buf *b, struct slice s);
 /* s in quotes, escaped; without a writer. */
 void json_out_quoted(struct buf *b, const char *s);

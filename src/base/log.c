@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/str.h"
+
 enum { LINE_BYTES = 4096 };
 
 static const char *const comp_names[] = {
@@ -109,18 +111,25 @@ static void add_fields(struct line *l, const struct log_ctx *ctx)
 	}
 }
 
-/* msg="..." with quotes, backslashes and control characters escaped, so that a line is a line. */
+/* msg="..." with quotes, backslashes, control characters and what is no UTF-8 escaped, so that a line
+ * is a line of text. */
 static void add_quoted(struct line *l, const char *s)
 {
 	add(l, " msg=\"");
 	for (; *s && l->n < sizeof(l->text) - 8; s++) {
 		unsigned char c = (unsigned char)*s;
+		size_t size = str_utf8_len((const uint8_t *)s, strnlen(s, 4));
 		if (c == '"' || c == '\\')
 			l->text[l->n++] = '\\';
-		if (c < 0x20 || c == 0x7f)
+		if (size > 1) {
+			memcpy(l->text + l->n, s, size);
+			l->n += size;
+			s += size - 1;
+		} else if (!size || c < 0x20 || c == 0x7f) {
 			l->n += (size_t)snprintf(l->text + l->n, 5, "\\x%02x", c);
-		else
+		} else {
 			l->text[l->n++] = (char)c;
+		}
 	}
 	add(l, "\"");
 }

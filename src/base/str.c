@@ -112,3 +112,27 @@ void str_random_id(char out[33])
 	for (size_t i = 0; i < sizeof(r); i++)
 		snprintf(out + 2 * i, 3, "%02x", r[i]);
 }
+
+size_t str_utf8_len(const uint8_t *p, size_t n)
+{
+	static const struct {
+		uint8_t first, last, low, high, size;
+	} forms[] = {{0x00, 0x7f, 0, 0, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2},
+		{0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
+		{0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+		{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
+		{0xf4, 0xf4, 0x80, 0x8f, 4}};
+
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		if (p[0] < forms[i].first || p[0] > forms[i].last)
+			continue;
+		size_t size = forms[i].size;
+		if (size > n || (size > 1 && (p[1] < forms[i].low || p[1] > forms[i].high)))
+			return 0;
+		for (size_t k = 2; k < size; k++)
+			if (p[k] < 0x80 || p[k] > 0xbf)
+				return 0;
+		return size;
+	}
+	return 0;
+}

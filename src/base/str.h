@@ -12,6 +12,9 @@ bool str_to_i64(const char *s, int64_t *ret_v);
 bool str_to_u64(const char *s, uint64_t *ret_v);
 bool slice_to_i64(struct slice s, int64_t *ret_v);
 
+/* Length of the UTF-8 sequence at p of n > 0 bytes; 0 if there is none (overlong, surrogate, cut, ...). */
+size_t str_utf8_len(const uint8_t *p, size_t n);
+
 /* Standard alphabet with padding. Appends to b. */
 void b64_encode(struct buf *b, struct slice in);
 /* false on a wrong length, alphabet or padding. Appends to b. */

@@ -27,6 +27,3 @@ void gojson_null(struct gojson *o, const char *key);
 /* NaN and the infinities, which JSON has not, become the texts "NaN", "Infinity", "-Infinity". */
 void gojson_f32(struct gojson *o, const char *key, float v);
 void gojson_f64(struct gojson *o, const char *key, double v);
-
-/* s in quotes, escaped; without a writer. */
-void gojson_text(struct buf *b, struct slice s);

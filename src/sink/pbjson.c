@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/wire.h"
 
@@ -50,7 +51,7 @@ static bool read_pair(struct slice raw, struct pair *p)
 static void put_key(struct gojson *o, struct slice key)
 {
 	gojson_key(o, NULL);
-	gojson_text(o->b, key);
+	json_out_text(o->b, key);
 	buf_put_u8(o->b, ':');
 }
 
@@ -79,7 +80,7 @@ enum err_code pbjson_map(
 		if (i + 1 < n && slice_eq(pairs[i].key, pairs[i + 1].key))
 			continue;
 		put_key(o, pairs[i].key);
-		gojson_text(o->b, pairs[i].value);
+		json_out_text(o->b, pairs[i].value);
 	}
 	gojson_close(o, '}');
 	return ERR_OK;

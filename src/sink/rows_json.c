@@ -1,6 +1,7 @@
 /* A row as JSON. */
 #include <stdio.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "sink/rows_type.h"
 
@@ -222,7 +223,7 @@ enum err_code rows_json(const struct rows *r, struct gojson *o, const char *key,
 		/* The value stands behind a key of any bytes. */
 		struct gojson value = {.b = o->b};
 		gojson_key(o, NULL);
-		gojson_text(o->b, c->name);
+		json_out_text(o->b, c->name);
 		buf_put_u8(o->b, ':');
 		if (put_value(&value, NULL, c, e))
 			return e->code;

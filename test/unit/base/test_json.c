@@ -6,6 +6,38 @@
 
 #include "base/json.h"
 
+static void text_is(const char *bytes, size_t n, const char *want)
+{
+	struct buf b = BUF_INIT(1000);
+	json_out_text(&b, slice_of(bytes, n));
+	assert_string_equal(buf_cstr(&b), want);
+	buf_done(&b);
+}
+
+#define TEXT(bytes, want) text_is(bytes, sizeof(bytes) - 1, want)
+
+/* What Go's encoding/json writes for the same bytes. */
+static void test_any_bytes_as_go(void **state)
+{
+	(void)state;
+	TEXT("", "\"\"");
+	TEXT("plain", "\"plain\"");
+	TEXT("a\"b\\c/d", "\"a\\\"b\\\\c/d\"");
+	TEXT("\n\r\t\x01\x1f", "\"\\n\\r\\t\\u0001\\u001f\"");
+	TEXT("<a>&", "\"\\u003ca\\u003e\\u0026\"");
+	TEXT("a\0b", "\"a\\u0000b\"");
+	TEXT("\xc3\xa4\xe4\xb8\xad\xf0\x9f\x98\x80\x7f",
+		"\"\xc3\xa4\xe4\xb8\xad\xf0\x9f\x98\x80\x7f\"");
+	TEXT("\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa", "\"\\u2028\\u2029\xe2\x80\xaa\"");
+	TEXT("\xff"
+	     "a\xc3",
+		"\"\\ufffda\\ufffd\"");
+	TEXT("\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\"");
+	TEXT("\xc0\x80", "\"\\ufffd\\ufffd\"");
+	TEXT("\xf4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
+	TEXT("\xe4\xb8", "\"\\ufffd\\ufffd\"");
+}
+
 static void test_escapes_as_go(void **state)
 {
 	static const struct {
@@ -17,7 +49,8 @@ static void test_escapes_as_go(void **state)
 		{"\x01\x1f", "\"\\u0001\\u001f\""},
 		{"x\xe2\x80\xa8y\xe2\x80\xa9", "\"x\\u2028y\\u2029\""},
 		{"\xe2\x80\xaa", "\"\xe2\x80\xaa\""},
-		{"\xe2\x80", "\"\xe2\x80\""},
+		{"\xe2\x80", "\"\\ufffd\\ufffd\""},
+		{"a\x8f\xff", "\"a\\ufffd\\ufffd\""},
 		{"", "\"\""},
 	};
 
@@ -91,6 +124,7 @@ static void test_too_many_values(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_any_bytes_as_go),
 		cmocka_unit_test(test_escapes_as_go),
 		cmocka_unit_test(test_writer_places_commas),
 		cmocka_unit_test(test_parse),

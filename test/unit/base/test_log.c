@@ -69,9 +69,9 @@ static void test_a_line_stays_a_line(void **state)
 {
 	const struct log_ctx server = {.comp = LOG_server};
 
-	log_error(&server, "%s", "a\"b\\c\nd\x01\x7f");
+	log_error(&server, "%s", "a\"b\\c\nd\x01\x7f \xc3\xa9 \x8f");
 	const char *line = written(*state);
-	assert_non_null(strstr(line, "msg=\"a\\\"b\\\\c\\x0ad\\x01\\x7f\"\n"));
+	assert_non_null(strstr(line, "msg=\"a\\\"b\\\\c\\x0ad\\x01\\x7f \xc3\xa9 \\x8f\"\n"));
 	assert_int_equal(strchr(line, '\n') - line, strlen(line) - 1);
 }
 
