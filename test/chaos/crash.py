@@ -146,13 +146,13 @@ class Story:
         """Something of everything comes, and what came a turn ago goes."""
         name = self.dbs[1 + self.turns % self.TURNS]
         self.turns += 1
-        old = next(iter(self.guests), "")
         if name in self.guests:
             self._leave(name)
+        old = next(iter(self.guests), "")  # it leaves in the next turn
         db.create_database(name, using="source")
         self.guests[name] = []
         self._come(name, loaded)
-        if old and old in self.guests and old != name:
+        if old:
             self._part(old)
 
     def _come(self, name: str, loaded: bool) -> None:

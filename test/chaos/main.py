@@ -15,17 +15,14 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Callable
 
 from rig import Rig, together
 
 from . import api, damage, fuzz_messages, garbage, kills, lifecycle, peers, programs, scenarios, soak, sweep
-from .tally import Tally
+from .tally import OUT, Tally
 from .world import STORES, World
 
-ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "build" / "chaos"
 
 
 def new_rig(queue: str) -> Rig:

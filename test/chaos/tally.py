@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from pathlib import Path
+
+OUT = Path(__file__).resolve().parents[2] / "build" / "chaos"  # what a run leaves
 
 
 class Tally:

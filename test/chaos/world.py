@@ -10,6 +10,7 @@ what is done to a peer meets all.
 from __future__ import annotations
 
 import contextlib
+import shutil
 
 from pymilvus import Collection, MilvusException
 
@@ -19,7 +20,7 @@ from rig import Rig, together
 from .audit import audit, ends
 from .compare import wait_same
 from .load import Accounts, Auditor, Load, Mixed
-from .tally import Tally
+from .tally import OUT, Tally
 from .witness import new_witness
 
 STORES = ("sqlite", "etcd", "mysql")
@@ -191,7 +192,14 @@ class World:
         self.witness.heal()
         with contextlib.suppress(TimeoutError):
             audit(self.rig.part(self.target.options["broker"]), self.target.name, self.tally, self.since)
+        if self.tally.findings:
+            self.keep_log()
         self.rig.remove(self.cdc)
+
+    def keep_log(self) -> None:
+        """The server's log goes where the report will be."""
+        OUT.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.cdc.log_path, OUT / f"{self.tally.section}.log".replace(" ", "_"))
         for side in ("source", "target"):
             for name in self.names:
                 with contextlib.suppress(MilvusException):
