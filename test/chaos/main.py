@@ -147,6 +147,7 @@ def run(name: str, args, minutes: float) -> Tally:
         section.work(args, tally)
     except (Exception, KeyboardInterrupt):
         tally.find(traceback.format_exc())
+    tally.end = time.monotonic()
     print(tally.line(), flush=True)
     return tally
 

@@ -14,7 +14,7 @@ class Tally:
     """Counters and findings of one section."""
 
     def __init__(self, section: str = ""):
-        self.section, self.begin = section, time.monotonic()
+        self.section, self.begin, self.end = section, time.monotonic(), 0.0
         self.counts: Counter = Counter()
         self.findings: list[str] = []
         self._lock = threading.Lock()
@@ -30,7 +30,7 @@ class Tally:
         print(f"FINDING {text}", flush=True)
 
     def seconds(self) -> float:
-        return time.monotonic() - self.begin
+        return (self.end or time.monotonic()) - self.begin
 
     def line(self) -> str:
         """One line: what was done, and whether all was well."""
