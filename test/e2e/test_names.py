@@ -51,6 +51,29 @@ def test_operations_before_a_rename(cdc, source, target):
     assert cdc.get(task)["detail"]["skipped_operations"] == []
 
 
+def test_made_again_while_etcd_is_away(new_cdc, rig, source, target):
+    """Index and load of the new one come before the catalog shows it. They wait, and are not taken for the old one's."""
+    proxy = rig.proxy("catalog", rig.part("etcd").address)
+    cdc = new_cdc({"sourceConfig": {"etcd": {"address": [proxy.address]}}})
+    name = fresh()
+    task = cdc.create(target, selection(name))
+    old = simple("source", name)
+    fill(old, range(10))
+    wait_equal(old, wait_collection(name, "target"))
+    proxy.refuse()
+    old.drop()
+    again = simple("source", name)
+    fill(again, range(100, 130))
+    wait_until(lambda: not utility.has_collection(name, using="target"), 40, "the old one is dropped on the target")
+    wait_until(lambda: f"collection {name}, which the source's catalog does not show" in str(cdc.get(task)), 40,
+               "its index waits for it")
+    proxy.heal()
+    wait_equal(again, wait_collection(name, "target", timeout=60))
+    assert cdc.get(task)["detail"]["skipped_operations"] == []
+    cdc.delete(task)
+    rig.remove(proxy)
+
+
 @pytest.mark.skipif(not has_failpoints(), reason="a build without failpoints")
 def test_killed_between_create_and_record(cdc, source, target):
     """What a killed server had just created is found again though its name was used anew, or its source is gone."""
