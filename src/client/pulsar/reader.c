@@ -27,7 +27,8 @@ enum {
 	TYPICAL_BYTES = 64 << 10, /* of an entry, until some were seen */
 	TYPICAL_LEAST = 1 << 10,
 	PERMITS_LEAST = 2,
-	CALM_MS = 60000, /* was at the end so short a time before the loss */
+	CALM_MS = 60000,       /* was at the end so short a time before the loss */
+	ASK_RARELY_MS = 20000, /* a third of that */
 };
 
 struct pulsar_reader {
@@ -52,6 +53,7 @@ struct pulsar_reader {
 	struct deadline retry_at;
 	struct err trouble; /* why it is not subscribed */
 	int64_t failing_since_ms;
+	int64_t entry_ms;          /* when the last entry came */
 	int64_t at_end_ms;         /* all was read, as the broker answered to what was asked then */
 	int64_t begun_ms, lost_ms; /* of the subscription */
 	int64_t behind_ms;         /* since then the broker has more and sends nothing; 0: no */
@@ -184,15 +186,27 @@ static void lose(struct pulsar_reader *r)
 	r->subscribed = false;
 	r->granted = 0;
 	r->behind_ms = 0;
-	r->lost_ms = time_mono_ms();
+	/* One that told nothing new leaves the time since when nothing is known. */
+	if (!r->lost_ms || r->at_end_ms >= r->begun_ms ||
+		!pulsar_id_same_entry(&r->seen, &r->start))
+		r->lost_ms = time_mono_ms();
 }
 
-/* The first time reading goes on at once; a broker that takes the subscription away again gets
- * time. */
+/* Reading goes on at once, even in a call that must not wait. */
 static void lose_and_resume(struct pulsar_reader *r)
 {
 	lose(r);
-	r->retry_at = deadline_in(r->losses++ ? retry_next_ms(&r->backoff) : 0);
+	r->retry_at = (struct deadline){0};
+}
+
+/* A broker that takes the subscription away again gets time. r->trouble says why. */
+static void lose_and_wait(struct pulsar_reader *r)
+{
+	bool again = r->losses++ > 0;
+
+	lose_and_resume(r);
+	if (again)
+		r->retry_at = deadline_in(retry_next_ms(&r->backoff));
 }
 
 static void note_progress(struct pulsar_reader *r)
@@ -316,7 +330,10 @@ static void note_behind(struct pulsar_reader *r, int64_t asked_ms)
 			"topic %s: the broker has messages and sends none since %lld ms; they are "
 			"asked for anew",
 			r->topic, (long long)(time_mono_ms() - r->behind_ms));
-		lose_and_resume(r);
+		err_clear(&r->trouble);
+		err_set(&r->trouble, ERR_UNAVAILABLE,
+			"topic %s: the broker has messages and sends none", r->topic);
+		lose_and_wait(r);
 	}
 }
 
@@ -342,11 +359,14 @@ static void look_for_end(struct pulsar_reader *r)
 	note_progress(r);
 }
 
-/* The queue is empty, so entries that come before the answer are taken first. */
+/* The queue is empty, so entries that come before the answer are taken first. A topic that ticks needs
+ * no end but for what is believed after a loss. */
 static void ask_for_end(struct pulsar_reader *r)
 {
 	look_for_end(r);
-	if (r->subscribed)
+	int64_t now = time_mono_ms();
+	bool silent = now - r->entry_ms >= r->p->ask_ms || now - r->ask.asked_ms >= ASK_RARELY_MS;
+	if (r->subscribed && silent)
 		pulsar_ask(&r->ask, &r->cs);
 }
 
@@ -380,10 +400,15 @@ static bool check_step(struct pulsar_reader *r, const struct pulsar_id *id)
 	pulsar_id_text(id, text);
 	log_debug(
 		&r->p->log, "topic %s: is %s the next message behind %s?", r->topic, text, before);
-	lose(r);
-	r->retry_at = deadline_in(0);
+	lose_and_resume(r);
 	r->doubts = true;
 	return false;
+}
+
+/* It comes first behind the last one seen, but the broker once told of an entry between. */
+static enum err_code check_gap(struct pulsar_reader *r, const struct pulsar_id *id, struct err *e)
+{
+	return has_seen(r) && is_missing(r, id) ? trimmed(r, id, e) : ERR_OK;
 }
 
 /* True for an entry that is to be decoded. */
@@ -413,8 +438,7 @@ static enum err_code damaged(struct pulsar_reader *r, const struct pulsar_id *id
 	if (e->code == ERR_MALFORMED && !r->entries.ruined && ++r->bad <= BAD_MOST) {
 		log_warn(&r->p->log, "%s; it is fetched again", e->text);
 		err_clear(e);
-		lose(r);
-		r->retry_at = deadline_in(0);
+		lose_and_resume(r);
 	}
 	return e->code;
 }
@@ -428,7 +452,9 @@ static enum err_code on_entry(struct pulsar_reader *r, struct pulsar_msg *m, str
 	bool is_new;
 
 	id.partition = id.batch = 0;
-	if (check_id(r, &m->id, &is_new, e) || !is_new || !check_step(r, &id)) {
+	r->entry_ms = time_mono_ms();
+	if (check_id(r, &m->id, &is_new, e) || !is_new || !check_step(r, &id) ||
+		check_gap(r, &id, e)) {
 		note_size(r, n, pulsar_entries_count(m));
 		pulsar_msg_free(m);
 		return e->code;
@@ -461,7 +487,7 @@ static void give_up_pieces(struct pulsar_reader *r)
 
 static enum err_code on_loss(struct pulsar_reader *r, struct err *e)
 {
-	lose_and_resume(r);
+	lose_and_wait(r);
 	/* An entry that is too big stays so. */
 	return r->trouble.code == ERR_LIMIT ? tell_trouble(r, e) : ERR_OK;
 }

@@ -199,6 +199,55 @@ static void test_a_broker_that_forgets_a_reader(void **state UNUSED)
 	pworld_free(w);
 }
 
+/* Ledgers that roll over under a reader that is never given time to wait, as one that catches up. */
+static void test_ledgers_without_waiting(void **state UNUSED)
+{
+	enum { LEDGERS = 40 };
+	struct pworld *w = pworld_open(NULL, NULL);
+	struct deadline d = deadline_in(PWORLD_WAIT_MS);
+	int n = 0;
+
+	for (uint64_t ledger = 1; ledger <= LEDGERS; ledger++)
+		pworld_put(w, ledger, 0, NULL);
+	struct pulsar_reader *r = pworld_read(w, &PULSAR_EARLIEST);
+	while (n < LEDGERS && !deadline_passed(d)) {
+		struct err e = ERR_INIT;
+		struct pulsar_msg *m = NULL;
+		enum err_code code = pulsar_reader_next(r, deadline_in(0), &w->stop, &m, &e);
+		assert_true(!code || code == ERR_TIMEOUT); /* nothing is away */
+		n += !code;
+		pulsar_msg_free(m);
+	}
+	assert_int_equal(n, LEDGERS);
+	pulsar_reader_close(r);
+	pworld_free(w);
+}
+
+/* The second time it is given time, and a caller that can't wait is told why nothing comes. */
+static void test_a_broker_that_forgets_again(void **state UNUSED)
+{
+	struct pworld *w = pworld_open(give_nothing, NULL);
+	struct deadline d = deadline_in(PWORLD_WAIT_MS);
+	bool told = false, came = false;
+
+	w->left = 2;
+	w->p->ask_ms = 20;
+	w->p->stuck_ms = 100;
+	pworld_put(w, 1, 0, NULL);
+	struct pulsar_reader *r = pworld_read(w, &PULSAR_EARLIEST);
+	while (!came && !deadline_passed(d)) {
+		struct err e = ERR_INIT;
+		struct pulsar_msg *m = NULL;
+		enum err_code code = pulsar_reader_next(r, deadline_in(0), &w->stop, &m, &e);
+		told |= code == ERR_UNAVAILABLE && strstr(e.text, "has messages and sends none");
+		came = !code;
+		pulsar_msg_free(m);
+	}
+	assert_true(told && came);
+	pulsar_reader_close(r);
+	pworld_free(w);
+}
+
 /* ---- retention ---- */
 
 /* As slow as it would be with a far reader: only so many entries come for now. */
@@ -367,6 +416,8 @@ int main(void)
 		cmocka_unit_test(test_starting_behind_pieces),
 		cmocka_unit_test(test_silence_is_not_the_end),
 		cmocka_unit_test(test_a_broker_that_forgets_a_reader),
+		cmocka_unit_test(test_a_broker_that_forgets_again),
+		cmocka_unit_test(test_ledgers_without_waiting),
 		cmocka_unit_test(test_trimmed_below_a_reader_that_lags),
 		cmocka_unit_test(test_trimmed_below_a_reader_that_fell_behind),
 		cmocka_unit_test(test_an_emptied_topic),
