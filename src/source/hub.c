@@ -164,10 +164,11 @@ static void wait_for_outlet_locked(struct channel *ch, const struct sub *s, stru
 
 	o->waiters++;
 	while (o->pins && o->uses == use) {
-		if (cond_wait(&ch->cond, &ch->mtx, patience) || !o->push_stop)
+		if (cond_wait(&ch->cond, &ch->mtx, patience))
 			continue;
-		stop_set(o->push_stop);
-		patience = DEADLINE_NEVER;
+		if (o->push_stop)
+			stop_set(o->push_stop);
+		patience = DEADLINE_NEVER; /* the end of each use is told */
 	}
 	wait_for_calls_locked(ch, s);
 	o->waiters--;

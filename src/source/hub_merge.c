@@ -5,7 +5,8 @@
 #include "base/limits.h"
 #include "source/hub_priv.h"
 
-enum { HOARD_FACTOR = 8 }; /* a lane that holds so many times what another one does */
+/* A lane that holds that much, and so many times what another one does. */
+enum { HOARD_LEAST = LIMIT_READER_FLOOR / 2, HOARD_FACTOR = 8 };
 
 /* Main may be behind r, never ahead; and it must not be in a round, so that its lanes are used by
  * one thread only. Otherwise r goes on and asks again after its next pack. */
@@ -197,7 +198,9 @@ static struct outlet *hoarder_locked(UNUSED struct channel *ch, struct reader *r
 		if (!most || o->held > most->held)
 			most = o;
 	}
-	return most && most->held / HOARD_FACTOR > least ? most : NULL;
+	if (!most || most->held < HOARD_LEAST)
+		return NULL; /* others use up the budget */
+	return most->held / HOARD_FACTOR > least ? most : NULL;
 }
 
 /* The budget is used up: if it is so by what one of r's lanes holds, that lane leaves and takes the

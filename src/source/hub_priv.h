@@ -75,7 +75,7 @@ struct outlet {
 	uint64_t uses; /* pins ever taken */
 	bool asked;    /* held is what its lane held a moment ago */
 	size_t held;
-	unsigned waiters;       /* unsubscribing threads that look at it */
+	unsigned waiters;       /* threads that look at it while its subs leave */
 	struct stop *push_stop; /* while a push runs */
 	int64_t push_since_ms;
 };

@@ -142,11 +142,15 @@ void subs_fail(
 	mutex_lock(&ch->mtx);
 	while ((s = concerned_locked(ch, r, upto, vchannel))) {
 		struct outlet *o = s->outlet;
+		if (o)
+			o->waiters++; /* its last sub may leave meanwhile */
 		sub_detach_locked(s, ch);
 		s->dead = s->calling = true;
 		mutex_unlock(&ch->mtx);
 		s->failed(s->user, why);
 		mutex_lock(&ch->mtx);
+		if (o)
+			o->waiters--;
 		outlet_drop_locked(ch, o);
 		s->calling = false;
 		cond_broadcast(&ch->cond);
