@@ -169,11 +169,14 @@ static void set_options(MYSQL *h, const struct mysql_dsn *d, bool tls)
 	mysql_options(h, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
 }
 
-/* What of `wanted` has come; a timeout at d, or when s is set. */
+/* What of `wanted` has come; a timeout at d, or when s is set. A host may have several addresses: the
+ * first ones, which may be dead, don't get all of the time. */
 static int await_step(MYSQL *h, int wanted, struct deadline d, struct stop *s)
 {
 	struct pollfd p = {.fd = mysql_get_socket(h)};
 
+	if (!(wanted & MYSQL_WAIT_READ))
+		d = deadline_in(deadline_left_ms(d) / 2);
 	if (wanted & MYSQL_WAIT_READ)
 		p.events |= POLLIN;
 	if (wanted & MYSQL_WAIT_WRITE)
@@ -192,7 +195,8 @@ static int await_step(MYSQL *h, int wanted, struct deadline d, struct stop *s)
 	return MYSQL_WAIT_TIMEOUT;
 }
 
-/* The library's own limit begins anew with each byte that comes. */
+/* The library's own limit begins anew with each byte that comes. With TLS it reads by itself, and that
+ * limit is all there is. */
 static MYSQL *connect_within(MYSQL *h, const struct mysql_dsn *d, struct stop *s)
 {
 	struct deadline until = deadline_in(d->connect_ms > 0 ? d->connect_ms : CONNECT_MS);
