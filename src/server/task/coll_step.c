@@ -157,14 +157,17 @@ static void source_shards(struct coll *c)
 {
 	if (c->n_shards || !c->src)
 		return;
-	c->shards = xcalloc((size_t)c->src->shards_num, sizeof(*c->shards));
+	struct coll_shard *l = xcalloc((size_t)c->src->shards_num, sizeof(*l));
 	for (int i = 0; i < c->src->shards_num; i++) {
-		c->shards[i].vchannel = xstrdup(c->src->shards[i].vchannel);
-		c->shards[i].pchannel = xstrdup(c->src->shards[i].pchannel);
-		c->shards[i].index = i;
-		c->shards[i].coll = c;
+		l[i].vchannel = xstrdup(c->src->shards[i].vchannel);
+		l[i].pchannel = xstrdup(c->src->shards[i].pchannel);
+		l[i].index = i;
+		l[i].coll = c;
 	}
+	mutex_lock(&c->mtx); /* operations ask for their drops */
+	c->shards = l;
 	c->n_shards = c->src->shards_num;
+	mutex_unlock(&c->mtx);
 }
 
 static void fail_vanished(struct coll *c)

@@ -29,15 +29,20 @@ static struct coll *coll_of(const struct op_event *v, const char *name)
 	return run_find_coll(v->log->run, v->db, name, ts);
 }
 
+/* The i-th was taken for a collection that was dropped before. */
+static bool is_taken_wrong(const struct op_event *v, size_t i)
+{
+	struct coll *c = v->ids[i] > 0 ? run_coll(v->log->run, v->ids[i]) : NULL;
+
+	return c && v->op.ts && coll_dropped_before(c, v->op.ts);
+}
+
 /* The same of its i-th collection, which may be named by an alias. */
 static struct coll *coll_at(const struct op_event *v, size_t i, const char *name)
 {
 	struct coll *c = coll_of(v, name);
 
-	if (c || !v->ids[i])
-		return c;
-	c = run_coll(v->log->run, v->ids[i]);
-	return c && v->op.ts && coll_dropped_before(c, v->op.ts) ? NULL : c;
+	return c || !v->ids[i] || is_taken_wrong(v, i) ? c : run_coll(v->log->run, v->ids[i]);
 }
 
 /* One of the task's collections, or will be when the catalog shows it. */
@@ -63,6 +68,8 @@ static bool find_ids(struct op_event *v)
 	run_hold(r);
 	for (size_t i = 0; i < v->op.n_collections; i++) {
 		op_text(v->op.collections[i], name, sizeof(name));
+		if (is_taken_wrong(v, i))
+			v->ids[i] = 0;
 		const struct coll *c = v->ids[i] ? NULL : coll_of(v, name);
 		if (c)
 			v->ids[i] = c->id;
@@ -136,16 +143,30 @@ static void tell_unknown(struct op_event *v, const char *name)
 			what, name);
 }
 
+static bool is_in_order(const struct op_event *v)
+{
+	return catalog_knows_all(v->log->run->sv.catalog, "database/");
+}
+
+/* For how long v has been there with a catalog in order, as far as operations have looked. */
+static int64_t in_order_ms(struct op_event *v)
+{
+	int64_t *since = &v->log->in_order_mono_ms, now = time_mono_ms(), none = 0;
+
+	if (!is_in_order(v)) {
+		__atomic_store_n(since, 0, __ATOMIC_RELAXED);
+		return 0;
+	}
+	__atomic_compare_exchange_n(since, &none, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	return now - MAX(v->read_mono_ms, __atomic_load_n(since, __ATOMIC_RELAXED));
+}
+
 /* A name that the catalog, being in order, does not know: its collection was dropped. */
 static enum op_readiness unknown(struct op_event *v, size_t i, const char *name)
 {
 	if (v->ids[i] == NEVER_KNOWN)
 		return OP_NEVER;
-	if (!catalog_knows_all(v->log->run->sv.catalog, "database/"))
-		v->in_order_mono_ms = 0;
-	else if (!v->in_order_mono_ms)
-		v->in_order_mono_ms = time_mono_ms();
-	else if (time_mono_ms() - v->in_order_mono_ms > UNKNOWN_MS) {
+	if (in_order_ms(v) > UNKNOWN_MS) {
 		/* it was known once: its collection was dropped meanwhile */
 		if (!v->ids[i])
 			tell_unknown(v, name);
@@ -171,6 +192,9 @@ static enum op_readiness collection_ready(
 	if (!c)
 		return unknown(v, i, name);
 	enum coll_state s = coll_get_state(c);
+	/* Of one that was never read it is not known when it was dropped: there may be a later one. */
+	if (s == COLL_DROPPED && !coll_dropped_before(c, UINT64_MAX) && !is_in_order(v))
+		return unknown(v, i, name);
 	if (s == COLL_DROPPED || s == COLL_DROP_READY)
 		return OP_NEVER;
 	if (s == COLL_FAILED)

@@ -82,6 +82,7 @@ static struct op_event *event_new(struct oplog *o, struct mq_msg *m)
 	v->log = o;
 	v->msg = m;
 	v->id = m->id;
+	v->read_mono_ms = time_mono_ms();
 	v->backoff = retry_policy(o->run->sv.config->retry_first_ms,
 		o->run->sv.config->retry_most_ms, FIRST_MS, MOST_MS);
 	list_init(&v->link);

@@ -23,7 +23,7 @@ struct op_event {
 	struct mq_msg *msg;
 	struct mq_id id;
 	char db[NAME_BYTES];
-	int64_t in_order_mono_ms; /* since when the catalog was in order without a name of it; 0 it is not */
+	int64_t read_mono_ms;
 	int64_t *ids; /* of the source beside op.collections; 0 = not known yet, -1 = never */
 	/* Hashes of what it is about. Operations that share one keep their order. */
 	uint64_t *objects;
@@ -56,7 +56,8 @@ struct oplog {
 	int64_t end_mono_ms; /* the topic was read to its end last then */
 	uint64_t read_ts;    /* source time of the newest operation read */
 	bool known;
-	int64_t began_ms;   /* wall time */
+	int64_t began_ms;         /* wall time */
+	int64_t in_order_mono_ms; /* since when the catalog has been in order; 0 it was not. Atomic */
 	int64_t current_ms; /* wall time; the catalog knew all of then. Of the reading thread */
 	char status[COLL_REASON_BYTES];
 };
