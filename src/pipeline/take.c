@@ -171,15 +171,14 @@ static struct taken_lane *taken_lane(struct taken *t, struct lane *l)
 	return &t->lanes[t->n_lanes++];
 }
 
-/* May the message be on the target already? One with a replicate id belongs to the pack of the next
- * tick, whatever its own time, and so it was sent if that was. No other is older than its pack: its
- * header told another time than its rows. */
+/* May the message be on the target already? It was sent if its pack was: one with a replicate id
+ * belongs to the pack of the next tick, whatever its own time, and a header may tell another time than
+ * its rows. */
 static bool in_window(const struct stream *st, const struct pack *pk, const struct pack_msg *m)
 {
-	uint64_t ts =
-		m->dml.base.replicate_id.n ? pk->end_ts : MAX(m->dml.max_ts, pk->begin_ts + 1);
+	uint64_t ts = MIN(MAX(m->dml.max_ts, pk->begin_ts + 1), pk->end_ts);
 
-	return ts <= st->replay_until;
+	return (m->dml.base.replicate_id.n ? pk->end_ts : ts) <= st->replay_until;
 }
 
 /* Notes that the rows of pk leave: what their streams have sent, and windows that begin. */
