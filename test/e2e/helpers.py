@@ -129,8 +129,9 @@ def wait_equal(source: Collection, target: Collection, timeout: float = 30) -> N
 
 def wait_collection(name: str, alias: str, timeout: float = 30, loaded: bool = True) -> Collection:
     """The collection of that name as soon as it exists (and is loaded) there."""
-    wait_until(lambda: utility.has_collection(name, using=alias), timeout, f"{name} exists on {alias}")
-    collection = Collection(name, using=alias)
+    # an older one of the name may be dropped between the two
+    collection = wait_until(lambda: utility.has_collection(name, using=alias) and Collection(name, using=alias),
+                            timeout, f"{name} exists on {alias}")
     if loaded:
         wait_until(lambda: utility.load_state(name, using=alias).name == "Loaded", timeout,
                    f"{name} is loaded on {alias}")
