@@ -10,7 +10,7 @@ static enum err_code read_all(int fd, const char *path, struct buf *b, struct er
 {
 	for (;;) {
 		size_t room = MIN((size_t)PIECE_BYTES, b->max - b->n);
-		uint8_t beyond, *to = room ? buf_reserve(b, room) : &beyond;
+		uint8_t beyond = 0, *to = room ? buf_reserve(b, room) : &beyond;
 		ssize_t n = read(fd, to, MAX(room, (size_t)1));
 		if (n < 0 && errno == EINTR)
 			continue;

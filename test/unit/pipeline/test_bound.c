@@ -307,6 +307,27 @@ static void test_rows_older_than_their_pack(void **state)
 	teardown(&f);
 }
 
+/* A message was sent if its pack was, whatever its rows say of their time. */
+static void test_rows_newer_than_their_pack(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct taken t;
+	struct bound_record stored = {.all = ts_from_ms(MS + 5000)};
+
+	setup(&f, &stored);
+	join(&f, 0, "t/1/0", MS + 1000, MS + 1200);
+	for (int i = 0; i < 2; i++) {
+		push_at(&f, 0, MS + 1000 + 200 * i, MS + 1200 + 200 * i, ts_from_ms(MS + 1900),
+			1 + i);
+		assert_int_equal(take(&f, &t), 1);
+		const struct pack *pk = LIST_ITEM(t.packs.next, struct pack, link);
+		assert_int_equal(pk->msgs->again, i == 0);
+		acked(&f, &t);
+	}
+	teardown(&f);
+}
+
 /* Rows of one window that share a key all survive, in whatever calls they leave, and no tick stands
  * between them. */
 static void test_one_time_for_a_window(void **state)
@@ -387,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_no_needless_write),
 		cmocka_unit_test(test_rows_older_than_their_pack),
+		cmocka_unit_test(test_rows_newer_than_their_pack),
 		cmocka_unit_test(test_one_time_for_a_window),
 		cmocka_unit_test(test_at_least_once),
 	};
