@@ -232,6 +232,14 @@ void catalog_status(struct catalog *c, char *ret_text, size_t cap)
 	snprintf(ret_text, cap, "%s", buf_cstr(&b));
 }
 
+bool catalog_is_away(struct catalog *c)
+{
+	mutex_lock(&c->mtx);
+	bool away = !c->version || c->outage[0];
+	mutex_unlock(&c->mtx);
+	return away;
+}
+
 bool catalog_knows_all(struct catalog *c, const char *below)
 {
 	size_t pos = 0;

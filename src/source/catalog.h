@@ -44,6 +44,8 @@ void catalog_poke(struct catalog *c);
 /* "" when in order, else what the catalog waits for ("etcd unavailable: ... retry in 2 s"). */
 void catalog_status(struct catalog *c, char *ret_text, size_t cap);
 
+/* There is no snapshot yet, or etcd does not tell of changes. @thread any */
+bool catalog_is_away(struct catalog *c);
 /* Is all known of the keys below `below` (behind catalog_base; "partitions/7/")? Not while etcd is
  * away, nor with a value there that can't be read. */
 bool catalog_knows_all(struct catalog *c, const char *below);

@@ -65,8 +65,9 @@ def test_made_again_while_etcd_is_away(new_cdc, rig, source, target):
     again = simple("source", name)
     fill(again, range(100, 130))
     wait_until(lambda: not utility.has_collection(name, using="target"), 40, "the old one is dropped on the target")
-    wait_until(lambda: f"collection {name}, which the source's catalog does not show" in str(cdc.get(task)), 40,
-               "its index waits for it")
+    wait_until(lambda: any(text in str(cdc.get(task)) for text in (
+        f"collection {name}, which the source's catalog does not show", f"tells whether {name} is still")), 40,
+        "its index waits for it")
     proxy.heal()
     wait_equal(again, wait_collection(name, "target", timeout=60))
     assert cdc.get(task)["detail"]["skipped_operations"] == []

@@ -182,6 +182,15 @@ static bool loads(const struct op_event *v)
 	return v->op.type == MSG_LOAD_COLLECTION || v->op.type == MSG_LOAD_PARTITIONS;
 }
 
+/* The catalog has a later one of c's name, of which the task does not know yet. */
+static bool is_followed(const struct op_event *v, const struct coll *c, const char *name)
+{
+	struct run *r = v->log->run;
+	int64_t id = catalog_find(r->sv.catalog, v->db, name, v->op.ts);
+
+	return id && id != c->id && !run_coll(r, id);
+}
+
 /* The collection `name` as it was when the operation happened. */
 static enum op_readiness collection_ready(
 	struct op_event *v, size_t i, const char *name, struct coll **ret)
@@ -191,9 +200,16 @@ static enum op_readiness collection_ready(
 	*ret = c;
 	if (!c)
 		return unknown(v, i, name);
+	/* Milvus frees a dropped one's name before it writes the message that tells when: only the
+	 * catalog knows whose operation it is. */
+	if (catalog_is_away(v->log->run->sv.catalog)) {
+		op_wait(v, 0,
+			"the source's etcd, which tells whether %.100s is still that collection",
+			name);
+		return OP_NOT_YET;
+	}
 	enum coll_state s = coll_get_state(c);
-	/* Of one that was never read it is not known when it was dropped: there may be a later one. */
-	if (s == COLL_DROPPED && !coll_dropped_before(c, UINT64_MAX) && !is_in_order(v))
+	if ((s == COLL_DROPPED || s == COLL_DROP_READY) && is_followed(v, c, name))
 		return unknown(v, i, name);
 	if (s == COLL_DROPPED || s == COLL_DROP_READY)
 		return OP_NEVER;
