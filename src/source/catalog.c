@@ -232,10 +232,15 @@ void catalog_status(struct catalog *c, char *ret_text, size_t cap)
 	snprintf(ret_text, cap, "%s", buf_cstr(&b));
 }
 
+static bool is_away_locked(const struct catalog *c) REQUIRES(c->mtx)
+{
+	return !c->version || c->outage[0];
+}
+
 bool catalog_is_away(struct catalog *c)
 {
 	mutex_lock(&c->mtx);
-	bool away = !c->version || c->outage[0];
+	bool away = is_away_locked(c);
 	mutex_unlock(&c->mtx);
 	return away;
 }
@@ -247,7 +252,7 @@ bool catalog_knows_all(struct catalog *c, const char *below)
 	void *v;
 
 	mutex_lock(&c->mtx);
-	bool all = c->version && !c->outage[0];
+	bool all = !is_away_locked(c);
 	while (all && smap_next(&c->bad, &pos, &key, &v))
 		all = !str_starts(key, below);
 	mutex_unlock(&c->mtx);

@@ -210,15 +210,12 @@ static void relieve(struct reader *r)
 	struct channel *ch = r->ch;
 
 	mutex_lock(&ch->mtx);
-	while (r->hold)
-		cond_wait(&ch->cond, &ch->mtx, DEADLINE_NEVER);
-	r->busy = true; /* nobody merges into r */
+	reader_enter_locked(ch, r);
 	ask_lanes_locked(ch, r);
 	struct outlet *o = hoarder_locked(ch, r);
 	if (o && ch->n_chasers < LIMIT_CHASERS_PER_CHANNEL)
 		reader_split_locked(ch, r, o);
-	r->busy = false;
-	cond_broadcast(&ch->cond);
+	reader_leave_locked(ch, r);
 	mutex_unlock(&ch->mtx);
 	hub_kick(r->hub);
 }

@@ -163,3 +163,7 @@ bool reader_charge(struct reader *r, struct hub_raw *raw);
 
 /* reader.c */
 void reader_main(void *reader);
+/* Between the two r is busy: nobody merges into it. A merge may hold it for the moment it takes.
+ * @thread r's */
+void reader_enter_locked(struct channel *ch, struct reader *r) REQUIRES(ch->mtx);
+void reader_leave_locked(struct channel *ch, struct reader *r) REQUIRES(ch->mtx);

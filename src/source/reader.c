@@ -131,13 +131,23 @@ static void open_topic(struct reader *r, struct retry *retry)
 	}
 }
 
-/* A merge may hold the reader for the moment it takes. */
+void reader_enter_locked(struct channel *ch, struct reader *r)
+{
+	while (r->hold)
+		cond_wait(&ch->cond, &ch->mtx, DEADLINE_NEVER);
+	r->busy = true;
+}
+
+void reader_leave_locked(struct channel *ch, struct reader *r)
+{
+	r->busy = false;
+	cond_broadcast(&ch->cond);
+}
+
 static void round_begin(struct reader *r, const struct cut *cut)
 {
 	mutex_lock(&r->ch->mtx);
-	while (r->hold)
-		cond_wait(&r->ch->cond, &r->ch->mtx, DEADLINE_NEVER);
-	r->busy = true;
+	reader_enter_locked(r->ch, r);
 	r->round++;
 	r->at = (struct position){.id = cut->tick, .ts = cut->end_ts};
 	mutex_unlock(&r->ch->mtx);
@@ -146,8 +156,7 @@ static void round_begin(struct reader *r, const struct cut *cut)
 static void round_end(struct reader *r)
 {
 	mutex_lock(&r->ch->mtx);
-	r->busy = false;
-	cond_broadcast(&r->ch->cond);
+	reader_leave_locked(r->ch, r);
 	mutex_unlock(&r->ch->mtx);
 }
 

@@ -150,3 +150,17 @@ int64_t pworld_end_age(struct pworld *w, struct pulsar_reader *r, int64_t ms)
 	}
 	return age_ms;
 }
+
+bool pworld_cut_mid_frame(void *arg, struct broker_conn *c, const struct broker_request *r)
+{
+	static const uint8_t half[] = {0, 0, 0, 200, 0, 0, 0, 20, 8, 9};
+	struct pworld *w = arg;
+
+	if (r->type != PULSAR_FLOW || w->left == 0)
+		return false;
+	w->left--;
+	broker_serve(c, r);
+	broker_send(c, slice_of(half, sizeof(half)));
+	broker_cut(c);
+	return true;
+}

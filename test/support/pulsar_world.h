@@ -44,3 +44,5 @@ void pworld_expect_failure(
 	struct pworld *w, struct pulsar_reader *r, enum err_code code, const char *text);
 /* Reads, and nothing comes, until the end is known, for so long at most. */
 int64_t pworld_end_age(struct pworld *w, struct pulsar_reader *r, int64_t ms);
+/* For pworld_open: cuts the connection in the middle of a frame behind a FLOW, left times. */
+bool pworld_cut_mid_frame(void *arg, struct broker_conn *c, const struct broker_request *r);

@@ -170,23 +170,9 @@ static void test_partitioned_topic(void **state UNUSED)
 
 /* ---- connections ---- */
 
-static bool cut_mid_frame(void *arg, struct broker_conn *c, const struct broker_request *r)
-{
-	static const uint8_t half[] = {0, 0, 0, 200, 0, 0, 0, 20, 8, 9};
-	struct pworld *w = arg;
-
-	if (r->type != PULSAR_FLOW || w->left == 0)
-		return false;
-	w->left--;
-	broker_serve(c, r);
-	broker_send(c, slice_of(half, sizeof(half)));
-	broker_cut(c);
-	return true;
-}
-
 static void test_cut_in_the_middle_of_a_frame(void **state UNUSED)
 {
-	struct pworld *w = pworld_open(cut_mid_frame, NULL);
+	struct pworld *w = pworld_open(pworld_cut_mid_frame, NULL);
 
 	w->left = 3;
 	for (uint64_t i = 0; i < MANY; i++)

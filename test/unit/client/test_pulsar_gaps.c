@@ -52,20 +52,6 @@ static void test_batches_overdraw_the_permits(void **state UNUSED)
 	pworld_free(w);
 }
 
-static bool cut_mid_frame(void *arg, struct broker_conn *c, const struct broker_request *r)
-{
-	static const uint8_t half[] = {0, 0, 0, 200, 0, 0, 0, 20, 8, 9};
-	struct pworld *w = arg;
-
-	if (r->type != PULSAR_FLOW || w->left == 0)
-		return false;
-	w->left--;
-	broker_serve(c, r);
-	broker_send(c, slice_of(half, sizeof(half)));
-	broker_cut(c);
-	return true;
-}
-
 static bool close_the_first(void *arg, struct broker_conn *c, const struct broker_request *r)
 {
 	struct pworld *w = arg;
@@ -118,7 +104,7 @@ static void test_pieces_that_make_up_nothing(void **state UNUSED)
 /* Its id is that of its first piece, which comes first; the position behind it is behind them all. */
 static void test_starting_behind_pieces(void **state UNUSED)
 {
-	struct pworld *w = pworld_open(cut_mid_frame, NULL);
+	struct pworld *w = pworld_open(pworld_cut_mid_frame, NULL);
 	struct pulsar_make piece = {.uuid = "u", .chunks = 3, .chunked = 12};
 
 	for (uint64_t i = 0; i < 3; i++) {
@@ -264,15 +250,21 @@ static bool few_permits(void *arg, struct broker_conn *c, const struct broker_re
 	return true;
 }
 
+/* Three ledgers of three entries. */
+static void put_ledgers(struct pworld *w)
+{
+	for (uint64_t ledger = 1; ledger <= 3; ledger++)
+		for (uint64_t i = 0; i < 3; i++)
+			pworld_put(w, ledger, i, NULL);
+}
+
 /* The broker moves a reader that is behind silently on when it trims below it. */
 static void test_trimmed_below_a_reader_that_lags(void **state UNUSED)
 {
 	for (int trims = 0; trims < 2; trims++) {
 		struct pworld *w = pworld_open(few_permits, NULL);
 		w->left = 2;
-		for (uint64_t ledger = 1; ledger <= 3; ledger++)
-			for (uint64_t i = 0; i < 3; i++)
-				pworld_put(w, ledger, i, NULL);
+		put_ledgers(w);
 		struct pulsar_reader *r = pworld_read(w, &PULSAR_EARLIEST);
 		pworld_expect_entries(w, r, 1, 0, 2);
 		if (trims)
@@ -346,9 +338,7 @@ static void test_moved_on_by_the_broker(void **state UNUSED)
 	for (size_t n = 1; n <= 5; n += 2) {
 		struct pworld *w = pworld_open(few_permits, NULL);
 		w->left = 1;
-		for (uint64_t ledger = 1; ledger <= 3; ledger++)
-			for (uint64_t i = 0; i < 3; i++)
-				pworld_put(w, ledger, i, NULL);
+		put_ledgers(w);
 		struct pulsar_reader *r = pworld_read(w, &PULSAR_EARLIEST);
 		pworld_expect_entries(w, r, 1, 0, 1);
 		pulsar_broker_expire(w->a, n);
